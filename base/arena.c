@@ -1,0 +1,92 @@
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_BLOCK_BYTES 8000u
+
+struct arena_block {
+    struct arena_block *next;
+    size_t used, capacity;
+    alignas(max_align_t) char data[];
+};
+
+struct arena {
+    struct arena_block *blocks; /* the one being filled first */
+};
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_SEPARATE 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_SEPARATE 1
+#endif
+#endif
+#ifndef ARENA_SEPARATE
+#define ARENA_SEPARATE 0
+#endif
+
+struct arena *arena_new(void)
+{
+    return calloc(1, sizeof(struct arena));
+}
+
+void arena_free(struct arena *arena)
+{
+    if (arena == NULL)
+        return;
+    while (arena->blocks != NULL) {
+        struct arena_block *next = arena->blocks->next;
+        free(arena->blocks);
+        arena->blocks = next;
+    }
+    free(arena);
+}
+
+void *arena_alloc(struct arena *arena, size_t size_bytes)
+{
+    const size_t align = alignof(max_align_t);
+    if (size_bytes > SIZE_MAX / 2)
+        return NULL;
+    if (!ARENA_SEPARATE)
+        size_bytes = (size_bytes + align - 1) / align * align;
+    struct arena_block *block = arena->blocks;
+    if (ARENA_SEPARATE || block == NULL || block->capacity - block->used < size_bytes) {
+        size_t capacity = ARENA_SEPARATE || size_bytes > ARENA_BLOCK_BYTES ? size_bytes : ARENA_BLOCK_BYTES;
+        block = malloc(sizeof *block + capacity);
+        if (block == NULL)
+            return NULL;
+        *block = (struct arena_block){.next = arena->blocks, .capacity = capacity};
+        arena->blocks = block;
+    }
+    void *p = block->data + block->used;
+    block->used += size_bytes;
+    return memset(p, 0, size_bytes);
+}
+
+char *arena_text(struct arena *arena, const char *text, size_t length)
+{
+    char *copy = arena_alloc(arena, length + 1);
+    if (copy != NULL)
+        memcpy(copy, text, length);
+    return copy;
+}
+
+char *arena_format(struct arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = length < 0 ? NULL : arena_alloc(arena, (size_t)length + 1);
+    if (text != NULL) {
+        va_start(args, format);
+        vsnprintf(text, (size_t)length + 1, format, args);
+        va_end(args);
+    }
+    return text;
+}

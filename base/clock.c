@@ -1,0 +1,36 @@
+#include "base/clock.h"
+
+/* strftime and strptime speak English here because nothing in Vitrine calls setlocale(). */
+
+int64_t clock_monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void clock_http_date(time_t when, char ret_text[CLOCK_HTTP_DATE_BYTES])
+{
+    struct tm tm;
+    if (when < 0 || when > 253402300799 /* the end of the year 9999 */ || gmtime_r(&when, &tm) == NULL)
+        gmtime_r(&(time_t){0}, &tm);
+    strftime(ret_text, CLOCK_HTTP_DATE_BYTES, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+}
+
+bool clock_parse_http_date(const char *text, time_t *ret_when)
+{
+    static const char *const form[] = {
+        "%a, %d %b %Y %H:%M:%S GMT", /* IMF-fixdate */
+        "%A, %d-%b-%y %H:%M:%S GMT", /* RFC 850 */
+        "%a %b %e %H:%M:%S %Y",      /* asctime() */
+    };
+    for (size_t i = 0; i < sizeof form / sizeof form[0]; i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, form[i], &tm);
+        if (end != NULL && *end == '\0') {
+            *ret_when = timegm(&tm);
+            return true;
+        }
+    }
+    return false;
+}

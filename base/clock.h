@@ -1,0 +1,18 @@
+/* Time. Deadlines use the monotonic clock, which does not jump; dates in headers and logs use the wall clock. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define CLOCK_HTTP_DATE_BYTES 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and the NUL */
+
+int64_t clock_monotonic_ms(void);
+
+/* RFC 9110 §5.6.7, IMF-fixdate. */
+void clock_http_date(time_t when, char ret_text[CLOCK_HTTP_DATE_BYTES]);
+/* Reads the three forms RFC 9110 obliges a recipient to accept. False when the text is none of them. */
+bool clock_parse_http_date(const char *text, time_t *ret_when);
+
+#endif

@@ -95,7 +95,7 @@ check-layers: ## only: who may include whom
 
 check-unit: ## only: the unit tests (ONLY="base worker/image" for these folders alone)
 	@$(MAKE) --no-print-directory $(JOBS) unit-programs
-	@$(PYTHON) tests/run $(VARIANT) unit $(if $(ONLY),--only "$(ONLY)")
+	@$(PYTHON) tests/run $(VARIANT) unit --folders "$(ONLY)"
 
 check-corpus: ## only: replay what the fuzzers found
 	@$(MAKE) --no-print-directory $(JOBS) corpus-programs
@@ -103,7 +103,7 @@ check-corpus: ## only: replay what the fuzzers found
 
 check-http: ## only: the tests against a running server (T=tests/http/test_x.py, PYTEST="-k name -x")
 	@$(MAKE) --no-print-directory $(JOBS) binary
-	@$(PYTHON) tests/run $(VARIANT) pytest $(if $(T),--only "$(T)") -- $(PYTEST)
+	@$(PYTHON) tests/run $(VARIANT) pytest --paths "$(or $(T),tests/http)" -- $(PYTEST)
 
 asan: ## every test with AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory VARIANT=asan check
@@ -111,7 +111,7 @@ asan: ## every test with AddressSanitizer and UBSan
 tsan: ## unit and HTTP tests with ThreadSanitizer (no pixels, no browser: they add time, not threads)
 	@deploy/dependencies/install build test
 	@$(MAKE) --no-print-directory VARIANT=tsan $(JOBS) binary unit-programs
-	@$(PYTHON) tests/run tsan unit pytest --only tests/http
+	@$(PYTHON) tests/run tsan unit pytest --paths tests/http
 
 tidy: ## clang-format and clang-tidy over our C; nothing is changed
 	@deploy/dependencies/install build test develop
@@ -131,9 +131,9 @@ fuzz: ## fuzz one parser: T=iiif_request SECS=60
 	   echo "make fuzz T=NAME [SECS=60]; NAME is one of: $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=%)" >&2; exit 2; fi
 	@deploy/dependencies/install build develop
 	@$(MAKE) --no-print-directory VARIANT=fuzz $(JOBS) build/fuzz/tests/fuzz/fuzz_$(T)
-	@mkdir -p build/fuzz/found/$(T) tests/fuzz/corpus/$(T)
+	@mkdir -p build/fuzz/found/$(T) build/fuzz/crashes/$(T) tests/fuzz/corpus/$(T)
 	build/fuzz/tests/fuzz/fuzz_$(T) -max_total_time=$(or $(SECS),60) -timeout=10 -rss_limit_mb=2048 \
-	    -artifact_prefix=build/fuzz/found/$(T)/ $(if $(wildcard tests/fuzz/$(T).dict),-dict=tests/fuzz/$(T).dict) \
+	    -artifact_prefix=build/fuzz/crashes/$(T)/ $(if $(wildcard tests/fuzz/$(T).dict),-dict=tests/fuzz/$(T).dict) \
 	    build/fuzz/found/$(T) tests/fuzz/corpus/$(T)
 
 install: vitrine ## install program, man page and sample configuration (DESTDIR, prefix)

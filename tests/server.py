@@ -97,8 +97,8 @@ class Vitrine:
         for attempt in range(3):
             self.port, self.admin_port = free_port(), free_port()
             with open(self.log_path, "wb") as log:
-                self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                start_new_session=True)
+                self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                                stderr=log, start_new_session=True)
             self.session = self.process.pid
             if self.wait_ready() or attempt == 2 or "in use" not in self.log():
                 break

@@ -226,7 +226,8 @@ def _(path):
     chroma = numpy.clip(chroma + 0.5, 0, 255).astype(numpy.uint8)
     # A data unit is four luma samples, then Cb and Cr.
     units = numpy.dstack([luma[0::2, 0::2], luma[0::2, 1::2], luma[1::2, 0::2], luma[1::2, 1::2], chroma])
-    strip = page(planes.astype(numpy.uint8)[:HEIGHT, :WIDTH], YCBCR, extra={530: (SHORT, [2, 2]), **YCBCR_EXTRA})
+    strip = page(planes.astype(numpy.uint8)[:HEIGHT, :WIDTH], YCBCR,
+                 extra={530: (SHORT, [2, 2]), **YCBCR_EXTRA})
     strip.chunks = [units.tobytes()]
     write(path, [strip])
     near = from_ycbcr(numpy.dstack([luma, chroma.repeat(2, 0).repeat(2, 1)]))[:HEIGHT, :WIDTH]
@@ -424,8 +425,8 @@ profiled_file("profile-adobe-rgb.webp", COLOUR, lossless=True)
 def cmyk(path):
     """(CMYK pixels, their profile) of the photo, by the profile that libvips carries."""
     Image.fromarray(photo()).save(path + ".png")
-    subprocess.run(["vips", "icc_transform", path + ".png", path + ".tiff", "cmyk", "--input-profile", "srgb"],
-                   check=True)
+    subprocess.run(["vips", "icc_transform", path + ".png", path + ".tiff", "cmyk",
+                    "--input-profile", "srgb"], check=True)
     with Image.open(path + ".tiff") as image:
         result = numpy.asarray(image), image.info["icc_profile"]
         assert image.mode == "CMYK"
@@ -469,7 +470,8 @@ def _(path):
 
 @kind("cielab.tif", (3, 20))
 def _(path):
-    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB", 1)
+    srgb, profile = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    to_lab = ImageCms.buildTransform(srgb, profile, "RGB", "LAB", 1)
     lab = ImageCms.applyTransform(Image.fromarray(photo()), to_lab)
     stored = numpy.asarray(lab).copy()
     write(path, [page(stored, CIELAB, rows=32)])

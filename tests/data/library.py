@@ -135,6 +135,7 @@ def big(images):
     write(tile, [page(pictures.photo(2000, 1500, 7), RGB)])
     subprocess.run(["vips", "replicate", tile, tile + ".v", "4", "4"], check=True)
     subprocess.run(["vips", "tiffsave", tile + ".v", os.path.join(images, "big.tif"), "--tile", "--pyramid",
-                    "--compression", "jpeg", "--Q", "85", "--tile-width", "256", "--tile-height", "256"], check=True)
+                    "--compression", "jpeg", "--Q", "85", "--tile-width", "256", "--tile-height", "256"],
+                   check=True)
     os.remove(tile)
     os.remove(tile + ".v")

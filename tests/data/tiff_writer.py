@@ -35,7 +35,7 @@ def page(picture, photometric, compression="none", tile=None, rows=None, planar=
          order="<", level=0, subpages=(), extra=None, jpeg=None, bits=None):
     """A page of an array (height, width[, samples]) of uint8, uint16 or, for one bit, bool.
 
-    rows is the strip height. jpeg: options for jpeg_bytes(), and "tables": true moves the tables out of the chunks.
+    rows is the strip height. jpeg: options for jpeg_bytes(); "tables" moves the tables out of the chunks.
     """
     samples = picture.shape[2] if picture.ndim == 3 else 1
     height, width = picture.shape[:2]

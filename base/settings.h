@@ -1,0 +1,66 @@
+/* Everything that can be configured, as one struct and one table.
+ *
+ * A row of the table is all there is to an option: name, type, default, bounds, help. The configuration file, `--set`, the
+ * command line's short forms, `--help`, the sample configuration and the man page all come from it. Filled by the
+ * master before it forks; workers inherit it read-only. Strings are owned by the struct. */
+#ifndef BASE_SETTINGS_H
+#define BASE_SETTINGS_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct settings {
+    /* where */
+    char *listen, *admin;     /* ADDR:PORT, [V6]:PORT; admin empty: no admin listener */
+    char *images;             /* the image root */
+    char *cache;              /* directory for caches; empty: none */
+    char *base_url;           /* empty: from the request */
+    char *trusted_proxies;
+    /* processes */
+    int64_t workers;          /* 0: one per CPU */
+    int64_t render_threads;   /* per worker; 0: chosen from CPUs and workers */
+    int64_t drain_timeout_s;
+    char *log_level;          /* error | warning | info | debug */
+    /* what is served */
+    int64_t max_width, max_height, max_area;
+    bool upscaling;
+    int64_t jpeg_quality, webp_quality, avif_quality;
+    char *metadata;           /* full-image | always | never */
+    char *cache_control;
+    int64_t revalidate_s;
+    bool derivative_cache;
+    /* limits */
+    int64_t max_source_pixels, max_decode_bytes, pixel_memory_bytes;
+    int64_t max_connections, connections_per_address;
+    int64_t max_header_bytes, idle_timeout_s, request_timeout_s;
+    int64_t queue_length;     /* renders waiting per worker; above it 503 */
+};
+
+enum settings_type { SETTINGS_TEXT, SETTINGS_WHOLE, SETTINGS_SWITCH, SETTINGS_CHOICE };
+
+struct settings_row {
+    const char *name;         /* the key in the file */
+    const char *flag;         /* "--listen", or NULL: only --set NAME=VALUE */
+    enum settings_type type;
+    const char *preset;       /* the default, as text */
+    int64_t least, most;      /* SETTINGS_WHOLE */
+    const char *unit_or_choices; /* "px", "s"; CHOICE: "a|b|c" */
+    size_t offset;            /* of the field in struct settings */
+    const char *help;         /* one line */
+    const char *(*check)(const char *value); /* further rule for TEXT: NULL or what is wrong; may be NULL */
+};
+
+extern const struct settings_row settings_table[];
+extern const size_t settings_table_length;
+
+RC_MUST_USE enum rc settings_init(struct settings *settings, struct err *err); /* every row's default */
+void settings_done(struct settings *settings);
+const struct settings_row *settings_find(const char *name); /* NULL: no such key */
+/* Sets one value from text. RC_BAD_REQUEST names key, value and what is allowed. */
+RC_MUST_USE enum rc settings_set(struct settings *settings, const struct settings_row *row, const char *value,
+                                 struct err *err);
+
+#endif

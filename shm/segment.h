@@ -1,0 +1,54 @@
+/* The memory segment that all processes of one server share: made by the master before it forks, fixed in size, offsets and
+ * no pointers, all of it a hint that may be lost.
+ *
+ * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that holds a slot writes the
+ * rest of that slot; counters are added to by anyone. All words are relaxed atomics: readers take no lock and may see
+ * values of slightly different moments. A crash leaves the dead worker's slot as it was; the master resets it before the next
+ * worker is forked into it. The master takes no lock here and follows no offset. */
+#ifndef SHM_SEGMENT_H
+#define SHM_SEGMENT_H
+
+#include "base/err.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SHM_MAX_WORKERS 256u
+
+enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
+
+struct shm_slot {
+    _Alignas(64) _Atomic uint32_t state; /* enum shm_slot_state */
+    _Atomic int32_t pid;
+    _Atomic uint64_t generation;  /* counts the workers this slot has had */
+    _Atomic uint64_t connections; /* open now */
+    _Atomic uint64_t requests;    /* answered by this worker */
+    _Atomic uint64_t renders;     /* pictures rendered by this worker */
+    _Atomic uint64_t queued;      /* render jobs waiting or running */
+    _Atomic uint64_t beat_ms;     /* monotonic; the event thread's last sign of life */
+};
+static_assert(sizeof(struct shm_slot) == 64, "a slot is one cache line");
+
+struct shm_counters {
+    _Atomic uint64_t status[6];   /* answers by class: [2] counts 2xx ... */
+    _Atomic uint64_t bytes_sent;
+    _Atomic uint64_t crashes;     /* workers that ended by a signal or unasked */
+    _Atomic uint64_t connections_accepted, connections_refused;
+};
+
+struct shm_segment {
+    char magic[8];                /* "VITRINE1" */
+    uint32_t layout_version, slot_count;
+    int64_t started_ms;           /* monotonic */
+    _Atomic uint32_t draining;
+    _Alignas(64) struct shm_counters counters;
+    _Alignas(64) struct shm_slot slot[SHM_MAX_WORKERS];
+};
+
+/* Maps a fresh segment (MAP_SHARED, inherited through fork). */
+RC_MUST_USE enum rc shm_segment_make(uint32_t slot_count, struct shm_segment **ret_segment, struct err *err);
+void shm_segment_free(struct shm_segment **segment);
+
+#endif

@@ -1,0 +1,66 @@
+/* The HTTP side of one worker: connections in, exchanges out. worker/http/ is the only place that knows libmicrohttpd.
+ *
+ * One event thread (MHD's, epoll) per worker. Connections are not accepted here but handed in (http_server_adopt), since
+ * the master owns them. For each request the handler is called once, on the event thread; it either answers at once or
+ * keeps the exchange (http_exchange_suspend) and lets another thread answer it later. The handler never decodes and never
+ * waits. After a crash nothing of this survives; the master closes or re-hands the connections. */
+#ifndef WORKER_HTTP_SERVER_H
+#define WORKER_HTTP_SERVER_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct http_server;
+struct http_exchange; /* one request on one connection, from its header's end until its answer is sent */
+
+enum http_listener { HTTP_PUBLIC, HTTP_ADMIN };
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_OPTIONS, HTTP_OTHER };
+
+struct http_server_options {
+    uint32_t max_connections;
+    uint32_t idle_timeout_s;      /* keep-alive and slow requests: no byte for so long ends the connection */
+    uint32_t request_timeout_s;   /* a request header must be complete so long after its first byte */
+    size_t max_header_bytes;      /* request line and header; above it 431 or 414 */
+    /* Called on the event thread. Must lead to exactly one answer, now or later. */
+    void (*handle)(struct http_exchange *exchange, void *context);
+    /* A connection has ended (by either side): its id as given to adopt. Event thread. */
+    void (*closed)(uint64_t connection_id, void *context);
+    void *context;
+};
+
+RC_MUST_USE enum rc http_server_start(const struct http_server_options *options, struct http_server **ret_server,
+                                      struct err *err);
+/* Hands a connection in; takes over `fd` in every case. Any thread. When it fails, closed() is not called. */
+RC_MUST_USE enum rc http_server_adopt(struct http_server *server, int fd, const struct sockaddr_storage *peer,
+                                      enum http_listener listener, uint64_t connection_id, struct err *err);
+/* From now on every answer says Connection: close, and idle connections are ended. Any thread, once. */
+void http_server_drain(struct http_server *server);
+uint32_t http_server_connections(struct http_server *server); /* open now */
+uint32_t http_server_exchanges(struct http_server *server);   /* begun and not completely sent */
+/* Ends all connections and the event thread. Every suspended exchange must have been answered before. */
+void http_server_stop(struct http_server **server);
+
+/* ---- exchanges: until suspended only on the event thread, afterwards by the one thread that holds it ---- */
+
+/* Lives as long as the exchange. */
+struct arena *http_exchange_arena(struct http_exchange *exchange);
+enum http_listener http_exchange_listener(const struct http_exchange *exchange);
+enum http_method http_exchange_method(const struct http_exchange *exchange);
+/* The raw request target as sent, undecoded, with query; NUL-terminated. */
+const char *http_exchange_target(const struct http_exchange *exchange);
+/* A request header by name (any case), NULL where absent; repeated headers are joined by ", ". Lives with the exchange. */
+const char *http_exchange_header(struct http_exchange *exchange, const char *name);
+const struct sockaddr_storage *http_exchange_peer(const struct http_exchange *exchange);
+/* True once the client has left or the server is stopping: the answer would be for nobody. Any thread. */
+bool http_exchange_abandoned(const struct http_exchange *exchange);
+
+/* The handler calls this before it gives the exchange to another thread, and does not touch it afterwards. */
+void http_exchange_suspend(struct http_exchange *exchange);
+
+#endif

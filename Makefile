@@ -27,6 +27,7 @@ ARCHIVE := $B/vitrine$(if $(ONLY),-only).a
 UNIT_SRCS := $(wildcard $(if $(ONLY),$(foreach dir,$(ONLY),tests/unit/$(notdir $(dir))/test_*.c),tests/unit/*/test_*.c))
 UNITS     := $(UNIT_SRCS:tests/%.c=$B/tests/%)
 FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
+BROWSER   := $(if $(wildcard tests/browser/test_*.py),browser)
 REPLAYS   := $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=$B/tests/fuzz/replay_%)
 
 # libraries ----------------------------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all binary run check check-layers check-unit check-corpus check-http unit-programs corpus-programs \
-        asan tsan tidy format bench fuzz install deps deps-test deps-run deps-develop samples clean help force
+        asan tsan tidy format bench fuzz install deps deps-test samples clean help force
 
 # what people call ---------------------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ run: ## install what is missing, build, fetch the sample photographs, serve them
 	@deploy/samples/serve ./vitrine $(PORT)
 
 check: ## install what the tests need, build, run every test
-	@deploy/dependencies/install build test
+	@deploy/dependencies/install build test $(BROWSER)
 	@$(MAKE) --no-print-directory $(JOBS) binary unit-programs corpus-programs
 	@$(PYTHON) tests/run $(VARIANT) layers unit corpus pytest
 
@@ -147,7 +148,7 @@ deps: ## install the packages that the build needs
 	@deploy/dependencies/install build
 
 deps-test: ## install the packages that build and tests need
-	@deploy/dependencies/install build test
+	@deploy/dependencies/install build test $(BROWSER)
 
 samples: ## fetch the sample photographs from Debian packages and make pyramids of them
 	@deploy/dependencies/install run
@@ -171,37 +172,42 @@ unit-programs: $(UNITS)
 
 corpus-programs: $(REPLAYS)
 
-# Objects are made again when the flags or the compiler changed, not only when a source did.
+# Objects are made again when the flags or the compiler changed, and programs when a source was added or removed,
+# not only when a source changed. Each of these two files changes only when its text does.
 $B/flags: force
-	@mkdir -p $(@D)
-	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' > $@
+	@$(call keep,$(CC) $(ALL_CFLAGS))
 
+$B/sources$(if $(ONLY),-only): force
+	@$(call keep,$(SRCS))
+
+keep = mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
+
+# Each result is renamed into place when it is whole: an interrupted or a second make never leaves half a file.
 $B/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	@echo "CC $(VARIANT) $<"
-	@$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@.$$$$ && mv $@.$$$$ $@
 
-$B/vitrine: $(OBJS)
+$B/vitrine: $(OBJS) $B/sources
 	@echo "LD $@"
-	@$(CC) $(ALL_LDFLAGS) $^ -o $@ $(PKG_LIBS)
+	@$(CC) $(ALL_LDFLAGS) $(OBJS) -o $@.$$$$ $(PKG_LIBS) && mv $@.$$$$ $@
 
-# The server without its main(), for the programs of the tests. With ONLY the archive is made anew each time.
-$(ARCHIVE): $(PARTS) $(if $(ONLY),force)
+# The server without its main(), for the programs of the tests.
+$(ARCHIVE): $(PARTS) $B/sources$(if $(ONLY),-only)
 	@mkdir -p $(@D)
-	@rm -f $@
-	@ar rcs $@ $(PARTS)
+	@rm -f $@.$$$$; ar rcs $@.$$$$ $(PARTS) && mv $@.$$$$ $@
 
 $(UNITS): $B/tests/%: $B/tests/%.o $(ARCHIVE)
 	@echo "LD $@"
-	@$(CC) $(ALL_LDFLAGS) $< $(ARCHIVE) -o $@ $(PKG_LIBS) -lcmocka
+	@$(CC) $(ALL_LDFLAGS) $< $(ARCHIVE) -o $@.$$$$ $(PKG_LIBS) -lcmocka && mv $@.$$$$ $@
 
 $(REPLAYS): $B/tests/fuzz/replay_%: $B/tests/fuzz/fuzz_%.o $B/tests/fuzz/replay.o $(ARCHIVE)
 	@echo "LD $@"
-	@$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(ARCHIVE) -o $@ $(PKG_LIBS)
+	@$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(ARCHIVE) -o $@.$$$$ $(PKG_LIBS) && mv $@.$$$$ $@
 
 build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(ARCHIVE)
 	@echo "LD $@"
-	@$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $< $(ARCHIVE) -o $@ $(PKG_LIBS)
+	@$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $< $(ARCHIVE) -o $@.$$$$ $(PKG_LIBS) && mv $@.$$$$ $@
 
 TIDY_FILES = $(sort $(foreach dir,$(FOLDERS) tests/fuzz $(wildcard tests/unit/*),$(wildcard $(dir)/*.[ch])))
 

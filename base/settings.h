@@ -2,15 +2,17 @@
  *
  * A row of the table is all there is to an option: name, type, default, bounds, help. The configuration file, `--set`, the
  * command line's short forms, `--help`, the sample configuration and the man page all come from it. Filled by the
- * master before it forks; workers inherit it read-only. Strings are owned by the struct. */
+ * master before it forks; workers inherit it and only read. Strings are owned by the struct and never NULL. */
 #ifndef BASE_SETTINGS_H
 #define BASE_SETTINGS_H
 
 #include "base/err.h"
+#include "base/log.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct settings {
     /* where */
@@ -29,27 +31,29 @@ struct settings {
     bool upscaling;
     int64_t jpeg_quality, webp_quality, avif_quality;
     char *metadata;           /* full-image | always | never */
+    char *passthrough;        /* auto | never */
     char *cache_control;
     int64_t revalidate_s;
     bool derivative_cache;
     /* limits */
     int64_t max_source_pixels, max_decode_bytes, pixel_memory_bytes;
     int64_t max_connections, connections_per_address;
-    int64_t max_header_bytes, idle_timeout_s, request_timeout_s;
+    int64_t max_header_bytes, idle_timeout_s, request_timeout_s, render_timeout_s;
     int64_t queue_length;     /* renders waiting per worker; above it 503 */
 };
 
 enum settings_type { SETTINGS_TEXT, SETTINGS_WHOLE, SETTINGS_SWITCH, SETTINGS_CHOICE };
 
 struct settings_row {
-    const char *name;         /* the key in the file */
+    const char *name;         /* the key in the file; differs from the field by the unit's suffix at most */
     const char *flag;         /* "--listen", or NULL: only --set NAME=VALUE */
     enum settings_type type;
     const char *preset;       /* the default, as text */
     int64_t least, most;      /* SETTINGS_WHOLE */
-    const char *unit_or_choices; /* "px", "s"; CHOICE: "a|b|c" */
+    const char *unit_or_choices; /* WHOLE: "px", "s", "bytes" (then 512K, 64M, 2G are numbers too);
+                                  * TEXT: what to write, "ADDR:PORT"; CHOICE: "a|b|c" */
     size_t offset;            /* of the field in struct settings */
-    const char *help;         /* one line */
+    const char *help;         /* one line, no full stop */
     const char *(*check)(const char *value); /* further rule for TEXT: NULL or what is wrong; may be NULL */
 };
 
@@ -58,9 +62,22 @@ extern const size_t settings_table_length;
 
 RC_MUST_USE enum rc settings_init(struct settings *settings, struct err *err); /* every row's default */
 void settings_done(struct settings *settings);
-const struct settings_row *settings_find(const char *name); /* NULL: no such key */
-/* Sets one value from text. RC_BAD_REQUEST names key, value and what is allowed. */
+
+/* NULL: no such key. */
+const struct settings_row *settings_find(const char *name);
+/* The key that `name` was probably meant to be, or NULL when none is near. */
+const struct settings_row *settings_find_near(const char *name);
+
+/* Sets one value from text; the former value stays when it fails. Switches: true/on/yes, false/off/no. RC_BAD_REQUEST names
+ * key, value and what is allowed. */
 RC_MUST_USE enum rc settings_set(struct settings *settings, const struct settings_row *row, const char *value,
                                  struct err *err);
+
+/* Position of `value` in "a|b|c", -1 where it is none of them. */
+int settings_choice_index(const char *choices, const char *value);
+enum log_level settings_log_level(const struct settings *settings);
+
+/* Reads ADDR:PORT or [V6]:PORT (numbers only, no names). NULL, or a static phrase that says what is wrong. */
+const char *settings_parse_address(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_length);
 
 #endif

@@ -1,0 +1,349 @@
+#include "base/settings.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Further rules of texts ------------------------------------------------------------------------------------- */
+
+const char *settings_parse_address(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_length)
+{
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL)
+        return "there is no port; write ADDR:PORT";
+    char host[INET6_ADDRSTRLEN + 2];
+    size_t length = (size_t)(colon - text);
+    if (length == 0 || length >= sizeof host)
+        return "there is no address before the port; write ADDR:PORT, 0.0.0.0 stands for all addresses";
+    memcpy(host, text, length);
+    host[length] = '\0';
+    unsigned port = 0;
+    for (const char *digit = colon + 1; *digit != '\0' || digit == colon + 1; digit++) {
+        if (!isdigit((unsigned char)*digit) || (port = port * 10 + (unsigned)(*digit - '0')) > 65535)
+            return "the port is not a number from 0 to 65535";
+    }
+    struct sockaddr_storage address = {0};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+    if (host[0] == '[' && host[length - 1] == ']') {
+        host[length - 1] = '\0';
+        if (inet_pton(AF_INET6, host + 1, &v6->sin6_addr) != 1)
+            return "what is in brackets is not an IPv6 address";
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)port);
+        *ret_length = sizeof *v6;
+    } else {
+        if (strchr(host, ':') != NULL)
+            return "an IPv6 address goes into brackets; write [ADDR]:PORT";
+        if (inet_pton(AF_INET, host, &v4->sin_addr) != 1)
+            return "the address is not a numeric IPv4 or [IPv6] address";
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)port);
+        *ret_length = sizeof *v4;
+    }
+    *ret_address = address;
+    return NULL;
+}
+
+static const char *settings_check_address(const char *value)
+{
+    struct sockaddr_storage address;
+    socklen_t length;
+    return settings_parse_address(value, &address, &length);
+}
+
+static const char *settings_check_address_or_none(const char *value)
+{
+    return value[0] == '\0' ? NULL : settings_check_address(value);
+}
+
+static const char *settings_check_images(const char *value)
+{
+    if (value[0] == '\0')
+        return "a directory must be named";
+    if (strncmp(value, "s3://", 5) == 0 || strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0)
+        return "this version serves directories only";
+    return NULL;
+}
+
+static const char *settings_check_printable(const char *value)
+{
+    for (const char *c = value; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+            return "it may hold only printable ASCII characters";
+    return NULL;
+}
+
+static const char *settings_check_base_url(const char *value)
+{
+    if (value[0] == '\0')
+        return NULL;
+    size_t scheme = strncmp(value, "http://", 7) == 0 ? 7 : strncmp(value, "https://", 8) == 0 ? 8 : 0;
+    if (scheme == 0)
+        return "it must begin with http:// or https://";
+    if (value[scheme] == '\0' || value[scheme] == '/' || value[scheme] == ':')
+        return "there is no host";
+    for (const char *c = value; *c != '\0'; c++)
+        if (*c <= 0x20 || *c > 0x7e || strchr("\"<>\\^`{|}?#", *c) != NULL)
+            return "it may hold neither a query nor a fragment nor characters that must be escaped";
+    return NULL;
+}
+
+/* The table --------------------------------------------------------------------------------------------------- */
+
+#define FIELD(name) offsetof(struct settings, name)
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+/* clang-format off */
+const struct settings_row settings_table[] = {
+    /* where */
+    {"listen", "--listen", SETTINGS_TEXT, "127.0.0.1:8080", 0, 0, "ADDR:PORT", FIELD(listen),
+     "address of the public service; [::]:80 stands for all addresses of both families", settings_check_address},
+    {"admin", "--admin", SETTINGS_TEXT, "127.0.0.1:8081", 0, 0, "ADDR:PORT", FIELD(admin),
+     "address for /health, /ready, /metrics and /status; empty: none", settings_check_address_or_none},
+    {"images", "--images", SETTINGS_TEXT, ".", 0, 0, "DIR", FIELD(images),
+     "the directory whose pictures are served", settings_check_images},
+    {"cache", "--cache", SETTINGS_TEXT, "", 0, 0, "DIR", FIELD(cache),
+     "a directory for cached derivatives; empty: none", NULL},
+    {"base_url", NULL, SETTINGS_TEXT, "", 0, 0, "URL", FIELD(base_url),
+     "how clients reach the server, for id and links; empty: as each request says", settings_check_base_url},
+    {"trusted_proxies", NULL, SETTINGS_TEXT, "", 0, 0, "LIST", FIELD(trusted_proxies),
+     "addresses, networks, loopback or private, whose Forwarded headers are believed", settings_check_printable},
+    /* processes */
+    {"workers", "--workers", SETTINGS_WHOLE, "0", 0, 128, "processes", FIELD(workers),
+     "processes that serve; 0: one per CPU", NULL},
+    {"render_threads", NULL, SETTINGS_WHOLE, "0", 0, 256, "threads", FIELD(render_threads),
+     "render threads of each worker; 0: chosen from CPUs and workers", NULL},
+    {"drain_timeout", NULL, SETTINGS_WHOLE, "30", 0, 3600, "s", FIELD(drain_timeout_s),
+     "how long answers in flight may take after TERM", NULL},
+    {"log_level", NULL, SETTINGS_CHOICE, "info", 0, 0, "error|warning|info|debug", FIELD(log_level),
+     "the least important events that are logged", NULL},
+    /* what is served */
+    {"max_width", NULL, SETTINGS_WHOLE, "16384", 1, 1000000, "px", FIELD(max_width),
+     "widest picture that is made", NULL},
+    {"max_height", NULL, SETTINGS_WHOLE, "16384", 1, 1000000, "px", FIELD(max_height),
+     "highest picture that is made", NULL},
+    {"max_area", NULL, SETTINGS_WHOLE, "100000000", 1, INT64_C(1000000000000), "px", FIELD(max_area),
+     "largest picture that is made, width times height", NULL},
+    {"upscaling", NULL, SETTINGS_SWITCH, "true", 0, 0, NULL, FIELD(upscaling),
+     "whether ^ sizes may exceed the source's resolution", NULL},
+    {"jpeg_quality", NULL, SETTINGS_WHOLE, "80", 1, 100, "", FIELD(jpeg_quality),
+     "quality of JPEG answers", NULL},
+    {"webp_quality", NULL, SETTINGS_WHOLE, "80", 1, 100, "", FIELD(webp_quality),
+     "quality of WebP answers", NULL},
+    {"avif_quality", NULL, SETTINGS_WHOLE, "60", 1, 100, "", FIELD(avif_quality),
+     "quality of AVIF answers", NULL},
+    {"metadata", NULL, SETTINGS_CHOICE, "full-image", 0, 0, "full-image|always|never", FIELD(metadata),
+     "which answers carry the source's EXIF, XMP and IPTC", NULL},
+    {"passthrough", NULL, SETTINGS_CHOICE, "auto", 0, 0, "auto|never", FIELD(passthrough),
+     "whether stored tiles are sent without decoding where that is possible", NULL},
+    {"cache_control", NULL, SETTINGS_TEXT, "public, max-age=86400", 0, 0, "TEXT", FIELD(cache_control),
+     "the Cache-Control header of images and info.json; empty: none", settings_check_printable},
+    {"revalidate", NULL, SETTINGS_WHOLE, "5", 0, 86400, "s", FIELD(revalidate_s),
+     "after so long a replaced or deleted source has been noticed", NULL},
+    {"derivative_cache", NULL, SETTINGS_SWITCH, "true", 0, 0, NULL, FIELD(derivative_cache),
+     "whether rendered answers are kept in the cache directory", NULL},
+    /* limits */
+    {"max_source_pixels", NULL, SETTINGS_WHOLE, "40000000000", 1, INT64_C(1000000000000000), "px",
+     FIELD(max_source_pixels), "largest source that is opened, width times height", NULL},
+    {"max_decode_bytes", NULL, SETTINGS_WHOLE, "512M", 1 * MIB, 1024 * GIB, "bytes", FIELD(max_decode_bytes),
+     "largest piece of a source that is decoded at once", NULL},
+    {"pixel_memory_bytes", NULL, SETTINGS_WHOLE, "512M", 1 * MIB, 1024 * GIB, "bytes", FIELD(pixel_memory_bytes),
+     "memory for pixels that the renders of one worker share", NULL},
+    {"max_connections", NULL, SETTINGS_WHOLE, "20000", 1, 1000000, "connections", FIELD(max_connections),
+     "public connections open at the same time; further ones are refused", NULL},
+    {"connections_per_address", NULL, SETTINGS_WHOLE, "256", 1, 1000000, "connections",
+     FIELD(connections_per_address), "the same for one client: an IPv4 address or an IPv6 /64 network", NULL},
+    {"max_header_bytes", NULL, SETTINGS_WHOLE, "32768", 1 * KIB, 1 * MIB, "bytes", FIELD(max_header_bytes),
+     "longest request line and header", NULL},
+    {"idle_timeout", NULL, SETTINGS_WHOLE, "60", 1, 86400, "s", FIELD(idle_timeout_s),
+     "a connection on which nothing moves is ended after so long", NULL},
+    {"request_timeout", NULL, SETTINGS_WHOLE, "20", 1, 3600, "s", FIELD(request_timeout_s),
+     "a request's header must have come completely after so long", NULL},
+    {"queue_length", NULL, SETTINGS_WHOLE, "1000", 1, 1000000, "renders", FIELD(queue_length),
+     "renders that may wait in one worker; above it the answer is 503", NULL},
+};
+/* clang-format on */
+const size_t settings_table_length = sizeof settings_table / sizeof settings_table[0];
+
+/* Values ------------------------------------------------------------------------------------------------------ */
+
+static void *settings_field(struct settings *settings, const struct settings_row *row)
+{
+    return (char *)settings + row->offset;
+}
+
+static bool settings_has_text(const struct settings_row *row)
+{
+    return row->type == SETTINGS_TEXT || row->type == SETTINGS_CHOICE;
+}
+
+/* True when all of `text` is a whole number; one beyond 64 bits becomes the nearest that fits, for the bounds to refuse. */
+static bool settings_parse_whole(const char *text, bool is_bytes, int64_t *ret_value)
+{
+    char *end;
+    if (!isdigit((unsigned char)text[0]) && text[0] != '-' && text[0] != '+')
+        return false;
+    int64_t value = strtoll(text, &end, 10);
+    if (end == text || !isdigit((unsigned char)end[-1]))
+        return false;
+    const char *suffix = "KMGT";
+    const char *found = is_bytes && *end != '\0' ? strchr(suffix, toupper((unsigned char)*end)) : NULL;
+    if (found != NULL) {
+        end++;
+        if (__builtin_mul_overflow(value, INT64_C(1) << (10 * (found - suffix + 1)), &value))
+            value = text[0] == '-' ? INT64_MIN : INT64_MAX;
+    }
+    *ret_value = value;
+    return *end == '\0';
+}
+
+static enum rc settings_set_whole(int64_t *field, const struct settings_row *row, const char *value, struct err *err)
+{
+    const char *unit = row->unit_or_choices;
+    bool is_bytes = strcmp(unit, "bytes") == 0;
+    int64_t number;
+    if (!settings_parse_whole(value, is_bytes, &number))
+        return err_set(err, RC_BAD_REQUEST, "%s is \"%s\", which is not a whole number%s", row->name, value,
+                       is_bytes ? ", nor one with K, M, G or T behind it" : "");
+    if (number < row->least || number > row->most)
+        return err_set(err, RC_BAD_REQUEST, "%s is %s, but must be from %lld to %lld%s%s", row->name, value,
+                       (long long)row->least, (long long)row->most, unit[0] != '\0' ? " " : "", unit);
+    *field = number;
+    return RC_OK;
+}
+
+static enum rc settings_set_switch(bool *field, const struct settings_row *row, const char *value, struct err *err)
+{
+    int on = settings_choice_index("true|on|yes", value);
+    if (on < 0 && settings_choice_index("false|off|no", value) < 0)
+        return err_set(err, RC_BAD_REQUEST, "%s is \"%s\", but must be true or false", row->name, value);
+    *field = on >= 0;
+    return RC_OK;
+}
+
+static enum rc settings_set_text(char **field, const struct settings_row *row, const char *value, struct err *err)
+{
+    const char *wrong = row->check != NULL ? row->check(value) : NULL;
+    if (wrong != NULL)
+        return err_set(err, RC_BAD_REQUEST, "%s is \"%s\": %s", row->name, value, wrong);
+    if (row->type == SETTINGS_CHOICE && settings_choice_index(row->unit_or_choices, value) < 0)
+        return err_set(err, RC_BAD_REQUEST, "%s is \"%s\", but must be one of %s", row->name, value,
+                       row->unit_or_choices);
+    char *copy = strdup(value);
+    if (copy == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the value of %s", row->name);
+    free(*field);
+    *field = copy;
+    return RC_OK;
+}
+
+enum rc settings_set(struct settings *settings, const struct settings_row *row, const char *value, struct err *err)
+{
+    void *field = settings_field(settings, row);
+    switch (row->type) {
+    case SETTINGS_WHOLE:
+        return settings_set_whole(field, row, value, err);
+    case SETTINGS_SWITCH:
+        return settings_set_switch(field, row, value, err);
+    case SETTINGS_TEXT:
+    case SETTINGS_CHOICE:
+        break;
+    }
+    return settings_set_text(field, row, value, err);
+}
+
+enum rc settings_init(struct settings *settings, struct err *err)
+{
+    *settings = (struct settings){0};
+    for (size_t i = 0; i < settings_table_length; i++) {
+        enum rc rc = settings_set(settings, &settings_table[i], settings_table[i].preset, err);
+        if (rc != RC_OK) {
+            settings_done(settings);
+            return rc;
+        }
+    }
+    return RC_OK;
+}
+
+void settings_done(struct settings *settings)
+{
+    for (size_t i = 0; i < settings_table_length; i++)
+        if (settings_has_text(&settings_table[i]))
+            free(*(char **)settings_field(settings, &settings_table[i]));
+    *settings = (struct settings){0};
+}
+
+/* Names ------------------------------------------------------------------------------------------------------- */
+
+const struct settings_row *settings_find(const char *name)
+{
+    for (size_t i = 0; i < settings_table_length; i++)
+        if (strcmp(settings_table[i].name, name) == 0)
+            return &settings_table[i];
+    return NULL;
+}
+
+/* Levenshtein's distance; anything above the longest name is "far". */
+static size_t settings_distance(const char *a, const char *b)
+{
+    size_t row[32];
+    size_t width = strlen(b);
+    if (width + 1 > sizeof row / sizeof row[0])
+        return SIZE_MAX;
+    for (size_t i = 0; i <= width; i++)
+        row[i] = i;
+    for (size_t y = 0; a[y] != '\0'; y++) {
+        size_t diagonal = row[0];
+        row[0] = y + 1;
+        for (size_t x = 0; x < width; x++) {
+            size_t change = diagonal + (a[y] != b[x]);
+            diagonal = row[x + 1];
+            size_t least = row[x] < row[x + 1] ? row[x] + 1 : row[x + 1] + 1;
+            row[x + 1] = change < least ? change : least;
+        }
+    }
+    return row[width];
+}
+
+const struct settings_row *settings_find_near(const char *name)
+{
+    const struct settings_row *nearest = NULL;
+    size_t least = strlen(name) / 3 + 1; /* a third of the letters may be wrong, one in short names */
+    for (size_t i = 0; i < settings_table_length; i++) {
+        size_t distance = settings_distance(name, settings_table[i].name);
+        if (distance < least) {
+            least = distance;
+            nearest = &settings_table[i];
+        }
+    }
+    return nearest;
+}
+
+int settings_choice_index(const char *choices, const char *value)
+{
+    size_t length = strlen(value);
+    int index = 0;
+    for (const char *choice = choices;; index++) {
+        size_t span = strcspn(choice, "|");
+        if (span == length && memcmp(choice, value, length) == 0)
+            return index;
+        if (choice[span] == '\0')
+            return -1;
+        choice += span + 1;
+    }
+}
+
+enum log_level settings_log_level(const struct settings *settings)
+{
+    static const enum log_level level[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
+    int index = settings_choice_index("error|warning|info|debug", settings->log_level);
+    return index < 0 ? LOG_LEVEL_INFO : level[index];
+}

@@ -4,7 +4,8 @@
  * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that holds a slot writes the
  * rest of that slot; counters are added to by anyone. All words are relaxed atomics: readers take no lock and may see
  * values of slightly different moments. A crash leaves the dead worker's slot as it was; the master resets it before the next
- * worker is forked into it. The master takes no lock here and follows no offset. */
+ * worker is forked into it. The master takes no lock here, follows no offset, and decides nothing by a value it finds here
+ * but which of two workers looks less busy. */
 #ifndef SHM_SEGMENT_H
 #define SHM_SEGMENT_H
 
@@ -13,9 +14,11 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SHM_MAX_WORKERS 256u
+#define SHM_LAYOUT_VERSION 1u
 
 enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
 
@@ -27,7 +30,7 @@ struct shm_slot {
     _Atomic uint64_t requests;    /* answered by this worker */
     _Atomic uint64_t renders;     /* pictures rendered by this worker */
     _Atomic uint64_t queued;      /* render jobs waiting or running */
-    _Atomic uint64_t beat_ms;     /* monotonic; the event thread's last sign of life */
+    _Atomic uint64_t beat_ms;     /* monotonic; the control thread's last sign of life */
 };
 static_assert(sizeof(struct shm_slot) == 64, "a slot is one cache line");
 
@@ -37,6 +40,7 @@ struct shm_counters {
     _Atomic uint64_t crashes;     /* workers that ended by a signal or unasked */
     _Atomic uint64_t connections_accepted, connections_refused;
 };
+static_assert(sizeof(struct shm_counters) == 80, "the counters are ten words");
 
 struct shm_segment {
     char magic[8];                /* "VITRINE1" */
@@ -46,9 +50,16 @@ struct shm_segment {
     _Alignas(64) struct shm_counters counters;
     _Alignas(64) struct shm_slot slot[SHM_MAX_WORKERS];
 };
+static_assert(offsetof(struct shm_segment, counters) == 64, "the header is one cache line");
+static_assert(offsetof(struct shm_segment, slot) == 192, "the counters take two cache lines");
 
-/* Maps a fresh segment (MAP_SHARED, inherited through fork). */
+/* Maps a fresh segment (MAP_SHARED and anonymous: inherited through fork, gone with the last process).
+ * `slot_count` is 1 to SHM_MAX_WORKERS. */
 RC_MUST_USE enum rc shm_segment_make(uint32_t slot_count, struct shm_segment **ret_segment, struct err *err);
+/* Unmaps it in this process and empties the variable. */
 void shm_segment_free(struct shm_segment **segment);
+
+/* Master, before it forks a worker into the slot: counts the generation and clears the rest. */
+void shm_segment_reset_slot(struct shm_segment *segment, uint32_t slot, enum shm_slot_state state);
 
 #endif

@@ -1,0 +1,346 @@
+#include "worker/request.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "worker/http/base_url.h"
+#include "worker/http/status.h"
+#include "worker/iiif/identifier.h"
+#include "worker/iiif/info_json.h"
+#include "worker/service.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Everything about one request while it is worked on; lives in its exchange's arena. */
+struct request {
+    struct render_job job; /* first: the pool hands back its address */
+    struct worker_service *service;
+    struct http_exchange *exchange;
+    struct iiif_request iiif;
+    struct iiif_identifier identifier;
+    const char *base_url;
+    struct picture *picture; /* one reference, from the moment it is found until the reply */
+    struct iiif_plan plan;
+    int64_t deadline_ms;
+};
+
+/* ---- answers ---- */
+
+/* The one place where an error is answered and, when it is ours or the source's fault, logged. */
+static void fail(struct request *request, const struct err *err)
+{
+    struct worker_service *service = request->service;
+    pictures_release(service->pictures, &request->picture);
+    if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE)
+        log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
+    worker_service_count(service, http_status_of(err->rc));
+    http_reply_error(request->exchange, err);
+}
+
+static const char *header_or_null(struct request *request, const char *name)
+{
+    return http_exchange_header(request->exchange, name);
+}
+
+/* "http://host/prefix" as the client sees this server; NULL when memory is out. */
+static const char *find_base_url(struct request *request)
+{
+    const struct settings *settings = request->service->settings;
+    const struct http_forwarding sent = {
+        .host = header_or_null(request, "Host"),
+        .forwarded = header_or_null(request, "Forwarded"),
+        .x_forwarded_proto = header_or_null(request, "X-Forwarded-Proto"),
+        .x_forwarded_host = header_or_null(request, "X-Forwarded-Host"),
+        .x_forwarded_port = header_or_null(request, "X-Forwarded-Port"),
+        .x_forwarded_prefix = header_or_null(request, "X-Forwarded-Prefix"),
+    };
+    bool trusted = http_peer_is_trusted(http_exchange_peer(request->exchange), settings->trusted_proxies);
+    return http_base_url(http_exchange_arena(request->exchange), settings->base_url, trusted, &sent);
+}
+
+static const char *image_id(struct request *request)
+{
+    return arena_format(http_exchange_arena(request->exchange), "%s/iiif/%d/%s", request->base_url,
+                        (int)request->iiif.version, request->iiif.raw_identifier);
+}
+
+/* A strong validator: changes with the source's version and with everything else that decides the bytes. */
+static const char *make_etag(struct request *request, const char *what)
+{
+    uint64_t parts[] = {request->picture->version_hash, request->service->options_hash, request->identifier.page};
+    uint64_t hash = bytes_hash(BYTES_HASH_START, parts, sizeof parts);
+    hash = bytes_hash(hash, request->identifier.path, strlen(request->identifier.path));
+    hash = bytes_hash(hash, what, strlen(what));
+    return arena_format(http_exchange_arena(request->exchange), "\"%016" PRIx64 "\"", hash);
+}
+
+/* Fills what info and image answers have in common; false when memory is out. */
+static bool represent(struct request *request, const char *what, struct http_representation *ret)
+{
+    *ret = (struct http_representation){
+        .etag = make_etag(request, what),
+        .last_modified = request->picture->version.modified.tv_sec,
+        .cache_control = request->service->settings->cache_control,
+    };
+    ret->header[ret->header_count++] = (struct http_header){
+        "Link", request->iiif.version == IIIF_3 ? "<http://iiif.io/api/image/3/level2.json>;rel=\"profile\""
+                                                : "<http://iiif.io/api/image/2/level2.json>;rel=\"profile\""};
+    return ret->etag != NULL;
+}
+
+static void out_of_memory(struct request *request)
+{
+    struct err err;
+    err_set(&err, RC_NO_MEMORY, "the server is out of memory, please try again");
+    fail(request, &err);
+}
+
+/* Ends a request whose representation is known: 304 where the client has it. False: it needs the body. */
+static bool answer_not_modified(struct request *request, const struct http_representation *representation)
+{
+    if (!http_reply_is_not_modified(request->exchange, representation))
+        return false;
+    pictures_release(request->service->pictures, &request->picture);
+    worker_service_count(request->service, 304);
+    http_reply_not_modified(request->exchange, representation);
+    return true;
+}
+
+static void answer_body(struct request *request, const struct http_representation *representation,
+                        struct bytes *body)
+{
+    pictures_release(request->service->pictures, &request->picture);
+    worker_service_count(request->service, 200);
+    atomic_fetch_add_explicit(&request->service->segment->counters.bytes_sent, body->length, memory_order_relaxed);
+    http_reply_body(request->exchange, representation, body);
+}
+
+static void answer_info(struct request *request)
+{
+    struct http_representation representation;
+    const char *id = image_id(request);
+    const char *media_type = iiif_info_media_type(request->iiif.version, header_or_null(request, "Accept"));
+    const char *what = arena_format(http_exchange_arena(request->exchange), "%s %s", id, media_type);
+    if (id == NULL || what == NULL || !represent(request, what, &representation)) {
+        out_of_memory(request);
+        return;
+    }
+    const struct settings *settings = request->service->settings;
+    representation.media_type = media_type;
+    representation.vary = settings->base_url[0] == '\0' && settings->trusted_proxies[0] != '\0'
+                              ? "Accept, Forwarded, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix"
+                              : "Accept";
+    if (answer_not_modified(request, &representation))
+        return;
+    struct err err;
+    OWN(bytes_done) struct bytes body = {0};
+    enum rc rc = iiif_info_json(request->iiif.version, id, &request->picture->source->pyramid,
+                                &request->service->limits, &body, &err);
+    if (rc != RC_OK)
+        fail(request, &err);
+    else
+        answer_body(request, &representation, &body);
+}
+
+/* ---- images ---- */
+
+static bool is_cancelled(void *context)
+{
+    struct request *request = context;
+    return clock_monotonic_ms() > request->deadline_ms || http_exchange_abandoned(request->exchange);
+}
+
+static enum rc render(struct request *request, struct bytes *body, struct err *err)
+{
+    struct worker_service *service = request->service;
+    if (is_cancelled(request))
+        return err_set(err, RC_CANCELLED, "the request had waited too long");
+    uint64_t memory_bytes = render_memory_bytes(request->picture, &request->plan);
+    render_pool_claim(service->pool, memory_bytes);
+    enum rc rc = render_picture(request->picture, &request->plan, &service->options, is_cancelled, request, body, err);
+    render_pool_return(service->pool, memory_bytes);
+    atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
+    if (rc == RC_CANCELLED) /* also when the client has left: the sentence is then for nobody */
+        return err_set(err, RC_BUSY, "the image took longer than %" PRId64 " s, please try again",
+                       service->settings->render_timeout_s);
+    return rc;
+}
+
+/* Plans the image. RC_OK with *ret_done: answered without pixels (304). */
+static enum rc plan_image(struct request *request, struct http_representation *ret_representation, bool *ret_done,
+                          struct err *err)
+{
+    enum rc rc = iiif_plan_make(&request->iiif, &request->picture->source->pyramid, &request->service->limits,
+                                &request->plan, err);
+    if (rc != RC_OK)
+        return rc;
+    char canonical[IIIF_CANONICAL_BYTES];
+    iiif_plan_canonical(&request->plan, canonical);
+    const char *id = image_id(request);
+    const char *link = id == NULL ? NULL
+                                  : arena_format(http_exchange_arena(request->exchange), "<%s/%s>;rel=\"canonical\"",
+                                                 id, canonical);
+    if (link == NULL || !represent(request, canonical, ret_representation))
+        return err_set(err, RC_NO_MEMORY, "the server is out of memory, please try again");
+    ret_representation->media_type = image_encode_media_type(render_file_type(request->plan.format));
+    ret_representation->header[ret_representation->header_count++] = (struct http_header){"Link", link};
+    *ret_done = answer_not_modified(request, ret_representation);
+    return RC_OK;
+}
+
+/* On a render thread, with the picture. */
+static void answer_image(struct request *request)
+{
+    struct err err;
+    struct http_representation representation;
+    bool done = false;
+    OWN(bytes_done) struct bytes body = {0};
+    enum rc rc = plan_image(request, &representation, &done, &err);
+    if (rc == RC_OK && !done)
+        rc = render(request, &body, &err);
+    if (rc != RC_OK)
+        fail(request, &err);
+    else if (!done)
+        answer_body(request, &representation, &body);
+}
+
+/* On the event thread: what an image request of an open picture needs no render thread for (errors, 304). */
+static bool answer_image_early(struct request *request)
+{
+    struct err err;
+    struct http_representation representation;
+    bool done = false;
+    enum rc rc = plan_image(request, &representation, &done, &err);
+    if (rc != RC_OK)
+        fail(request, &err);
+    return rc != RC_OK || done;
+}
+
+/* ---- the way ---- */
+
+static void run_job(struct render_job *job)
+{
+    struct request *request = (struct request *)job;
+    struct worker_service *service = request->service; /* the request is gone once it is answered */
+    struct err err;
+    enum rc rc = RC_OK;
+    bool opened = false;
+    if (request->picture == NULL)
+        rc = pictures_open(service->pictures, request->identifier.path, request->identifier.page,
+                           &request->picture, &opened, &err);
+    if (opened && request->picture->note != NULL)
+        log_info("%s: %s", request->identifier.path, request->picture->note);
+    if (rc != RC_OK)
+        fail(request, &err);
+    else if (request->iiif.what == IIIF_INFO)
+        answer_info(request);
+    else
+        answer_image(request);
+    atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
+}
+
+static void continue_on_render_thread(struct request *request)
+{
+    struct worker_service *service = request->service;
+    struct err err;
+    request->job.run = run_job;
+    http_exchange_suspend(request->exchange);
+    atomic_fetch_add_explicit(&service->slot->queued, 1, memory_order_relaxed);
+    if (render_pool_submit(service->pool, &request->job, &err) != RC_OK) {
+        atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
+        fail(request, &err);
+    }
+}
+
+static void answer_redirect(struct request *request, unsigned status, const char *location)
+{
+    if (location == NULL) {
+        out_of_memory(request);
+        return;
+    }
+    const struct http_header header = {"Location", location};
+    const char *text = arena_format(http_exchange_arena(request->exchange), "See %s\n", location);
+    worker_service_count(request->service, status);
+    http_reply_text(request->exchange, status, "text/plain; charset=utf-8", text != NULL ? text : "", &header, 1);
+}
+
+static void handle_iiif(struct request *request, enum iiif_version version, const char *path, size_t length)
+{
+    struct err err;
+    enum rc rc = iiif_request_parse(version, path, length, &request->iiif, &err);
+    if (rc == RC_OK)
+        rc = iiif_identifier_read(request->iiif.identifier, &request->identifier, &err);
+    if (rc != RC_OK) {
+        fail(request, &err);
+        return;
+    }
+    if (request->iiif.what == IIIF_BASE) {
+        const char *id = image_id(request);
+        answer_redirect(request, 303, id == NULL ? NULL : arena_format(http_exchange_arena(request->exchange),
+                                                                       "%s/info.json", id));
+        return;
+    }
+    request->picture = pictures_peek(request->service->pictures, request->identifier.path, request->identifier.page);
+    if (request->picture != NULL && request->iiif.what == IIIF_INFO)
+        answer_info(request);
+    else if (request->picture == NULL || !answer_image_early(request))
+        continue_on_render_thread(request);
+}
+
+static void route(struct request *request)
+{
+    struct err err;
+    const char *target = http_exchange_target(request->exchange);
+    size_t length = strcspn(target, "?#");
+    if (length >= 8 && memcmp(target, "/iiif/3/", 8) == 0) {
+        handle_iiif(request, IIIF_3, target + 8, length - 8);
+    } else if (length >= 8 && memcmp(target, "/iiif/2/", 8) == 0) {
+        handle_iiif(request, IIIF_2, target + 8, length - 8);
+    } else if (length > 6 && memcmp(target, "/iiif/", 6) == 0) { /* no version: the newest */
+        answer_redirect(request, 302, arena_format(http_exchange_arena(request->exchange), "%s/iiif/3/%s",
+                                                   request->base_url, target + 6));
+    } else {
+        err_set(&err, RC_NOT_FOUND, "there is nothing at '%.100s'; images are at /iiif/3/{identifier}/info.json", target);
+        fail(request, &err);
+    }
+}
+
+void worker_service_handle(struct http_exchange *exchange, void *context)
+{
+    struct worker_service *service = context;
+    atomic_fetch_add_explicit(&service->slot->requests, 1, memory_order_relaxed);
+    if (http_exchange_method(exchange) == HTTP_OPTIONS) {
+        worker_service_count(service, 204);
+        http_reply_options(exchange);
+        return;
+    }
+    if (http_exchange_method(exchange) == HTTP_OTHER) {
+        const struct http_header allow = {"Allow", "GET, HEAD, OPTIONS"};
+        worker_service_count(service, 405);
+        http_reply_text(exchange, 405, "text/plain; charset=utf-8", "Only GET, HEAD and OPTIONS are answered here.\n",
+                        &allow, 1);
+        return;
+    }
+    if (http_exchange_listener(exchange) == HTTP_ADMIN) {
+        worker_admin_handle(service, exchange);
+        return;
+    }
+    struct request *request = arena_alloc(http_exchange_arena(exchange), sizeof *request);
+    if (request == NULL) {
+        struct err err;
+        err_set(&err, RC_NO_MEMORY, "the server is out of memory, please try again");
+        worker_service_count(service, http_status_of(err.rc));
+        http_reply_error(exchange, &err);
+        return;
+    }
+    request->service = service;
+    request->exchange = exchange;
+    request->deadline_ms = clock_monotonic_ms() + service->settings->render_timeout_s * 1000;
+    request->base_url = find_base_url(request);
+    if (request->base_url == NULL)
+        out_of_memory(request);
+    else
+        route(request);
+}

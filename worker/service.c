@@ -1,0 +1,93 @@
+#include "worker/service.h"
+
+#include "base/own.h"
+#include "worker/request.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* How many pictures a worker keeps open: each costs a descriptor and its headers. */
+#define OPEN_PICTURES 1024u
+
+static enum render_metadata metadata_policy(const char *name)
+{
+    if (strcmp(name, "always") == 0)
+        return RENDER_METADATA_ALWAYS;
+    return strcmp(name, "never") == 0 ? RENDER_METADATA_NEVER : RENDER_METADATA_FULL_IMAGE;
+}
+
+static uint64_t hash_options(const struct settings *settings, const struct render_options *options)
+{
+    const uint64_t parts[] = {IMAGE_ENCODER_VERSION,
+                              options->jpeg_quality,
+                              options->webp_quality,
+                              options->avif_quality,
+                              options->metadata,
+                              (uint64_t)settings->max_width,
+                              (uint64_t)settings->max_height,
+                              (uint64_t)settings->max_area,
+                              settings->upscaling};
+    return bytes_hash(BYTES_HASH_START, parts, sizeof parts);
+}
+
+static uint32_t thread_count(const struct settings *settings)
+{
+    if (settings->render_threads > 0)
+        return (uint32_t)settings->render_threads;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    /* Two at least: a job that waits for the file system must not hold up one that could decode. */
+    return cpus < 2 ? 2 : (uint32_t)cpus;
+}
+
+enum rc worker_service_start(const struct worker_heritage *heritage, struct worker_service **ret_service,
+                             struct err *err)
+{
+    const struct settings *settings = heritage->settings;
+    struct worker_service *service = calloc(1, sizeof *service);
+    if (service == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the service");
+    service->settings = settings;
+    service->segment = heritage->segment;
+    service->slot = &heritage->segment->slot[heritage->slot];
+    service->limits = (struct iiif_limits){.max_width_px = (uint32_t)settings->max_width,
+                                           .max_height_px = (uint32_t)settings->max_height,
+                                           .max_area_px = (uint64_t)settings->max_area,
+                                           .allow_upscaling = settings->upscaling};
+    service->options = (struct render_options){.jpeg_quality = (uint8_t)settings->jpeg_quality,
+                                               .webp_quality = (uint8_t)settings->webp_quality,
+                                               .avif_quality = (uint8_t)settings->avif_quality,
+                                               .metadata = metadata_policy(settings->metadata)};
+    service->options_hash = hash_options(settings, &service->options);
+    const struct image_source_limits limits = {.max_source_pixels = (uint64_t)settings->max_source_pixels,
+                                               .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
+    enum rc rc = origin_open(settings->images, &service->origin, err);
+    if (rc == RC_OK)
+        rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000, &service->pictures,
+                          err);
+    if (rc == RC_OK)
+        rc = render_pool_start(thread_count(settings), (uint32_t)settings->queue_length,
+                               (uint64_t)settings->pixel_memory_bytes, &service->pool, err);
+    if (rc != RC_OK) {
+        worker_service_stop(&service);
+        return rc;
+    }
+    *ret_service = service;
+    return RC_OK;
+}
+
+void worker_service_stop(struct worker_service **service)
+{
+    struct worker_service *stopped = TAKE_PTR(*service);
+    if (stopped == NULL)
+        return;
+    render_pool_stop(&stopped->pool);
+    pictures_free(&stopped->pictures);
+    origin_close(&stopped->origin);
+    free(stopped);
+}
+
+void worker_service_count(struct worker_service *service, unsigned status)
+{
+    if (status / 100 < 6)
+        atomic_fetch_add_explicit(&service->segment->counters.status[status / 100], 1, memory_order_relaxed);
+}

@@ -1,0 +1,31 @@
+/* What all request handlers of a worker share. Made by worker_service_start(), read-only afterwards but for the counters,
+ * which lie in shared memory. Private to worker/request*.c and worker/admin.c. */
+#ifndef WORKER_SERVICE_H
+#define WORKER_SERVICE_H
+
+#include "cache/pictures.h"
+#include "worker/heritage.h"
+#include "worker/http/reply.h"
+#include "worker/iiif/plan.h"
+#include "worker/render/pool.h"
+#include "worker/render/render.h"
+
+struct worker_service {
+    const struct settings *settings;
+    struct shm_segment *segment;
+    struct shm_slot *slot;
+    struct iiif_limits limits;
+    struct render_options options;
+    uint64_t options_hash;   /* of all settings that change an answer's bytes */
+    struct origin *origin;
+    struct pictures *pictures;
+    struct render_pool *pool;
+};
+
+/* /health, /ready, /status, /metrics: answers at once, on the event thread, never behind image work. */
+void worker_admin_handle(struct worker_service *service, struct http_exchange *exchange);
+
+/* One answer more in the counters; every reply of a worker passes here before it is sent. */
+void worker_service_count(struct worker_service *service, unsigned status);
+
+#endif

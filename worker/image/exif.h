@@ -1,0 +1,19 @@
+/* EXIF payloads: a bounded look into the small TIFF stream that JPEG, PNG and WebP carry, and its preparation for a
+ * derivative. A payload starts with "II" or "MM" (no "Exif\0\0"). Used by sources (orientation) and encoders (copy), on
+ * any thread; owns nothing. The bytes are foreign: whatever is broken is taken as absent, never followed. */
+#ifndef WORKER_IMAGE_EXIF_H
+#define WORKER_IMAGE_EXIF_H
+
+#include "base/bytes.h"
+#include "worker/image/geometry.h"
+
+/* 1 to 8; 1 where the payload does not say, or says nonsense. */
+uint8_t image_exif_orientation(const struct bytes *exif);
+
+/* Appends a copy of `exif` to `out` that speaks of an upright picture of `size`: Orientation becomes 1, ImageWidth,
+ * ImageLength, PixelXDimension and PixelYDimension (where present) become the size, the thumbnail is unlinked. The copy
+ * is as long as the original. Appends nothing when `exif` is no EXIF at all. Fails only with RC_NO_MEMORY. */
+RC_MUST_USE enum rc image_exif_copy(const struct bytes *exif, struct image_size size, struct bytes *out,
+                                    struct err *err);
+
+#endif

@@ -1,7 +1,8 @@
 """What the official image validator tests, written anew, for both versions of the API.
 
 Each row of LEVELS says from which compliance level on the validator demands a check, per version; the server
-claims level 2, and level 3 stands for the extras it offers. The validator contradicts the specification twice:
+claims level 2,
+and level 3 stands for the extras it offers. The validator contradicts the specification twice:
 `!w,h` larger than the region (see size_noup) and `^max` (see size_up_caret_max).
 """
 import json
@@ -12,7 +13,8 @@ import pytest
 from data.pictures import square_colour
 
 LEVELS = {  # check: (level in version 2, level in version 3); None = not demanded there
-    "id_basic": (0, 0), "id_squares": (0, 0), "format_jpg": (0, 0), "info_json": (0, 0), "size_nofull": (None, 0),
+    "id_basic": (0, 0), "id_squares": (0, 0), "format_jpg": (0, 0), "info_json": (0, 0),
+    "size_nofull": (None, 0),
     "baseurl_redirect": (1, 1), "cors": (1, 1), "jsonld": (1, 1), "id_error_random": (1, 1),
     "id_error_escapedslash": (1, 1), "id_error_unescaped": (1, 1), "id_escaped": (1, 1),
     "region_error_random": (1, 1), "size_error_random": (1, 1), "rot_error_random": (1, 1),
@@ -41,7 +43,8 @@ class Service:
         self.whole = "full" if version == 2 else "max"
 
     def get(self, region="full", size=None, rotation="0", quality="default", form="jpg", name=NAME):
-        return self.client.get(f"{self.prefix}{name}/{region}/{size or self.whole}/{rotation}/{quality}.{form}")
+        size = size or self.whole
+        return self.client.get(f"{self.prefix}{name}/{region}/{size}/{rotation}/{quality}.{form}")
 
     def image(self, *parameters, **named):
         reply = self.get(*parameters, **named)
@@ -69,7 +72,8 @@ def prevailing(image):
 
 def assert_square(image, column, row, slack=5):
     truth, seen = square_colour(column, row), prevailing(image)
-    assert all(abs(a - b) <= slack for a, b in zip(truth, seen)), f"square {column},{row}: {seen}, not {truth}"
+    near = all(abs(a - b) <= slack for a, b in zip(truth, seen))
+    assert near, f"square {column},{row}: {seen}, not {truth}"
 
 
 def assert_squares(image, service, turn=lambda column, row: (column, row), edge=100):
@@ -103,7 +107,8 @@ def info_json(service):
     assert (info["width"], info["height"]) == (1000, 1000)
     if version == 2:
         assert info["@id"] == base
-        assert isinstance(info["profile"], list) and info["profile"][0] == "http://iiif.io/api/image/2/level2.json"
+        assert isinstance(info["profile"],
+                          list) and info["profile"][0] == "http://iiif.io/api/image/2/level2.json"
     else:
         assert info["id"] == base and info["type"] == "ImageService3" and info["profile"] == "level2"
         assert not {"license", "attribution", "logo"} & set(info)
@@ -287,7 +292,8 @@ def size_up(service):
         assert service.image(size=f",{edge}").size == (edge, edge)
         return
     assert service.get(size=f",{edge}").status == 400
-    for size, right in ((f"^{edge},{edge}", edge), (f"^,{edge}", edge), (f"^{edge},", edge), ("^pct:200", 2000),
+    for size, right in ((f"^{edge},{edge}", edge), (f"^,{edge}", edge), (f"^{edge},", edge),
+                        ("^pct:200", 2000),
                         ("^!2000,500", 500), ("^!2000,3000", 2000)):
         assert service.image(size=size).size == (right, right), size
     assert service.image(size="^max").size[0] >= 1000

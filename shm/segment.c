@@ -33,7 +33,7 @@ void shm_segment_free(struct shm_segment **segment)
 
 void shm_segment_reset_slot(struct shm_segment *segment, uint32_t slot, enum shm_slot_state state)
 {
-    assert(slot < segment->slot_count);
+    assert(slot < SHM_MAX_WORKERS); /* not slot_count: any worker can overwrite that */
     struct shm_slot *s = &segment->slot[slot];
     atomic_fetch_add_explicit(&s->generation, 1, memory_order_relaxed);
     atomic_store_explicit(&s->pid, 0, memory_order_relaxed);

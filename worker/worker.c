@@ -1,0 +1,245 @@
+#include "worker/worker.h"
+
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "base/own.h"
+#include "worker/http/base_url.h"
+#include "worker/http/server.h"
+#include "worker/request.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BEAT_MS 1000  /* how often the slot shows that the control thread lives */
+#define RETRY_MS 10   /* while messages wait for room in the channel */
+#define DRAIN_LOOK_MS 20
+
+/* What the control thread and the event thread of one worker share. */
+struct worker {
+    const struct worker_heritage *heritage;
+    struct shm_slot *slot;
+    struct worker_service *service;
+    struct http_server *server;
+    int channel;
+    bool draining; /* control thread only */
+    /* Connections whose end could not be told because the channel was full. Room for all there can be, so that nothing is
+     * lost and the event thread never waits. */
+    pthread_mutex_t lock;
+    uint64_t *untold;
+    size_t untold_count, untold_capacity;
+};
+
+/* Telling the master ------------------------------------------------------------------------------------------- */
+
+static enum rc worker_say(struct worker *worker, enum worker_message_kind kind, uint64_t connection_id)
+{
+    struct worker_message message;
+    memset(&message, 0, sizeof message);
+    message.kind = kind;
+    message.connection_id = connection_id;
+    struct err err = {0};
+    return fdio_send(worker->channel, &message, sizeof message, -1, &err);
+}
+
+static void worker_say_closed(struct worker *worker, uint64_t connection_id)
+{
+    pthread_mutex_lock(&worker->lock);
+    /* A failure other than a full channel means that the master is gone; the control thread sees that too. */
+    if (worker_say(worker, WORKER_CLOSED, connection_id) == RC_BUSY) {
+        assert(worker->untold_count < worker->untold_capacity);
+        worker->untold[worker->untold_count++] = connection_id;
+    }
+    pthread_mutex_unlock(&worker->lock);
+}
+
+/* Says again what found the channel full; true when nothing is left to say. */
+static bool worker_catch_up(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    while (worker->untold_count > 0 &&
+           worker_say(worker, WORKER_CLOSED, worker->untold[worker->untold_count - 1]) != RC_BUSY)
+        worker->untold_count--;
+    bool done = worker->untold_count == 0;
+    pthread_mutex_unlock(&worker->lock);
+    return done;
+}
+
+static void worker_on_closed(uint64_t connection_id, void *context)
+{
+    struct worker *worker = context;
+    atomic_fetch_sub_explicit(&worker->slot->connections, 1, memory_order_relaxed);
+    worker_say_closed(worker, connection_id);
+}
+
+static void worker_on_request(struct http_exchange *exchange, void *context)
+{
+    struct worker *worker = context;
+    worker_service_handle(exchange, worker->service);
+}
+
+/* Listening to the master -------------------------------------------------------------------------------------- */
+
+static void worker_adopt(struct worker *worker, const struct worker_message *message, int fd)
+{
+    struct err err = {0};
+    /* Counted before: the connection may end before adopt returns. */
+    atomic_fetch_add_explicit(&worker->slot->connections, 1, memory_order_relaxed);
+    enum rc rc = http_server_adopt(worker->server, fd, &message->peer, message->admin != 0 ? HTTP_ADMIN : HTTP_PUBLIC,
+                                   message->connection_id, &err);
+    if (rc == RC_OK)
+        return;
+    log_warning("a connection could not be taken: %s", err.message);
+    worker_on_closed(message->connection_id, worker);
+}
+
+/* Takes in what the master has said. False when the master is gone. */
+static bool worker_listen(struct worker *worker)
+{
+    for (;;) {
+        struct worker_message message;
+        size_t length = 0;
+        OWN_FD int fd = -1;
+        struct err err = {0};
+        enum rc rc = fdio_receive(worker->channel, &message, sizeof message, &length, &fd, &err);
+        if (rc == RC_BUSY)
+            return true;
+        if (rc != RC_OK || length == 0)
+            return false;
+        assert(length == sizeof message);
+        if (message.kind == WORKER_ADOPT && fd >= 0) {
+            worker_adopt(worker, &message, TAKE_FD(fd));
+        } else if (message.kind == WORKER_ADOPT) {
+            log_warning("a connection was lost on its way: no descriptor is free");
+            worker_say_closed(worker, message.connection_id);
+        } else if (message.kind == WORKER_DRAIN && !worker->draining) {
+            worker->draining = true;
+            http_server_drain(worker->server);
+        }
+    }
+}
+
+static int worker_control(struct worker *worker)
+{
+    int64_t last_beat_ms = 0;
+    for (;;) {
+        int64_t now_ms = clock_monotonic_ms();
+        if (now_ms - last_beat_ms >= BEAT_MS) {
+            atomic_store_explicit(&worker->slot->beat_ms, (uint64_t)now_ms, memory_order_relaxed);
+            last_beat_ms = now_ms;
+        }
+        bool told = worker_catch_up(worker);
+        /* How long that may take is the master's to decide: it kills who does not come to an end. */
+        if (worker->draining && told && http_server_connections(worker->server) == 0)
+            return WORKER_EXIT_DONE;
+        struct pollfd wait = {.fd = worker->channel, .events = POLLIN};
+        int patience_ms = !told ? RETRY_MS : worker->draining ? DRAIN_LOOK_MS : BEAT_MS;
+        if (poll(&wait, 1, patience_ms) < 0 && errno != EINTR) {
+            log_error("the control thread cannot wait: %s", strerror(errno));
+            return WORKER_EXIT_FAILED;
+        }
+        if (!worker_listen(worker))
+            return WORKER_EXIT_ORPHAN;
+    }
+}
+
+/* Coming and going --------------------------------------------------------------------------------------------- */
+
+/* A terminal and systemd send TERM, INT and QUIT to every process of the group; only the master decides what follows. */
+static void worker_ignore_signals(void)
+{
+    static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        signal(ignored[i], SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Returns the channel's new number. */
+static int worker_keep_only(int channel)
+{
+    const int kept = STDERR_FILENO + 1;
+    if (channel != kept) {
+        if (dup3(channel, kept, O_CLOEXEC) < 0)
+            return -1;
+    }
+    return close_range((unsigned)kept + 1, ~0u, 0) == 0 ? kept : -1;
+}
+
+static enum rc worker_start(struct worker *worker, struct err *err)
+{
+    const struct settings *settings = worker->heritage->settings;
+    worker->untold_capacity = WORKER_MOST_CONNECTIONS((size_t)settings->max_connections);
+    worker->untold = calloc(worker->untold_capacity, sizeof *worker->untold);
+    if (worker->untold == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for %zu connections", worker->untold_capacity);
+    enum rc rc = worker_service_start(worker->heritage, &worker->service, err);
+    if (rc != RC_OK)
+        return rc;
+    const struct http_server_options options = {
+        .max_connections = (uint32_t)worker->untold_capacity,
+        .idle_timeout_s = (uint32_t)settings->idle_timeout_s,
+        .request_timeout_s = (uint32_t)settings->request_timeout_s,
+        .max_header_bytes = (size_t)settings->max_header_bytes,
+        .handle = worker_on_request,
+        .closed = worker_on_closed,
+        .context = worker,
+    };
+    return http_server_start(&options, &worker->server, err);
+}
+
+static void worker_stop(struct worker *worker)
+{
+    if (worker->service != NULL)
+        worker_service_stop(&worker->service);
+    if (worker->server != NULL)
+        http_server_stop(&worker->server);
+    free(TAKE_PTR(worker->untold));
+}
+
+int worker_run(const struct worker_heritage *heritage)
+{
+    worker_ignore_signals();
+    char role[32];
+    snprintf(role, sizeof role, "worker %u", heritage->slot);
+    log_init(role, settings_log_level(heritage->settings));
+    struct worker worker = {.heritage = heritage,
+                            .slot = &heritage->segment->slot[heritage->slot],
+                            .channel = worker_keep_only(heritage->channel),
+                            .lock = PTHREAD_MUTEX_INITIALIZER};
+    if (worker.channel < 0) {
+        log_error("inherited descriptors could not be closed: %s", strerror(errno));
+        return WORKER_EXIT_FAILED;
+    }
+    struct err err = {0};
+    enum rc rc = worker_start(&worker, &err);
+    if (rc != RC_OK) {
+        log_error("it could not start: %s", err.message);
+        worker_stop(&worker);
+        return rc == RC_NO_MEMORY || rc == RC_BUSY ? WORKER_EXIT_FAILED : WORKER_EXIT_CONFIG;
+    }
+    int status = worker_say(&worker, WORKER_READY, 0) == RC_OK ? worker_control(&worker) : WORKER_EXIT_ORPHAN;
+    if (status != WORKER_EXIT_DONE)
+        _exit(status); /* nobody is left who could wait for what is under way */
+    worker_stop(&worker);
+    return status;
+}
+
+enum rc worker_check_settings(const struct settings *settings, const char **ret_name, struct err *err)
+{
+    unsigned at = 0;
+    const char *wrong = http_trusted_list_check(settings->trusted_proxies, &at);
+    if (wrong == NULL)
+        return RC_OK;
+    *ret_name = "trusted_proxies";
+    return err_set(err, RC_BAD_REQUEST, "trusted_proxies is \"%s\": from character %u on, %s",
+                   settings->trusted_proxies, at + 1, wrong);
+}

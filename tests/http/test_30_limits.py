@@ -33,8 +33,8 @@ def test_declared(narrow, small_area, version):
 def test_listed_sizes_and_tiles_keep_the_limits(narrow, version):
     info = narrow.get(f"/iiif/{version}/photo.tif/info.json").json()
     assert all(size["width"] <= 600 and size["height"] <= 400 for size in info["sizes"])
-    assert all(tile["width"] <= 600 and tile.get("height", tile["width"]) <= 400 for tile in info.get("tiles",
-                                                                                                      []))
+    for tile in info.get("tiles", []):
+        assert tile["width"] <= 600 and tile.get("height", tile["width"]) <= 400
     for size in info["sizes"]:
         reply = narrow.get(f"/iiif/{version}/photo.tif/full/{size['width']},{size['height']}/0/default.jpg")
         assert reply.image().size == (size["width"], size["height"])

@@ -6,39 +6,33 @@
 #ifndef WORKER_IIIF_PLAN_H
 #define WORKER_IIIF_PLAN_H
 
-#include "worker/iiif/request.h"
-
-struct iiif_limits {
-    uint32_t max_width_px, max_height_px; /* of the answer before rotation; never 0 */
-    uint64_t max_area_px;
-    bool allow_upscaling;                 /* ^ forms, and 2.x sizes above the region */
-};
+#include "worker/iiif/size.h"
 
 struct iiif_plan {
     enum iiif_version version;
-    struct image_size full;       /* upright size of the picture */
-    struct image_region region;   /* upright, full resolution, cropped at the edge, never empty */
-    struct image_size size;       /* of the answer before mirroring and rotation */
-    bool size_is_max;             /* canonical `max` (3.0); `full` (2.1.1) where also unscaled */
-    bool size_is_upscaled;        /* larger than the region in at least one dimension */
-    bool whole_picture;           /* region is the full picture: metadata goes along by default */
+    struct image_size full;     /* upright size of the picture */
+    struct image_region region; /* upright, full resolution, cropped at the edge, never empty */
+    struct image_size size; /* of the answer before mirroring and rotation; never empty, within the limits */
+    bool size_is_max; /* what `max` gives, or `^max` where also upscaled: canonical `max` and `^max` (3.0) */
+    bool size_is_upscaled; /* larger than the region in at least one dimension */
+    bool whole_picture;    /* region is the full picture: metadata goes along by default */
     bool mirror;
     double rotation_deg;
-    enum iiif_quality quality;    /* canonical: IIIF_DEFAULT where the quality equals the default's pixels */
+    enum iiif_quality quality; /* canonical: IIIF_DEFAULT where the quality equals the default's pixels */
     enum iiif_format format;
 
-    uint32_t level;               /* index into pyramid->level */
-    /* The window of that level in its upright pixels, before shrinking. Where `exact` is set one level pixel is one
-     * answer pixel, window_* are whole numbers, and window + size may overhang the level by the one column or row that a
-     * level rounded down lacks. */
+    uint32_t level; /* index into pyramid->level */
+    /* The window of that level in its upright pixels, before shrinking; see worker/iiif/window.h for what may overhang.
+     * Where `exact` is set one level pixel is one answer pixel and window_* are whole numbers. */
     bool exact;
     double window_x_px, window_y_px, window_width_px, window_height_px;
 };
 
-/* RC_BAD_REQUEST with a sentence naming region, size, quality or format and the offending numbers; RC_UNSUPPORTED for
- * upscaling where limits->allow_upscaling is off (501 in 3.0). */
+/* RC_BAD_REQUEST with a sentence naming region or size and the offending numbers; RC_UNSUPPORTED for a ^ form of 3.0 that
+ * would enlarge where limits->allow_upscaling is off (501). The rules of size are in worker/iiif/size.h. */
 RC_MUST_USE enum rc iiif_plan_make(const struct iiif_request *request, const struct image_pyramid *pyramid,
-                                   const struct iiif_limits *limits, struct iiif_plan *ret_plan, struct err *err);
+                                   const struct iiif_limits *limits, struct iiif_plan *ret_plan,
+                                   struct err *err);
 
 #define IIIF_CANONICAL_BYTES 160u
 

@@ -12,6 +12,8 @@
 enum iiif_version { IIIF_2 = 2, IIIF_3 = 3 };
 
 #define IIIF_MAX_IDENTIFIER_BYTES 1024u
+/* Angles are read to ten decimals, as many as 2.1.1 allows, so that the canonical form says all there is. */
+#define IIIF_ROTATION_UNITS 1e10
 
 enum iiif_what {
     IIIF_BASE,  /* {id}            → 303 to info.json */
@@ -22,7 +24,7 @@ enum iiif_what {
 enum iiif_region_form { IIIF_REGION_FULL, IIIF_REGION_SQUARE, IIIF_REGION_PIXELS, IIIF_REGION_PERCENT };
 
 enum iiif_size_form {
-    IIIF_SIZE_FULL,     /* 2.x `full` */
+    IIIF_SIZE_FULL, /* 2.x `full` */
     IIIF_SIZE_MAX,
     IIIF_SIZE_WIDTH,    /* w,  */
     IIIF_SIZE_HEIGHT,   /* ,h  */
@@ -38,24 +40,26 @@ enum iiif_format { IIIF_JPG, IIIF_PNG, IIIF_WEBP, IIIF_TIF, IIIF_GIF, IIIF_AVIF 
 struct iiif_request {
     enum iiif_version version;
     enum iiif_what what;
-    char identifier[IIIF_MAX_IDENTIFIER_BYTES + 1];     /* decoded, no NUL inside; page suffix still on it */
-    char raw_identifier[3 * IIIF_MAX_IDENTIFIER_BYTES + 1]; /* as it stood in the URL: `id` echoes it byte for byte */
+    char identifier[IIIF_MAX_IDENTIFIER_BYTES + 1]; /* decoded, no NUL inside; page suffix still on it */
+    char raw_identifier[3 * IIIF_MAX_IDENTIFIER_BYTES +
+                        1]; /* as it stood in the URL: `id` echoes it byte for byte */
 
     enum iiif_region_form region_form;
-    double region[4];       /* x, y, w, h in pixels (whole numbers) or percent */
+    double region[4]; /* x, y, w, h: pixels, whole numbers up to UINT32_MAX, or percent, any decimal >= 0 */
     enum iiif_size_form size_form;
-    bool upscale;           /* the caret of 3.0 */
-    uint32_t width_px, height_px;
-    double size_percent;
+    bool upscale;                 /* the caret of 3.0 */
+    uint32_t width_px, height_px; /* what the size form names is never 0, the other one is */
+    double size_percent;          /* may be 0 or above 100: the plan judges it */
     bool mirror;
-    double rotation_deg;    /* 0 <= r < 360; 360 was read as 0 */
+    double rotation_deg; /* 0 <= r < 360, in whole 1 / IIIF_ROTATION_UNITS; 360 was read as 0 */
     enum iiif_quality quality;
     enum iiif_format format;
 };
 
 /* `path` is what follows "/iiif/{version}/" in the raw request target, without the query; `length` bytes, any bytes.
- * RC_BAD_REQUEST names the part: "size 'abc,' is none of max, w, ,h ...". RC_NOT_FOUND where the number of segments
- * fits no route (an unescaped slash in an identifier, §A1). */
+ * For IIIF_BASE and IIIF_INFO only the identifiers are filled in. RC_BAD_REQUEST names the part: "size 'abc' is none of
+ * max, w, ,h ...". RC_NOT_FOUND where the number of segments fits no route (an unescaped slash in an identifier, 3.0 §3)
+ * or the identifier is empty or too long. Every sentence is printable ASCII, whatever the bytes were. */
 RC_MUST_USE enum rc iiif_request_parse(enum iiif_version version, const char *path, size_t length,
                                        struct iiif_request *ret_request, struct err *err);
 

@@ -1,0 +1,160 @@
+#include "worker/iiif/plan.h"
+
+#include "worker/iiif/window.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+/* region ------------------------------------------------------------------------------------------------------ */
+
+/* One axis of a region, in whole pixels that need not fit in 32 bits → what of it lies in the picture. */
+static enum rc crop_axis(double start, double length, uint32_t full, const char *start_name,
+                         const char *edge_name, uint32_t *ret_start, uint32_t *ret_length, struct err *err)
+{
+    if (start >= full)
+        return err_set(err, RC_BAD_REQUEST,
+                       "the region begins at %s = %.0f px, but the picture has a %s of %" PRIu32 " px",
+                       start_name, start, edge_name, full);
+    if (length < 1)
+        return err_set(err, RC_BAD_REQUEST, "the region has a %s of 0 pixels", edge_name);
+    *ret_start = (uint32_t)start;
+    *ret_length = length < full - start ? (uint32_t)length : full - *ret_start;
+    return RC_OK;
+}
+
+static struct image_region square_of(struct image_size full)
+{
+    uint32_t side = full.width_px < full.height_px ? full.width_px : full.height_px;
+    return (struct image_region){(full.width_px - side) / 2, (full.height_px - side) / 2, side, side};
+}
+
+static enum rc make_region(const struct iiif_request *request, struct image_size full,
+                           struct image_region *ret_region, struct err *err)
+{
+    struct image_region region = {0, 0, full.width_px, full.height_px};
+    if (request->region_form == IIIF_REGION_SQUARE)
+        region = square_of(full);
+    if (request->region_form == IIIF_REGION_PIXELS || request->region_form == IIIF_REGION_PERCENT) {
+        double part[4];
+        for (int i = 0; i < 4; i++) {
+            uint32_t edge = i % 2 == 0 ? full.width_px : full.height_px;
+            part[i] = request->region_form == IIIF_REGION_PIXELS
+                          ? request->region[i]
+                          : iiif_size_percent_of(edge, request->region[i]);
+        }
+        enum rc rc = crop_axis(part[0], part[2], full.width_px, "x", "width", &region.x_px, &region.width_px,
+                               err);
+        if (rc == RC_OK)
+            rc = crop_axis(part[1], part[3], full.height_px, "y", "height", &region.y_px, &region.height_px,
+                           err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    *ret_region = region;
+    return RC_OK;
+}
+
+/* plan -------------------------------------------------------------------------------------------------------- */
+
+/* The default quality is colour for a colour picture and gray for a gray one, and `color` of a gray one is gray. */
+static enum iiif_quality canonical_quality(enum iiif_quality quality, bool has_colour)
+{
+    bool is_default = quality == IIIF_COLOR || (quality == IIIF_GRAY && !has_colour);
+    return is_default ? IIIF_DEFAULT : quality;
+}
+
+enum rc iiif_plan_make(const struct iiif_request *request, const struct image_pyramid *pyramid,
+                       const struct iiif_limits *limits, struct iiif_plan *ret_plan, struct err *err)
+{
+    assert(request->what == IIIF_IMAGE && pyramid->level_count >= 1);
+    struct image_size full = image_size_upright(pyramid->level[0].size, pyramid->orientation);
+    struct image_region region;
+    struct iiif_size size;
+    enum rc rc = make_region(request, full, &region, err);
+    if (rc == RC_OK)
+        rc = iiif_size_resolve(request, (struct image_size){region.width_px, region.height_px}, limits, &size,
+                               err);
+    if (rc != RC_OK)
+        return rc;
+    struct iiif_window window = iiif_window_choose(pyramid, region, size.size);
+    *ret_plan = (struct iiif_plan){
+        .version = request->version,
+        .full = full,
+        .region = region,
+        .size = size.size,
+        .size_is_max = size.is_max,
+        .size_is_upscaled = size.is_upscaled,
+        .whole_picture = region.width_px == full.width_px && region.height_px == full.height_px,
+        .mirror = request->mirror,
+        .rotation_deg = request->rotation_deg,
+        .quality = canonical_quality(request->quality, pyramid->has_colour),
+        .format = request->format,
+        .level = window.level,
+        .exact = window.exact,
+        .window_x_px = window.x_px,
+        .window_y_px = window.y_px,
+        .window_width_px = window.width_px,
+        .window_height_px = window.height_px,
+    };
+    return RC_OK;
+}
+
+/* canonical form ---------------------------------------------------------------------------------------------- */
+
+static void write_region(const struct iiif_plan *plan, char *text, size_t capacity)
+{
+    if (plan->whole_picture)
+        snprintf(text, capacity, "full");
+    else
+        snprintf(text, capacity, "%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRIu32, plan->region.x_px,
+                 plan->region.y_px, plan->region.width_px, plan->region.height_px);
+}
+
+static void write_size_2(const struct iiif_plan *plan, char *text, size_t capacity)
+{
+    struct image_size region = {plan->region.width_px, plan->region.height_px};
+    if (plan->size.width_px == region.width_px && plan->size.height_px == region.height_px)
+        snprintf(text, capacity, "full");
+    else if (iiif_size_height_for_width(region, plan->size.width_px) == plan->size.height_px)
+        snprintf(text, capacity, "%" PRIu32 ",", plan->size.width_px);
+    else
+        snprintf(text, capacity, "%" PRIu32 ",%" PRIu32, plan->size.width_px, plan->size.height_px);
+}
+
+static void write_size_3(const struct iiif_plan *plan, char *text, size_t capacity)
+{
+    const char *caret = plan->size_is_upscaled ? "^" : "";
+    if (plan->size_is_max)
+        snprintf(text, capacity, "%smax", caret);
+    else
+        snprintf(text, capacity, "%s%" PRIu32 ",%" PRIu32, caret, plan->size.width_px, plan->size.height_px);
+}
+
+static void write_rotation(const struct iiif_plan *plan, char *text, size_t capacity)
+{
+    /* In whole units, so that no locale has a say in the decimal point. */
+    uint64_t units = (uint64_t)llround(plan->rotation_deg * IIIF_ROTATION_UNITS);
+    uint64_t unit = (uint64_t)IIIF_ROTATION_UNITS, fraction = units % unit;
+    int decimals = 10;
+    int length = snprintf(text, capacity, "%s%" PRIu64, plan->mirror ? "!" : "", units / unit);
+    if (fraction == 0)
+        return;
+    for (; fraction % 10 == 0; decimals--)
+        fraction /= 10;
+    snprintf(text + length, capacity - (size_t)length, ".%0*" PRIu64, decimals, fraction);
+}
+
+void iiif_plan_canonical(const struct iiif_plan *plan, char ret_text[IIIF_CANONICAL_BYTES])
+{
+    char region[48], size[32], rotation[32];
+    write_region(plan, region, sizeof region);
+    if (plan->version == IIIF_3)
+        write_size_3(plan, size, sizeof size);
+    else
+        write_size_2(plan, size, sizeof size);
+    write_rotation(plan, rotation, sizeof rotation);
+    snprintf(ret_text, IIIF_CANONICAL_BYTES, "%s/%s/%s/%s.%s", region, size, rotation,
+             iiif_quality_name(plan->quality), iiif_format_name(plan->format));
+}

@@ -34,10 +34,9 @@ void origin_close(struct origin **origin)
     *origin = NULL;
 }
 
-/* O_NONBLOCK so that a FIFO somebody left in the folder does not hold the thread until its writer comes. */
 static int open_beneath(const struct origin *origin, const char *path, uint64_t flags)
 {
-    struct open_how how = {.flags = flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+    struct open_how how = {.flags = flags | O_CLOEXEC,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     int fd;
     do
@@ -78,7 +77,8 @@ static enum rc version_of(int fd, const char *path, struct origin_version *ret_v
 enum rc origin_open_file(struct origin *origin, const char *path, int *ret_fd, struct origin_version *ret_version,
                          struct err *err)
 {
-    OWN_FD int fd = open_beneath(origin, path, O_RDONLY);
+    /* Non-blocking, so that a FIFO somebody left in the folder does not hold the thread until its writer comes. */
+    OWN_FD int fd = open_beneath(origin, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return open_failed(path, err);
     enum rc rc = version_of(fd, path, ret_version, err);

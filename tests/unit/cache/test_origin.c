@@ -1,0 +1,144 @@
+/* What may be opened below the root, and how a replaced file is told from the old one. */
+#include "cache/origin.h"
+
+#include "base/own.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+struct folder {
+    char root[64];
+    char outside[80];
+    struct origin *origin;
+};
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void link_in(const struct folder *folder, const char *target, const char *name)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/root/%s", folder->root, name);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+static int folder_make(void **state)
+{
+    struct folder *folder = calloc(1, sizeof *folder);
+    struct err err;
+    char root[96], sub[112], fifo[112];
+    snprintf(folder->root, sizeof folder->root, "/tmp/vitrine-origin-XXXXXX");
+    assert_non_null(mkdtemp(folder->root));
+    snprintf(root, sizeof root, "%s/root", folder->root);
+    snprintf(sub, sizeof sub, "%s/sub", root);
+    snprintf(fifo, sizeof fifo, "%s/fifo", root);
+    assert_int_equal(mkdir(root, 0755), 0);
+    assert_int_equal(mkdir(sub, 0755), 0);
+    assert_int_equal(mkfifo(fifo, 0644), 0);
+    snprintf(folder->outside, sizeof folder->outside, "%s/secret", folder->root);
+    write_file(folder->root, "secret", "secret");
+    write_file(root, "a.tif", "first");
+    write_file(sub, "b.tif", "below");
+    link_in(folder, "sub/b.tif", "inner");
+    link_in(folder, "../secret", "outer");
+    link_in(folder, folder->outside, "absolute");
+    link_in(folder, "loop", "loop");
+    assert_int_equal(origin_open(root, &folder->origin, &err), RC_OK);
+    *state = folder;
+    return 0;
+}
+
+static int folder_remove(void **state)
+{
+    struct folder *folder = *state;
+    char command[128];
+    origin_close(&folder->origin);
+    snprintf(command, sizeof command, "rm -r %s", folder->root);
+    int status = system(command);
+    free(folder);
+    return status;
+}
+
+static enum rc try_open(struct folder *folder, const char *path)
+{
+    OWN_FD int fd = -1;
+    struct origin_version opened, seen;
+    struct err err;
+    enum rc rc = origin_open_file(folder->origin, path, &fd, &opened, &err);
+    assert_int_equal(origin_stat_file(folder->origin, path, &seen, &err), rc);
+    if (rc == RC_OK) {
+        assert_int_equal(origin_version_hash(&opened), origin_version_hash(&seen));
+        assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    } else {
+        assert_int_equal(fd, -1);
+    }
+    return rc;
+}
+
+static void test_opens_only_files_below_the_root(void **state)
+{
+    static const struct {
+        const char *path;
+        enum rc rc;
+    } row[] = {
+        {"a.tif", RC_OK},           {"sub/b.tif", RC_OK},       {"inner", RC_OK},
+        {"outer", RC_NOT_FOUND},    {"absolute", RC_NOT_FOUND}, {"loop", RC_NOT_FOUND},
+        {"sub", RC_NOT_FOUND},      {"fifo", RC_NOT_FOUND},     {"missing", RC_NOT_FOUND},
+        {"../secret", RC_NOT_FOUND}, {"/etc/passwd", RC_NOT_FOUND}, {"a.tif/x", RC_NOT_FOUND},
+        {"sub/../a.tif", RC_OK},    {"sub/../../secret", RC_NOT_FOUND},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
+        if (try_open(*state, row[i].path) != row[i].rc)
+            fail_msg("%s", row[i].path);
+}
+
+static void test_a_rewritten_file_has_another_version(void **state)
+{
+    struct folder *folder = *state;
+    struct origin_version before, after;
+    struct err err;
+    char root[96];
+    snprintf(root, sizeof root, "%s/root", folder->root);
+    assert_int_equal(origin_stat_file(folder->origin, "a.tif", &before, &err), RC_OK);
+    assert_int_equal(before.size_bytes, 5);
+    write_file(root, "new.tif", "other"); /* the same size: only inode and time tell */
+    char from[112], to[112];
+    snprintf(from, sizeof from, "%s/new.tif", root);
+    snprintf(to, sizeof to, "%s/a.tif", root);
+    assert_int_equal(rename(from, to), 0);
+    assert_int_equal(origin_stat_file(folder->origin, "a.tif", &after, &err), RC_OK);
+    assert_int_not_equal(origin_version_hash(&before), origin_version_hash(&after));
+}
+
+static void test_a_missing_root_is_named(void **state)
+{
+    (void)state;
+    struct origin *origin = NULL;
+    struct err err;
+    assert_int_equal(origin_open("/nonexistent/images", &origin, &err), RC_IO);
+    assert_null(origin);
+    assert_non_null(strstr(err.message, "/nonexistent/images"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_opens_only_files_below_the_root, folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(test_a_rewritten_file_has_another_version, folder_make, folder_remove),
+        cmocka_unit_test(test_a_missing_root_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

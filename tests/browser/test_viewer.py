@@ -1,0 +1,75 @@
+"""OpenSeadragon in Chromium shows an image from another origin, every request 200, every colour in its place."""
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import threading
+
+import pytest
+
+from data.pictures import square_colour
+from server import ROOT, patience
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SHOTS = os.path.join(ROOT, "build", "screenshots")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def page():
+    """The viewer's page on a port of its own, so that the images come from another origin."""
+    if not os.path.isdir(os.path.join(HERE, "node_modules", "openseadragon")):
+        subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=HERE, check=True, capture_output=True, timeout=120)
+    site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HERE))
+    threading.Thread(target=site.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{site.server_port}/viewer.html"
+    site.shutdown()
+    site.server_close()
+
+
+def show(page, served, version, name, points):
+    os.makedirs(SHOTS, exist_ok=True)
+    shot = os.path.join(SHOTS, f"{name.rpartition('.')[0]}-v{version}.png")
+    info = f"http://127.0.0.1:{served.port}/iiif/{version}/{name}/info.json"
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "Chromium is not installed"
+    told = subprocess.run(["node", os.path.join(HERE, "viewer.mjs"), chromium, page, info, shot, json.dumps(points)],
+                          capture_output=True, text=True, timeout=patience(90))
+    assert told.returncode == 0, told.stderr
+    report = json.loads(told.stdout)
+    assert not report["errors"] and not report["failed"], report["errors"] + report["failed"]
+    images = [one for one in report["responses"] if f":{served.port}/" in one["url"]]
+    assert [one for one in images if one["status"] != 200] == []
+    assert len(report["steps"]) == 4
+    for zoom in (1, 2, 4, 8):
+        assert os.path.getsize(shot.replace(".png", f"-{zoom}x.png")) > 5000
+    return report, images
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_every_colour_is_in_its_place(page, served, version):
+    squares = [(4, 4)] + [(column, row) for row in range(10) for column in range(10) if (column, row) != (4, 4)]
+    points = [(column * 100 + 50, row * 100 + 50) for column, row in squares]
+    report, images = show(page, served, version, "squares.tif", points)
+    assert len(report["steps"][0]["seen"]) == 100
+    for step in report["steps"]:
+        assert step["seen"]
+        for one in step["seen"]:
+            right = square_colour(one["x"] // 100, one["y"] // 100)
+            assert all(abs(a - b) <= 8 for a, b in zip(one["colour"], right)), (step["zoom"], one, right)
+    assert sum("/default." in one["url"] for one in images) >= 10
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("name", ["big.tif", "photo.tif", "baseline-420.jpg"])
+def test_a_photograph_is_shown(page, served, version, name):
+    report, images = show(page, served, version, name, [(200, 150)])
+    for step in report["steps"]:
+        assert step["colours"] > 500, f"{step['colours']} colours on the canvas at zoom {step['zoom']}"
+    assert sum("/default." in one["url"] for one in images) >= 2

@@ -35,15 +35,28 @@ struct arena *arena_new(void)
     return calloc(1, sizeof(struct arena));
 }
 
+void arena_reset(struct arena *arena)
+{
+    struct arena_block *kept = NULL;
+    while (arena->blocks != NULL) {
+        struct arena_block *block = arena->blocks;
+        arena->blocks = block->next;
+        if (kept == NULL && block->capacity == ARENA_BLOCK_BYTES && !ARENA_SEPARATE)
+            kept = block;
+        else
+            free(block);
+    }
+    if (kept != NULL)
+        *kept = (struct arena_block){.capacity = kept->capacity};
+    arena->blocks = kept;
+}
+
 void arena_free(struct arena *arena)
 {
     if (arena == NULL)
         return;
-    while (arena->blocks != NULL) {
-        struct arena_block *next = arena->blocks->next;
-        free(arena->blocks);
-        arena->blocks = next;
-    }
+    arena_reset(arena);
+    free(arena->blocks);
     free(arena);
 }
 

@@ -12,6 +12,8 @@ struct arena;
 /* NULL when memory is out. */
 struct arena *arena_new(void);
 void arena_free(struct arena *arena);
+/* Everything allocated so far is gone; one block is kept for what comes next. */
+void arena_reset(struct arena *arena);
 
 /* Zeroed and aligned for any type; NULL when memory is out. Lives until arena_free(). */
 void *arena_alloc(struct arena *arena, size_t size_bytes);

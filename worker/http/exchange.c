@@ -1,0 +1,336 @@
+#include "worker/http/exchange.h"
+
+#include "base/clock.h"
+#include "base/own.h"
+#include "worker/http/reply.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* No method that is answered here has a use for a body: a small one is read over, so that the connection can be
+ * kept; a larger one is refused unread. */
+#define HTTP_MAX_BODY_BYTES 65536u
+
+#define HTTP_LOOK_EVERY_MS 20
+
+/* ---- the life of an exchange, all on the event thread ---- */
+
+static struct arena *take_arena(struct http_server *server)
+{
+    return server->spare_count > 0 ? server->spare[--server->spare_count] : arena_new();
+}
+
+static void return_arena(struct http_server *server, struct arena *arena)
+{
+    if (server->spare_count == HTTP_SPARE_ARENAS) {
+        arena_free(arena);
+        return;
+    }
+    arena_reset(arena);
+    server->spare[server->spare_count++] = arena;
+}
+
+/* RFC 9112 §3.2.2: "http://host/path" is the same as "/path" with that Host. */
+static bool split_absolute_form(struct http_exchange *exchange)
+{
+    const char *target = exchange->target;
+    size_t scheme = strncasecmp(target, "http://", 7) == 0 ? 7 : strncasecmp(target, "https://", 8) == 0 ? 8 : 0;
+    if (scheme == 0)
+        return true;
+    size_t length = strcspn(target + scheme, "/?#");
+    exchange->authority = arena_text(exchange->arena, target + scheme, length);
+    exchange->target = target + scheme + length;
+    if (exchange->target[0] != '/')
+        exchange->target = arena_format(exchange->arena, "/%s", exchange->target);
+    return exchange->authority != NULL && exchange->target != NULL;
+}
+
+void *http_exchange_begin(void *context, const char *uri, struct MHD_Connection *mhd)
+{
+    struct http_server *server = context;
+    struct http_connection *connection =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    struct http_exchange *exchange = &connection->exchange;
+    size_t length = strlen(uri);
+    *exchange = (struct http_exchange){
+        .connection = connection,
+        .mhd = mhd,
+        .arena = take_arena(server),
+        .line_end = uri + length,
+        .stage = HTTP_STAGE_HEADER,
+    };
+    if (exchange->arena != NULL)
+        exchange->target = arena_text(exchange->arena, uri, length);
+    if (exchange->target != NULL && !split_absolute_form(exchange))
+        exchange->target = NULL;
+
+    /* MHD 0.9.75 would now take the query apart. A few hundred parameters exhaust its memory for the connection, which then
+     * hangs until it times out. Nobody here wants them, so MHD sees an empty query: it goes by the byte after '?'. */
+    char *query = strchr((char *)(uintptr_t)uri, '?');
+    if (query != NULL)
+        query[1] = '\0';
+    return exchange;
+}
+
+static enum http_method method_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum http_method method;
+    } known[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD}, {"OPTIONS", HTTP_OPTIONS}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(name, known[i].name) == 0)
+            return known[i].method;
+    return HTTP_OTHER;
+}
+
+/* Sends what the holder has left in the exchange. */
+static enum MHD_Result send_answer(struct http_exchange *exchange)
+{
+    struct MHD_Response *response = TAKE_PTR(exchange->response);
+    if (response == NULL)
+        return MHD_NO;
+    if (atomic_load_explicit(&exchange->connection->server->draining, memory_order_relaxed))
+        MHD_add_response_header(response, "Connection", "close");
+    enum MHD_Result queued = MHD_queue_response(exchange->mhd, exchange->status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+/* The request is all there, or not worth waiting for: from here until the answer is sent the client owes us nothing. */
+static void mark_busy(struct http_exchange *exchange)
+{
+    struct http_connection *connection = exchange->connection;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    uint64_t bytes = exchange->body_bytes + (info != NULL ? info->header_size : 0);
+    atomic_fetch_add_explicit(&connection->bytes_taken, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&connection->requests, 1, memory_order_relaxed);
+    atomic_store_explicit(&connection->busy, true, memory_order_release);
+    exchange->stage = HTTP_STAGE_HANDED_ON;
+}
+
+static enum MHD_Result hand_on(struct http_exchange *exchange)
+{
+    struct http_server *server = exchange->connection->server;
+    mark_busy(exchange);
+    server->handler_suspended = false;
+    server->options.handle(exchange, server->options.context);
+    if (server->handler_suspended)
+        return MHD_YES; /* it belongs to another thread now and may even be answered already: do not look */
+    return send_answer(exchange);
+}
+
+static enum MHD_Result refuse(struct http_exchange *exchange, unsigned status, const char *text)
+{
+    mark_busy(exchange);
+    http_reply_text(exchange, status, "text/plain; charset=utf-8", text, NULL, 0);
+    return send_answer(exchange);
+}
+
+/* What is wrong with the request line, or NULL. MHD leaves its judgement to us, for an answer rather than a dropped
+ * connection; printable bytes that no URI may have are the handler's business. */
+static const char *request_line_fault(const struct http_exchange *exchange, const char *version)
+{
+    if (version != exchange->line_end + 1)
+        return "The request target contains a NUL byte.\n";
+    for (const char *p = exchange->target; *p != '\0'; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return "The request target contains a blank or a control byte.\n";
+    if (exchange->target[0] != '/' && strcmp(exchange->target, "*") != 0)
+        return "The request target does not begin with '/'.\n";
+    return NULL;
+}
+
+static enum MHD_Result count_value(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    unsigned *hosts = context;
+    (void)kind;
+    (void)value;
+    *hosts += strcasecmp(name, "Host") == 0;
+    return MHD_YES;
+}
+
+/* RFC 9112 §3.2: no Host in HTTP/1.1, or several in any version, is 400. */
+static const char *host_fault(const struct http_exchange *exchange, const char *version)
+{
+    unsigned hosts = 0;
+    MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, count_value, &hosts);
+    if (hosts > 1)
+        return "The request has more than one Host header.\n";
+    return hosts == 0 && strcmp(version, "HTTP/1.0") != 0 ? "The request has no Host header.\n" : NULL;
+}
+
+/* The header is complete. An answer given now makes MHD end the connection after it: right for what is refused. */
+static enum MHD_Result accept_header(struct http_exchange *exchange, const char *method, const char *version)
+{
+    const struct http_server *server = exchange->connection->server;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    exchange->method = method_of(method);
+    const char *fault = request_line_fault(exchange, version);
+    if (fault == NULL)
+        fault = host_fault(exchange, version);
+    if (fault != NULL)
+        return refuse(exchange, 400, fault);
+    if (info != NULL && info->header_size > server->options.max_header_bytes)
+        return strlen(exchange->target) > server->options.max_header_bytes / 2
+                   ? refuse(exchange, 414, "The request target is too long.\n")
+                   : refuse(exchange, 431, "The request header is too large.\n");
+
+    const char *length = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Content-Length");
+    bool has_coding = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Transfer-Encoding") != NULL;
+    uint64_t body_bytes = length == NULL ? 0 : strtoull(length, NULL, 10); /* MHD has seen that it is a number */
+    if (exchange->method == HTTP_OTHER && (has_coding || body_bytes > 0))
+        return hand_on(exchange); /* 405, without the body */
+    if (has_coding)
+        return refuse(exchange, 411, "A request body needs a Content-Length here.\n");
+    if (body_bytes > HTTP_MAX_BODY_BYTES)
+        return refuse(exchange, 413, "The request body is too large; none is needed.\n");
+    exchange->body_bytes = body_bytes;
+    return MHD_YES;
+}
+
+enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+                                   const char *version, const char *upload, size_t *upload_bytes, void **slot)
+{
+    struct http_server *server = context;
+    struct http_exchange *exchange = *slot;
+    (void)mhd;
+    (void)url;
+    (void)upload;
+    switch (exchange->stage) {
+    case HTTP_STAGE_HEADER:
+        exchange->stage = HTTP_STAGE_BODY;
+        atomic_fetch_add_explicit(&server->exchanges, 1, memory_order_relaxed);
+        return exchange->target == NULL ? MHD_NO : accept_header(exchange, method, version);
+    case HTTP_STAGE_BODY:
+        if (*upload_bytes > 0) {
+            *upload_bytes = 0;
+            return MHD_YES;
+        }
+        return hand_on(exchange);
+    case HTTP_STAGE_HANDED_ON: /* resumed */
+        return send_answer(exchange);
+    case HTTP_STAGE_NONE:
+        break;
+    }
+    return MHD_NO;
+}
+
+void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot, enum MHD_RequestTerminationCode code)
+{
+    struct http_server *server = context;
+    struct http_exchange *exchange = *slot;
+    (void)mhd;
+    (void)code;
+    if (exchange->stage > HTTP_STAGE_HEADER)
+        atomic_fetch_sub_explicit(&server->exchanges, 1, memory_order_relaxed);
+    if (exchange->response != NULL)
+        MHD_destroy_response(exchange->response);
+    if (exchange->arena != NULL)
+        return_arena(server, exchange->arena);
+    struct http_connection *connection = exchange->connection;
+    *exchange = (struct http_exchange){0};
+    atomic_store_explicit(&connection->gone, false, memory_order_relaxed);
+    atomic_store_explicit(&connection->busy, false, memory_order_release);
+}
+
+/* ---- suspending and answering ---- */
+
+void http_exchange_suspend(struct http_exchange *exchange)
+{
+    struct http_server *server = exchange->connection->server;
+    assert(exchange->stage == HTTP_STAGE_HANDED_ON && !exchange->suspended && exchange->response == NULL);
+    exchange->suspended = true;
+    server->handler_suspended = true;
+    atomic_fetch_add_explicit(&server->suspended, 1, memory_order_relaxed);
+    MHD_suspend_connection(exchange->mhd);
+}
+
+void http_exchange_answer(struct http_exchange *exchange, unsigned status, struct MHD_Response *response)
+{
+    struct http_server *server = exchange->connection->server;
+    assert(exchange->stage == HTTP_STAGE_HANDED_ON && exchange->response == NULL);
+    exchange->status = status;
+    exchange->response = response;
+    if (!exchange->suspended)
+        return;
+    MHD_resume_connection(exchange->mhd); /* from here on the exchange may be gone */
+    atomic_fetch_sub_explicit(&server->suspended, 1, memory_order_release); /* and from here the server */
+}
+
+/* ---- what a handler may ask ---- */
+
+struct arena *http_exchange_arena(struct http_exchange *exchange)
+{
+    return exchange->arena;
+}
+
+enum http_listener http_exchange_listener(const struct http_exchange *exchange)
+{
+    return exchange->connection->listener;
+}
+
+enum http_method http_exchange_method(const struct http_exchange *exchange)
+{
+    return exchange->method;
+}
+
+const char *http_exchange_target(const struct http_exchange *exchange)
+{
+    return exchange->target;
+}
+
+const struct sockaddr_storage *http_exchange_peer(const struct http_exchange *exchange)
+{
+    return &exchange->connection->peer;
+}
+
+struct search {
+    struct arena *arena;
+    const char *name, *found;
+};
+
+static enum MHD_Result join_value(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct search *search = context;
+    (void)kind;
+    if (strcasecmp(name, search->name) != 0)
+        return MHD_YES;
+    if (search->found == NULL)
+        search->found = value != NULL ? value : "";
+    else
+        search->found = arena_format(search->arena, "%s, %s", search->found, value != NULL ? value : "");
+    return search->found != NULL ? MHD_YES : MHD_NO;
+}
+
+const char *http_exchange_header(struct http_exchange *exchange, const char *name)
+{
+    if (exchange->authority != NULL && strcasecmp(name, "Host") == 0)
+        return exchange->authority;
+    struct search search = {.arena = exchange->arena, .name = name};
+    MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, join_value, &search);
+    return search.found;
+}
+
+bool http_exchange_abandoned(const struct http_exchange *exchange)
+{
+    struct http_connection *connection = exchange->connection;
+    if (atomic_load_explicit(&connection->server->stopping, memory_order_relaxed) ||
+        atomic_load_explicit(&connection->gone, memory_order_relaxed))
+        return true;
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms < atomic_load_explicit(&connection->look_again_ms, memory_order_relaxed))
+        return false;
+    atomic_store_explicit(&connection->look_again_ms, now_ms + HTTP_LOOK_EVERY_MS, memory_order_relaxed);
+    /* The end of the client's bytes (POLLRDHUP) says little: who only half-closed still wants the answer. */
+    struct pollfd poll_fd = {.fd = connection->fd};
+    bool gone = poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLHUP | POLLERR)) != 0;
+    if (gone)
+        atomic_store_explicit(&connection->gone, true, memory_order_relaxed);
+    return gone;
+}

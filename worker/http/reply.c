@@ -1,0 +1,177 @@
+#include "worker/http/reply.h"
+
+#include "base/clock.h"
+#include "base/own.h"
+#include "worker/http/conditional.h"
+#include "worker/http/exchange.h"
+#include "worker/http/status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char text_plain[] = "text/plain; charset=utf-8";
+
+/* ---- headers ---- */
+
+static const char *date_now(void)
+{
+    static _Thread_local time_t written;
+    static _Thread_local char text[CLOCK_HTTP_DATE_BYTES];
+    time_t now = time(NULL);
+    if (now != written || text[0] == '\0') {
+        clock_http_date(now, text);
+        written = now;
+    }
+    return text;
+}
+
+/* Leaves out what is not said. MHD refuses header values with line ends, which none of ours has; should one fail for lack of
+ * memory, the answer goes without it. */
+static void add(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (value != NULL && value[0] != '\0')
+        MHD_add_response_header(response, name, value);
+}
+
+static void add_common(struct MHD_Response *response)
+{
+    add(response, "Date", date_now());
+    add(response, "Server", "Vitrine");
+    add(response, "Access-Control-Allow-Origin", "*");
+    add(response, "Access-Control-Expose-Headers",
+        "Accept-Ranges, Content-Length, Content-Range, ETag, Link, Location, Retry-After");
+}
+
+static void add_all(struct MHD_Response *response, const struct http_header *headers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        add(response, headers[i].name, headers[i].value);
+}
+
+/* What 200, 206 and 304 say alike. */
+static void add_validators(struct MHD_Response *response, const struct http_representation *representation)
+{
+    char date[CLOCK_HTTP_DATE_BYTES];
+    add(response, "ETag", representation->etag);
+    if (representation->last_modified != 0) {
+        clock_http_date(representation->last_modified, date);
+        add(response, "Last-Modified", date);
+    }
+    add(response, "Cache-Control", representation->cache_control);
+    add(response, "Vary", representation->vary);
+}
+
+/* ---- whole answers ---- */
+
+bool http_reply_is_not_modified(struct http_exchange *exchange, const struct http_representation *representation)
+{
+    if (exchange->method != HTTP_GET && exchange->method != HTTP_HEAD)
+        return false;
+    return http_conditional_is_current(http_exchange_header(exchange, "If-None-Match"),
+                                       http_exchange_header(exchange, "If-Modified-Since"), representation->etag,
+                                       representation->last_modified);
+}
+
+void http_reply_not_modified(struct http_exchange *exchange, const struct http_representation *representation)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (response != NULL) {
+        add_common(response);
+        add_validators(response, representation);
+    }
+    http_exchange_answer(exchange, 304, response);
+}
+
+static void reply_outside(struct http_exchange *exchange, uint64_t size_bytes)
+{
+    char range[40], text[96];
+    snprintf(range, sizeof range, "bytes */%" PRIu64, size_bytes);
+    snprintf(text, sizeof text, "The range asked for lies outside the %" PRIu64 " bytes there are.\n", size_bytes);
+    const struct http_header headers[] = {{"Content-Range", range}, {"Cache-Control", "no-store"}};
+    http_reply_text(exchange, 416, text_plain, text, headers, 2);
+}
+
+/* The part first..last of `body`, which the response takes over. NULL when memory is out; the body is then freed. */
+static struct MHD_Response *make_part(struct bytes *body, uint64_t first, uint64_t last)
+{
+    if (body->length == 0) {
+        bytes_done(body);
+        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    }
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+        (size_t)(last - first + 1), body->data + first, free, body->data);
+    if (response == NULL)
+        bytes_done(body);
+    *body = (struct bytes){0};
+    return response;
+}
+
+void http_reply_body(struct http_exchange *exchange, const struct http_representation *representation,
+                     struct bytes *body)
+{
+    uint64_t size_bytes = body->length, first = 0, last = size_bytes - 1;
+    enum http_range range = HTTP_RANGE_ALL;
+    char part[80];
+    if (exchange->method == HTTP_GET &&
+        http_conditional_allows_range(http_exchange_header(exchange, "If-Range"), representation->etag))
+        range = http_conditional_range(http_exchange_header(exchange, "Range"), size_bytes, &first, &last);
+    if (range == HTTP_RANGE_OUTSIDE) {
+        bytes_done(body);
+        reply_outside(exchange, size_bytes);
+        return;
+    }
+    struct MHD_Response *response = make_part(body, first, last);
+    if (response != NULL) {
+        add_common(response);
+        add(response, "Content-Type", representation->media_type);
+        add_validators(response, representation);
+        add_all(response, representation->header, representation->header_count);
+        add(response, "Accept-Ranges", "bytes");
+        if (range == HTTP_RANGE_PART) {
+            snprintf(part, sizeof part, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last, size_bytes);
+            add(response, "Content-Range", part);
+        }
+    }
+    http_exchange_answer(exchange, range == HTTP_RANGE_PART ? 206 : 200, response);
+}
+
+void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type, const char *text,
+                     const struct http_header *headers, size_t header_count)
+{
+    size_t length = media_type == NULL ? 0 : strlen(text);
+    /* MHD copies the text and writes to neither; its parameter merely lacks the const. */
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        length, length == 0 ? NULL : (void *)(uintptr_t)text, length == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
+    if (response != NULL) {
+        add_common(response);
+        if (media_type != NULL) {
+            add(response, "Content-Type", media_type);
+            add(response, "X-Content-Type-Options", "nosniff"); /* errors repeat parts of the URL */
+        }
+        add_all(response, headers, header_count);
+    }
+    http_exchange_answer(exchange, status, response);
+}
+
+void http_reply_error(struct http_exchange *exchange, const struct err *err)
+{
+    unsigned status = http_status_of(err->rc);
+    char text[sizeof err->message + 3];
+    snprintf(text, sizeof text, "%s.\n", err->message);
+    const struct http_header headers[] = {{"Cache-Control", "no-store"}, {"Retry-After", "1"}};
+    http_reply_text(exchange, status, text_plain, text, headers, status == 503 ? 2 : 1);
+}
+
+void http_reply_options(struct http_exchange *exchange)
+{
+    static const struct http_header headers[] = {
+        {"Allow", "GET, HEAD, OPTIONS"},
+        {"Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"},
+        /* "*" does not cover Authorization, and old browsers do not know it */
+        {"Access-Control-Allow-Headers",
+         "*, Accept, Authorization, Content-Type, If-Modified-Since, If-None-Match, If-Range, Range"},
+        {"Access-Control-Max-Age", "86400"},
+    };
+    http_reply_text(exchange, 204, NULL, NULL, headers, sizeof headers / sizeof headers[0]);
+}

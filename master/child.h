@@ -1,0 +1,53 @@
+/* One worker as the master sees it: its process, its channel and its history. Lives in the master's private table; what a
+ * child does to shared memory cannot reach it. */
+#ifndef MASTER_CHILD_H
+#define MASTER_CHILD_H
+
+#include "base/err.h"
+#include "worker/heritage.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum master_child_state {
+    CHILD_NONE,     /* no process; respawn_at_ms says whether there will be one */
+    CHILD_STARTING, /* forked, not heard of yet */
+    CHILD_SERVING,  /* has said READY */
+    CHILD_DRAINING, /* has been told to leave */
+    CHILD_LEAVING,  /* its channel has ended, the process not yet */
+};
+
+struct master_child {
+    enum master_child_state state;
+    uint32_t slot;
+    pid_t pid;              /* 0: none */
+    int channel;            /* -1: none */
+    bool was_ready;         /* this process has served */
+    bool is_full;           /* its channel took no more in this round */
+    bool drain_untold;      /* the channel was full when it was to be told */
+    int64_t started_ms, kill_at_ms; /* 0: not to be killed */
+    int64_t respawn_at_ms;  /* CHILD_NONE: when to fork the next one; 0: never */
+};
+
+/* How long to wait before the next attempt, when workers die before they have served: doubles from 100 ms to 10 s. */
+int64_t master_child_pause_ms(unsigned attempts_failed);
+
+/* Forks a worker into the child's slot. In the new process this does not return. */
+RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
+                                       struct shm_segment *segment, struct err *err);
+
+/* One of the worker's messages. RC_BUSY: there is none; RC_IO: its end of the channel is closed; RC_CORRUPT: it is no
+ * message. */
+RC_MUST_USE enum rc master_child_receive(struct master_child *child, struct worker_message *ret_message,
+                                         struct err *err);
+/* RC_BUSY: its channel is full (is_full is set then). */
+RC_MUST_USE enum rc master_child_send(struct master_child *child, const struct worker_message *message, int sent_fd,
+                                      struct err *err);
+void master_child_kill(const struct master_child *child, int signal_number);
+
+#define MASTER_CHILD_END_BYTES 96
+/* "was killed by signal 11 (Segmentation fault)", "left with status 3": `status` as waitpid() gives it. */
+void master_child_describe_end(int status, char ret_text[MASTER_CHILD_END_BYTES]);
+
+#endif

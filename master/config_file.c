@@ -1,0 +1,305 @@
+#include "master/config_file.h"
+
+#include "base/fdio.h"
+#include "base/own.h"
+#include "worker/worker.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libconfig.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FILE_MOST_BYTES (1024 * 1024)
+
+enum rc master_config_init(struct master_config *config, struct err *err)
+{
+    *config = (struct master_config){0};
+    enum rc rc = settings_init(&config->settings, err);
+    if (rc != RC_OK)
+        return rc;
+    config->line = calloc(settings_table_length, sizeof *config->line);
+    if (config->line == NULL) {
+        settings_done(&config->settings);
+        return err_set(err, RC_NO_MEMORY, "no memory for the configuration");
+    }
+    return RC_OK;
+}
+
+void master_config_done(struct master_config *config)
+{
+    settings_done(&config->settings);
+    free(TAKE_PTR(config->line));
+    bytes_done(&config->problems);
+}
+
+enum rc master_config_override(struct master_config *config, const struct settings_row *row, const char *value,
+                               struct err *err)
+{
+    enum rc rc = settings_set(&config->settings, row, value, err);
+    if (rc == RC_OK)
+        config->line[row - settings_table] = 0;
+    return rc;
+}
+
+/* One more problem; `line` 0: the place is not known. */
+static enum rc config_problem(struct master_config *config, unsigned line, const char *sentence, struct err *err)
+{
+    config->problem_count++;
+    if (line == 0)
+        return bytes_format(&config->problems, err, "%s\n", sentence);
+    return bytes_format(&config->problems, err, "%s:%u: %s\n", config->path, line, sentence);
+}
+
+static enum rc config_file_problem(struct master_config *config, const char *sentence, int os_errno, struct err *err)
+{
+    struct err said;
+    err_set_errno(&said, RC_IO, os_errno, "%s: %s", config->path, sentence);
+    return config_problem(config, 0, said.message, err);
+}
+
+/* The text of the file ----------------------------------------------------------------------------------------- */
+
+/* libconfig 1.5 reads a number beyond 32 bits as another number, silently, unless an L follows. Whoever writes
+ * `max_source_pixels = 40000000000;` shall not have to know that: this puts the L there. Nothing is added but this letter,
+ * so lines keep their numbers. */
+static enum rc config_widen_numbers(const char *text, struct bytes *out, struct err *err)
+{
+    const char *p = text;
+    enum rc rc = RC_OK;
+    while (*p != '\0' && rc == RC_OK) {
+        const char *start = p;
+        bool is_wide = false;
+        if (*p == '"') {
+            for (p++; *p != '\0' && *p != '"'; p++)
+                if (*p == '\\' && p[1] != '\0')
+                    p++;
+            p += *p == '"';
+        } else if (*p == '#' || (*p == '/' && p[1] == '/')) {
+            p += strcspn(p, "\n");
+        } else if (*p == '/' && p[1] == '*') {
+            const char *end = strstr(p + 2, "*/");
+            p = end != NULL ? end + 2 : p + strlen(p);
+        } else if (isalpha((unsigned char)*p) || *p == '*') {
+            while (isalnum((unsigned char)*p) || *p == '-' || *p == '_' || *p == '*')
+                p++;
+        } else if (isdigit((unsigned char)*p)) {
+            errno = 0;
+            long long value = strtoll(p, NULL, 10);
+            is_wide = value > INT_MAX;
+            while (isdigit((unsigned char)*p))
+                p++;
+            if (isalpha((unsigned char)*p) || *p == '.') { /* 0x10, 5L, 1.5, 2e6: as they are */
+                is_wide = false;
+                while (isalnum((unsigned char)*p) || *p == '.')
+                    p++;
+            }
+        } else {
+            p++;
+        }
+        rc = bytes_append(out, start, (size_t)(p - start), err);
+        if (is_wide && rc == RC_OK)
+            rc = bytes_append(out, "L", 1, err);
+    }
+    return rc == RC_OK ? bytes_append(out, "", 1, err) : rc;
+}
+
+/* The whole file, terminated. *ret_problem tells what kept it from being read. */
+static enum rc config_slurp(const char *path, struct bytes *text, const char **ret_problem, int *ret_errno,
+                            struct err *err)
+{
+    OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    *ret_problem = NULL;
+    *ret_errno = 0;
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        *ret_problem = "the file cannot be opened";
+        *ret_errno = errno;
+        return RC_OK;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        *ret_problem = "this is a directory, not a configuration file";
+        return RC_OK;
+    }
+    for (;;) {
+        enum rc rc = bytes_reserve(text, 4096, err);
+        if (rc != RC_OK)
+            return rc;
+        ssize_t n = read(fd, text->data + text->length, 4096);
+        if (n > 0)
+            text->length += (size_t)n;
+        else if (n == 0)
+            return bytes_append(text, "", 1, err);
+        else if (errno != EINTR) {
+            *ret_problem = "the file cannot be read";
+            *ret_errno = errno;
+            return RC_OK;
+        }
+        if (text->length > FILE_MOST_BYTES) {
+            *ret_problem = "the file is larger than any configuration";
+            return RC_OK;
+        }
+    }
+}
+
+/* One setting -------------------------------------------------------------------------------------------------- */
+
+static const char *config_type_name(const config_setting_t *setting)
+{
+    switch (config_setting_type(setting)) {
+    case CONFIG_TYPE_INT:
+    case CONFIG_TYPE_INT64:
+        return "a whole number";
+    case CONFIG_TYPE_FLOAT:
+        return "a number with a fraction";
+    case CONFIG_TYPE_STRING:
+        return "a text";
+    case CONFIG_TYPE_BOOL:
+        return "true or false";
+    default:
+        return "a group or list";
+    }
+}
+
+/* The value as settings_set() takes it; NULL where the file has another type than the row wants. Byte counts may be texts,
+ * since libconfig knows no 512M. */
+static const char *config_value(const config_setting_t *setting, const struct settings_row *row, char number[32])
+{
+    switch (config_setting_type(setting)) {
+    case CONFIG_TYPE_INT:
+    case CONFIG_TYPE_INT64:
+        snprintf(number, 32, "%lld", config_setting_get_int64(setting));
+        return row->type == SETTINGS_WHOLE ? number : NULL;
+    case CONFIG_TYPE_BOOL:
+        return row->type != SETTINGS_SWITCH ? NULL : config_setting_get_bool(setting) ? "true" : "false";
+    case CONFIG_TYPE_STRING:
+        if (row->type == SETTINGS_SWITCH || (row->type == SETTINGS_WHOLE && strcmp(row->unit_or_choices, "bytes") != 0))
+            return NULL;
+        return config_setting_get_string(setting);
+    default:
+        return NULL;
+    }
+}
+
+static enum rc config_take(struct master_config *config, const config_setting_t *setting, struct err *err)
+{
+    static const char *const wanted[] = {[SETTINGS_TEXT] = "a text in quotes",
+                                         [SETTINGS_WHOLE] = "a whole number",
+                                         [SETTINGS_SWITCH] = "true or false",
+                                         [SETTINGS_CHOICE] = "a text in quotes"};
+    unsigned line = (unsigned)config_setting_source_line(setting);
+    const char *name = config_setting_name(setting);
+    const struct settings_row *row = settings_find(name);
+    struct err wrong = {0};
+    char number[32];
+    if (row == NULL) {
+        const struct settings_row *near = settings_find_near(name);
+        err_set(&wrong, RC_BAD_REQUEST, near != NULL ? "there is no setting %s; is %s meant?" : "there is no setting %s",
+                name, near != NULL ? near->name : "");
+        return config_problem(config, line, wrong.message, err);
+    }
+    const char *value = config_value(setting, row, number);
+    if (value == NULL) {
+        err_set(&wrong, RC_BAD_REQUEST, "%s is %s, but must be %s", name, config_type_name(setting), wanted[row->type]);
+        return config_problem(config, line, wrong.message, err);
+    }
+    config->line[row - settings_table] = line;
+    enum rc rc = settings_set(&config->settings, row, value, &wrong);
+    return rc == RC_OK ? RC_OK : config_problem(config, line, wrong.message, err);
+}
+
+static void config_destroy_library(config_t *library)
+{
+    config_destroy(library);
+}
+
+enum rc master_config_read(struct master_config *config, const char *path, struct err *err)
+{
+    OWN(bytes_done) struct bytes text = {0};
+    OWN(bytes_done) struct bytes widened = {0};
+    const char *problem;
+    int os_errno;
+    config->path = path;
+    enum rc rc = config_slurp(path, &text, &problem, &os_errno, err);
+    config->is_unreadable = true;
+    if (rc == RC_OK && problem != NULL)
+        return config_file_problem(config, problem, os_errno, err);
+    if (rc == RC_OK)
+        rc = config_widen_numbers((const char *)text.data, &widened, err);
+    if (rc != RC_OK)
+        return rc;
+
+    OWN(config_destroy_library) config_t library;
+    config_init(&library);
+    if (!config_read_string(&library, (const char *)widened.data))
+        return config_problem(config, (unsigned)config_error_line(&library), config_error_text(&library), err);
+    config->is_unreadable = false;
+    const config_setting_t *root = config_root_setting(&library);
+    for (int i = 0; i < config_setting_length(root) && rc == RC_OK; i++)
+        rc = config_take(config, config_setting_get_elem(root, (unsigned)i), err);
+    return rc;
+}
+
+/* All settings together ---------------------------------------------------------------------------------------- */
+
+static unsigned config_line_of(const struct master_config *config, const char *name)
+{
+    const struct settings_row *row = settings_find(name);
+    return row != NULL ? config->line[row - settings_table] : 0;
+}
+
+static enum rc config_check_images(struct master_config *config, struct err *err)
+{
+    const char *images = config->settings.images;
+    struct err wrong = {0};
+    struct stat st;
+    if (stat(images, &st) < 0)
+        err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", images);
+    else if (!S_ISDIR(st.st_mode))
+        err_set(&wrong, RC_IO, "images: %s is no directory", images);
+    else if (access(images, R_OK | X_OK) < 0)
+        err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", images);
+    return wrong.rc == RC_OK ? RC_OK : config_problem(config, config_line_of(config, "images"), wrong.message, err);
+}
+
+static enum rc config_check_cache(struct master_config *config, struct err *err)
+{
+    const char *cache = config->settings.cache;
+    struct err wrong = {0};
+    struct stat st;
+    if (cache[0] == '\0' || stat(cache, &st) < 0)
+        return RC_OK; /* a directory that is not there yet will be made */
+    if (!S_ISDIR(st.st_mode))
+        err_set(&wrong, RC_IO, "cache: %s is no directory", cache);
+    else if (access(cache, R_OK | W_OK | X_OK) < 0)
+        err_set_errno(&wrong, RC_IO, errno, "cache: the directory %s cannot be written", cache);
+    return wrong.rc == RC_OK ? RC_OK : config_problem(config, config_line_of(config, "cache"), wrong.message, err);
+}
+
+static bool config_same_address(const char *a, const char *b)
+{
+    struct sockaddr_storage one, other;
+    socklen_t one_length, other_length;
+    if (settings_parse_address(a, &one, &one_length) != NULL || settings_parse_address(b, &other, &other_length) != NULL)
+        return false;
+    return one_length == other_length && memcmp(&one, &other, one_length) == 0 &&
+           strcmp(strrchr(a, ':'), ":0") != 0; /* port 0 is another port each time */
+}
+
+enum rc master_config_check(struct master_config *config, struct err *err)
+{
+    enum rc rc = config_check_images(config, err);
+    if (rc == RC_OK)
+        rc = config_check_cache(config, err);
+    if (rc == RC_OK && config_same_address(config->settings.listen, config->settings.admin))
+        rc = config_problem(config, config_line_of(config, "admin"), "admin and listen are the same address", err);
+    struct err wrong = {0};
+    const char *name = "";
+    if (rc == RC_OK && worker_check_settings(&config->settings, &name, &wrong) != RC_OK)
+        rc = config_problem(config, config_line_of(config, name), wrong.message, err);
+    return rc;
+}

@@ -1,0 +1,73 @@
+#include "master/listen.h"
+
+#include "base/own.h"
+#include "base/settings.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Sources and cache files that one worker holds open, listeners, channels, standard streams: never more than this. */
+#define OTHER_FILES 2048
+
+static enum rc listen_refused(const char *address, int os_errno, struct err *err)
+{
+    if (os_errno == EADDRINUSE)
+        return err_set(err, RC_IO, "%s is in use: another program listens there", address);
+    if (os_errno == EADDRNOTAVAIL)
+        return err_set(err, RC_IO, "%s is no address of this machine", address);
+    if (os_errno == EACCES)
+        return err_set(err, RC_IO, "%s may not be bound: ports below 1024 need root or CAP_NET_BIND_SERVICE", address);
+    return err_set_errno(err, RC_IO, os_errno, "%s cannot be listened on", address);
+}
+
+enum rc master_listen_open(const char *address, int *ret_fd, struct err *err)
+{
+    struct sockaddr_storage where;
+    socklen_t length;
+    const char *wrong = settings_parse_address(address, &where, &length);
+    if (wrong != NULL)
+        return err_set(err, RC_BAD_REQUEST, "%s: %s", address, wrong);
+    OWN_FD int fd = socket(where.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int on = 1, off = 0;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+        return listen_refused(address, errno, err);
+    if (where.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0)
+        return listen_refused(address, errno, err);
+    /* The kernel cuts the backlog down to net.core.somaxconn, so this asks for all there is. */
+    if (bind(fd, (const struct sockaddr *)&where, length) < 0 || listen(fd, INT32_MAX) < 0)
+        return listen_refused(address, errno, err);
+    *ret_fd = TAKE_FD(fd);
+    return RC_OK;
+}
+
+void master_listen_text(int fd, char ret_text[MASTER_LISTEN_TEXT_BYTES])
+{
+    struct sockaddr_storage where = {0};
+    socklen_t length = sizeof where;
+    char host[INET6_ADDRSTRLEN] = "?";
+    getsockname(fd, (struct sockaddr *)&where, &length);
+    if (where.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&where;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        snprintf(ret_text, MASTER_LISTEN_TEXT_BYTES, "[%s]:%u", host, ntohs(v6->sin6_port));
+    } else {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&where;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(ret_text, MASTER_LISTEN_TEXT_BYTES, "%s:%u", host, ntohs(v4->sin_port));
+    }
+}
+
+int64_t master_listen_room(void)
+{
+    struct rlimit files = {.rlim_cur = 1024, .rlim_max = 1024};
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        getrlimit(RLIMIT_NOFILE, &files);
+    int64_t most = files.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)files.rlim_cur;
+    return most > 2 * OTHER_FILES ? most - OTHER_FILES : most / 2;
+}

@@ -62,7 +62,8 @@ bool http_conditional_allows_range(const char *if_range, const char *etag)
 
 /* ---- ranges ---- */
 
-/* Reads digits; what does not fit becomes the largest number, which lies outside every body. False: no digit. */
+/* Reads digits; what does not fit becomes the largest number, which lies outside every body. False: no digit.
+ */
 static bool read_number(const char **cursor, uint64_t *ret_number)
 {
     const char *p = *cursor;
@@ -70,7 +71,8 @@ static bool read_number(const char **cursor, uint64_t *ret_number)
     if (*p < '0' || *p > '9')
         return false;
     for (; *p >= '0' && *p <= '9'; p++)
-        if (__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, *p - '0', &number)) {
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, *p - '0', &number)) {
             number = UINT64_MAX;
             p += strspn(p, "0123456789");
             break;

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* No method that is answered here has a use for a body: a small one is read over, so that the connection can be
- * kept; a larger one is refused unread. */
+/* No method that is answered here has a use for a body: a small one is read over, so that the connection can
+ * be kept; a larger one is refused unread. */
 #define HTTP_MAX_BODY_BYTES 65536u
 
 #define HTTP_LOOK_EVERY_MS 20
@@ -37,7 +37,9 @@ static void return_arena(struct http_server *server, struct arena *arena)
 static bool split_absolute_form(struct http_exchange *exchange)
 {
     const char *target = exchange->target;
-    size_t scheme = strncasecmp(target, "http://", 7) == 0 ? 7 : strncasecmp(target, "https://", 8) == 0 ? 8 : 0;
+    size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+                    : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                              : 0;
     if (scheme == 0)
         return true;
     size_t length = strcspn(target + scheme, "/?#");
@@ -67,8 +69,9 @@ void *http_exchange_begin(void *context, const char *uri, struct MHD_Connection 
     if (exchange->target != NULL && !split_absolute_form(exchange))
         exchange->target = NULL;
 
-    /* MHD 0.9.75 would now take the query apart. A few hundred parameters exhaust its memory for the connection, which then
-     * hangs until it times out. Nobody here wants them, so MHD sees an empty query: it goes by the byte after '?'. */
+    /* MHD 0.9.75 would now take the query apart. A few hundred parameters exhaust its memory for the
+     * connection, which then hangs until it times out. Nobody here wants them, so MHD sees an empty query: it
+     * goes by the byte after '?'. */
     char *query = strchr((char *)(uintptr_t)uri, '?');
     if (query != NULL)
         query[1] = '\0';
@@ -100,12 +103,13 @@ static enum MHD_Result send_answer(struct http_exchange *exchange)
     return queued;
 }
 
-/* The request is all there, or not worth waiting for: from here until the answer is sent the client owes us nothing. */
+/* The request is all there, or not worth waiting for: from here until the answer is sent the client owes us
+ * nothing. */
 static void mark_busy(struct http_exchange *exchange)
 {
     struct http_connection *connection = exchange->connection;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd,
+                                                                   MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     uint64_t bytes = exchange->body_bytes + (info != NULL ? info->header_size : 0);
     atomic_fetch_add_explicit(&connection->bytes_taken, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&connection->requests, 1, memory_order_relaxed);
@@ -131,8 +135,8 @@ static enum MHD_Result refuse(struct http_exchange *exchange, unsigned status, c
     return send_answer(exchange);
 }
 
-/* What is wrong with the request line, or NULL. MHD leaves its judgement to us, for an answer rather than a dropped
- * connection; printable bytes that no URI may have are the handler's business. */
+/* What is wrong with the request line, or NULL. MHD leaves its judgement to us, for an answer rather than a
+ * dropped connection; printable bytes that no URI may have are the handler's business. */
 static const char *request_line_fault(const struct http_exchange *exchange, const char *version)
 {
     if (version != exchange->line_end + 1)
@@ -145,7 +149,8 @@ static const char *request_line_fault(const struct http_exchange *exchange, cons
     return NULL;
 }
 
-static enum MHD_Result count_value(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result count_value(void *context, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
 {
     unsigned *hosts = context;
     (void)kind;
@@ -164,12 +169,13 @@ static const char *host_fault(const struct http_exchange *exchange, const char *
     return hosts == 0 && strcmp(version, "HTTP/1.0") != 0 ? "The request has no Host header.\n" : NULL;
 }
 
-/* The header is complete. An answer given now makes MHD end the connection after it: right for what is refused. */
+/* The header is complete. An answer given now makes MHD end the connection after it: right for what is
+ * refused. */
 static enum MHD_Result accept_header(struct http_exchange *exchange, const char *method, const char *version)
 {
     const struct http_server *server = exchange->connection->server;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd,
+                                                                   MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     exchange->method = method_of(method);
     const char *fault = request_line_fault(exchange, version);
     if (fault == NULL)
@@ -182,8 +188,10 @@ static enum MHD_Result accept_header(struct http_exchange *exchange, const char 
                    : refuse(exchange, 431, "The request header is too large.\n");
 
     const char *length = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Content-Length");
-    bool has_coding = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Transfer-Encoding") != NULL;
-    uint64_t body_bytes = length == NULL ? 0 : strtoull(length, NULL, 10); /* MHD has seen that it is a number */
+    bool has_coding = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Transfer-Encoding") !=
+                      NULL;
+    uint64_t body_bytes = length == NULL ? 0
+                                         : strtoull(length, NULL, 10); /* MHD has seen that it is a number */
     if (exchange->method == HTTP_OTHER && (has_coding || body_bytes > 0))
         return hand_on(exchange); /* 405, without the body */
     if (has_coding)
@@ -194,8 +202,9 @@ static enum MHD_Result accept_header(struct http_exchange *exchange, const char 
     return MHD_YES;
 }
 
-enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
-                                   const char *version, const char *upload, size_t *upload_bytes, void **slot)
+enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, const char *url,
+                                   const char *method, const char *version, const char *upload,
+                                   size_t *upload_bytes, void **slot)
 {
     struct http_server *server = context;
     struct http_exchange *exchange = *slot;
@@ -221,7 +230,8 @@ enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, co
     return MHD_NO;
 }
 
-void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot, enum MHD_RequestTerminationCode code)
+void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
+                       enum MHD_RequestTerminationCode code)
 {
     struct http_server *server = context;
     struct http_exchange *exchange = *slot;

@@ -1,8 +1,10 @@
-/* Private to worker/http/: what a server, a connection and an exchange consist of, and who may touch which field.
+/* Private to worker/http/: what a server, a connection and an exchange consist of, and who may touch which
+ * field.
  *
- * Three kinds of threads meet here. The event thread (MHD's) owns all that MHD owns and everything below that is not
- * marked otherwise. The holder of a suspended exchange writes its answer into it and resumes it; MHD's own lock
- * then carries the answer over to the event thread. The patience thread only looks at connections, under `lock`. */
+ * Three kinds of threads meet here. The event thread (MHD's) owns all that MHD owns and everything below that
+ * is not marked otherwise. The holder of a suspended exchange writes its answer into it and resumes it; MHD's
+ * own lock then carries the answer over to the event thread. The patience thread only looks at connections,
+ * under `lock`. */
 #ifndef WORKER_HTTP_EXCHANGE_H
 #define WORKER_HTTP_EXCHANGE_H
 
@@ -22,15 +24,16 @@ enum http_stage {
 struct http_exchange {
     struct http_connection *connection;
     struct MHD_Connection *mhd;
-    struct arena *arena;      /* NULL between requests */
-    const char *target;       /* origin form or "*" */
-    const char *authority;    /* of an absolute-form target: counts as Host; else NULL */
-    const char *line_end;     /* where MHD's copy of the target ends, to notice a NUL in it */
+    struct arena *arena;   /* NULL between requests */
+    const char *target;    /* origin form or "*" */
+    const char *authority; /* of an absolute-form target: counts as Host; else NULL */
+    const char *line_end;  /* where MHD's copy of the target ends, to notice a NUL in it */
     enum http_method method;
     enum http_stage stage;
-    bool suspended;           /* written on the event thread before the holder knows the exchange */
-    uint64_t body_bytes;      /* announced */
-    /* The answer, by the holder. A response of NULL once handed on: none could be made, the connection is ended. */
+    bool suspended;      /* written on the event thread before the holder knows the exchange */
+    uint64_t body_bytes; /* announced */
+    /* The answer, by the holder. A response of NULL once handed on: none could be made, the connection is
+     * ended. */
     unsigned status;
     struct MHD_Response *response;
 };
@@ -38,25 +41,26 @@ struct http_exchange {
 struct http_connection {
     struct http_server *server;
     uint64_t id;
-    int fd;                   /* MHD's; valid from STARTED until CLOSED */
+    int fd; /* MHD's; valid from STARTED until CLOSED */
     enum http_listener listener;
     struct sockaddr_storage peer;
     struct http_exchange exchange;
 
-    /* For patience: written by the event thread. `bytes_before` was received before this worker had the connection. */
+    /* For patience: written by the event thread. `bytes_before` was received before this worker had the
+     * connection. */
     uint64_t bytes_before;
     _Atomic uint64_t bytes_taken; /* of complete requests */
     _Atomic uint32_t requests;
-    atomic_bool busy;             /* a request is complete and its answer not completely sent */
+    atomic_bool busy; /* a request is complete and its answer not completely sent */
     /* For http_exchange_abandoned(), any thread. */
     _Atomic int64_t look_again_ms;
     atomic_bool gone;
 
     /* Under server->lock. */
-    uint32_t index;               /* in server->table */
-    bool started;                 /* MHD has it and will tell of its end */
-    uint32_t seen_requests;       /* at the patience thread's last look */
-    int64_t waiting_since_ms;     /* a request has begun and is not complete; 0: none */
+    uint32_t index;           /* in server->table */
+    bool started;             /* MHD has it and will tell of its end */
+    uint32_t seen_requests;   /* at the patience thread's last look */
+    int64_t waiting_since_ms; /* a request has begun and is not complete; 0: none */
 };
 
 #define HTTP_SPARE_ARENAS 64u
@@ -68,12 +72,12 @@ struct http_server {
     atomic_bool draining, stopping;
 
     /* Event thread only. */
-    bool handler_suspended;       /* set by http_exchange_suspend() for the handler's caller */
+    bool handler_suspended; /* set by http_exchange_suspend() for the handler's caller */
     struct arena *spare[HTTP_SPARE_ARENAS];
     uint32_t spare_count;
 
     pthread_mutex_t lock;
-    pthread_cond_t wake;          /* of the patience thread */
+    pthread_cond_t wake; /* of the patience thread */
     pthread_t patience;
     bool patience_ends;
     uint32_t table_count;
@@ -82,8 +86,9 @@ struct http_server {
 
 /* MHD's callbacks for requests (exchange.c); `context` is the server. */
 void *http_exchange_begin(void *context, const char *uri, struct MHD_Connection *mhd);
-enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
-                                   const char *version, const char *upload, size_t *upload_bytes, void **slot);
+enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, const char *url,
+                                   const char *method, const char *version, const char *upload,
+                                   size_t *upload_bytes, void **slot);
 void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
                        enum MHD_RequestTerminationCode code);
 

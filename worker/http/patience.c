@@ -1,7 +1,8 @@
-/* MHD ends connections on which nothing moves, but a client that sends one byte a minute moves. So a thread looks
- * at all connections from time to time: one that has sent more than the complete requests on it were long is in the
- * middle of a request, and has a limited time to finish it. The kernel counts what came, MHD says how long each
- * request was: requests themselves pay nothing for this. The same look finds idle connections while draining. */
+/* MHD ends connections on which nothing moves, but a client that sends one byte a minute moves. So a thread
+ * looks at all connections from time to time: one that has sent more than the complete requests on it were
+ * long is in the middle of a request, and has a limited time to finish it. The kernel counts what came, MHD
+ * says how long each request was: requests themselves pay nothing for this. The same look finds idle
+ * connections while draining. */
 #include "base/clock.h"
 #include "worker/http/exchange.h"
 
@@ -36,7 +37,8 @@ static bool is_within_request(struct http_connection *connection)
     return received != connection->bytes_before + taken;
 }
 
-static void look_at(struct http_server *server, struct http_connection *connection, int64_t now_ms, bool draining)
+static void look_at(struct http_server *server, struct http_connection *connection, int64_t now_ms,
+                    bool draining)
 {
     if (!connection->started)
         return;

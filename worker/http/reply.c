@@ -26,8 +26,8 @@ static const char *date_now(void)
     return text;
 }
 
-/* Leaves out what is not said. MHD refuses header values with line ends, which none of ours has; should one fail for lack of
- * memory, the answer goes without it. */
+/* Leaves out what is not said. MHD refuses header values with line ends, which none of ours has; should one
+ * fail for lack of memory, the answer goes without it. */
 static void add(struct MHD_Response *response, const char *name, const char *value)
 {
     if (value != NULL && value[0] != '\0')
@@ -64,13 +64,14 @@ static void add_validators(struct MHD_Response *response, const struct http_repr
 
 /* ---- whole answers ---- */
 
-bool http_reply_is_not_modified(struct http_exchange *exchange, const struct http_representation *representation)
+bool http_reply_is_not_modified(struct http_exchange *exchange,
+                                const struct http_representation *representation)
 {
     if (exchange->method != HTTP_GET && exchange->method != HTTP_HEAD)
         return false;
     return http_conditional_is_current(http_exchange_header(exchange, "If-None-Match"),
-                                       http_exchange_header(exchange, "If-Modified-Since"), representation->etag,
-                                       representation->last_modified);
+                                       http_exchange_header(exchange, "If-Modified-Since"),
+                                       representation->etag, representation->last_modified);
 }
 
 void http_reply_not_modified(struct http_exchange *exchange, const struct http_representation *representation)
@@ -87,12 +88,14 @@ static void reply_outside(struct http_exchange *exchange, uint64_t size_bytes)
 {
     char range[40], text[96];
     snprintf(range, sizeof range, "bytes */%" PRIu64, size_bytes);
-    snprintf(text, sizeof text, "The range asked for lies outside the %" PRIu64 " bytes there are.\n", size_bytes);
+    snprintf(text, sizeof text, "The range asked for lies outside the %" PRIu64 " bytes there are.\n",
+             size_bytes);
     const struct http_header headers[] = {{"Content-Range", range}, {"Cache-Control", "no-store"}};
     http_reply_text(exchange, 416, text_plain, text, headers, 2);
 }
 
-/* The part first..last of `body`, which the response takes over. NULL when memory is out; the body is then freed. */
+/* The part first..last of `body`, which the response takes over. NULL when memory is out; the body is then
+ * freed. */
 static struct MHD_Response *make_part(struct bytes *body, uint64_t first, uint64_t last)
 {
     if (body->length == 0) {
@@ -136,13 +139,14 @@ void http_reply_body(struct http_exchange *exchange, const struct http_represent
     http_exchange_answer(exchange, range == HTTP_RANGE_PART ? 206 : 200, response);
 }
 
-void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type, const char *text,
-                     const struct http_header *headers, size_t header_count)
+void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type,
+                     const char *text, const struct http_header *headers, size_t header_count)
 {
     size_t length = media_type == NULL ? 0 : strlen(text);
     /* MHD copies the text and writes to neither; its parameter merely lacks the const. */
     struct MHD_Response *response = MHD_create_response_from_buffer(
-        length, length == 0 ? NULL : (void *)(uintptr_t)text, length == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
+        length, length == 0 ? NULL : (void *)(uintptr_t)text,
+        length == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
     if (response != NULL) {
         add_common(response);
         if (media_type != NULL) {

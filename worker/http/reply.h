@@ -1,9 +1,9 @@
-/* Answers. Exactly one of these functions is called per exchange, by whoever holds it: on the event thread in the handler,
- * or on a render thread after http_exchange_suspend() (the exchange is then resumed and sent by the event thread). After
- * the call the exchange belongs to the server again.
+/* Answers. Exactly one of these functions is called per exchange, by whoever holds it: on the event thread in
+ * the handler, or on a render thread after http_exchange_suspend() (the exchange is then resumed and sent by
+ * the event thread). After the call the exchange belongs to the server again.
  *
- * Done here for every answer: Date, Server, CORS (Access-Control-Allow-Origin: * and -Expose-Headers), HEAD without body,
- * Content-Length, Connection: close while draining. */
+ * Done here for every answer: Date, Server, CORS (Access-Control-Allow-Origin: * and -Expose-Headers), HEAD
+ * without body, Content-Length, Connection: close while draining. */
 #ifndef WORKER_HTTP_REPLY_H
 #define WORKER_HTTP_REPLY_H
 
@@ -18,31 +18,36 @@ struct http_header {
 
 #define HTTP_MAX_REPLY_HEADERS 12u
 
-/* What is known of a representation before its body: enough to answer conditional requests. All optional but etag. */
+/* What is known of a representation before its body: enough to answer conditional requests. All optional but
+ * etag. */
 struct http_representation {
-    const char *etag;            /* with quotes: "\"a1b2\"" ; always strong */
-    time_t last_modified;        /* 0: not said */
+    const char *etag;     /* with quotes: "\"a1b2\"" ; always strong */
+    time_t last_modified; /* 0: not said */
     const char *media_type;
     const char *cache_control;
     const char *vary;
-    size_t header_count;         /* further headers, e.g. Link */
+    size_t header_count; /* further headers, e.g. Link */
     struct http_header header[HTTP_MAX_REPLY_HEADERS];
 };
 
-/* Whether the client has it already: If-None-Match (weak comparison, `*`), else If-Modified-Since. RFC 9110 §13.2.2. */
-bool http_reply_is_not_modified(struct http_exchange *exchange, const struct http_representation *representation);
-void http_reply_not_modified(struct http_exchange *exchange, const struct http_representation *representation);
+/* Whether the client has it already: If-None-Match (weak comparison, `*`), else If-Modified-Since. RFC 9110
+ * §13.2.2. */
+bool http_reply_is_not_modified(struct http_exchange *exchange,
+                                const struct http_representation *representation);
+void http_reply_not_modified(struct http_exchange *exchange,
+                             const struct http_representation *representation);
 
-/* 200, or 206/416 for Range (one range; several or a wrong unit: 200 with all) under If-Range; body taken over. */
+/* 200, or 206/416 for Range (one range; several or a wrong unit: 200 with all) under If-Range; body taken
+ * over. */
 void http_reply_body(struct http_exchange *exchange, const struct http_representation *representation,
                      struct bytes *body);
 
 /* Any status with a small text body; headers as given. `media_type` NULL: no body. */
-void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type, const char *text,
-                     const struct http_header *headers, size_t header_count);
+void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type,
+                     const char *text, const struct http_header *headers, size_t header_count);
 
-/* The status worker/http/status.h has for the code, the sentence and a full stop as text/plain, Retry-After where it helps,
- * no-store. */
+/* The status worker/http/status.h has for the code, the sentence and a full stop as text/plain, Retry-After
+ * where it helps, no-store. */
 void http_reply_error(struct http_exchange *exchange, const struct err *err);
 
 /* 204 for OPTIONS: methods, the headers a preflight may ask for, max age. */

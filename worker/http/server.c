@@ -10,12 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* MHD keeps a request's header and, behind it, the answer's in one block per connection. This much is for the answer
- * and for MHD's own notes on each request header; our limit then strikes before MHD's, with a better answer. */
+/* MHD keeps a request's header and, behind it, the answer's in one block per connection. This much is for the
+ * answer and for MHD's own notes on each request header; our limit then strikes before MHD's, with a better
+ * answer. */
 #define HTTP_ANSWER_HEADER_BYTES 8192u
 
-/* MHD takes an address of any kind and gives it back in its first callback for the connection: the way our record gets
- * to the event thread, where no other thread can be asked for it. */
+/* MHD takes an address of any kind and gives it back in its first callback for the connection: the way our
+ * record gets to the event thread, where no other thread can be asked for it. */
 struct record_address {
     sa_family_t family;
     struct http_connection *connection;
@@ -72,9 +73,9 @@ static void connection_started(struct http_server *server, struct MHD_Connection
 static void connection_closed(struct http_server *server, struct http_connection *connection)
 {
     uint64_t id = connection->id;
-    /* MHD closes its descriptor next. The master's duplicate keeps the socket, so the end must be said by shutdown();
-     * and bytes nobody has read would make the last close() a reset that may destroy what the client has not yet
-     * read of the answer. */
+    /* MHD closes its descriptor next. The master's duplicate keeps the socket, so the end must be said by
+     * shutdown(); and bytes nobody has read would make the last close() a reset that may destroy what the
+     * client has not yet read of the answer. */
     shutdown(connection->fd, SHUT_WR);
     recv(connection->fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
     forget(server, connection);
@@ -117,7 +118,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
     };
     return MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC |
                                 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK,
-                            0, NULL, NULL, http_exchange_step, server, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+                            0, NULL, NULL, http_exchange_step, server, MHD_OPTION_ARRAY, items,
+                            MHD_OPTION_END);
 }
 
 static void free_server(struct http_server *server)
@@ -140,7 +142,8 @@ static void init_lock(struct http_server *server)
     pthread_mutex_init(&server->lock, NULL);
 }
 
-enum rc http_server_start(const struct http_server_options *options, struct http_server **ret_server, struct err *err)
+enum rc http_server_start(const struct http_server_options *options, struct http_server **ret_server,
+                          struct err *err)
 {
     struct http_server *server = calloc(1, sizeof *server);
     struct http_connection **table = calloc(options->max_connections, sizeof *table);

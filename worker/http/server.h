@@ -1,9 +1,11 @@
-/* The HTTP side of one worker: connections in, exchanges out. worker/http/ is the only place that knows libmicrohttpd.
+/* The HTTP side of one worker: connections in, exchanges out. worker/http/ is the only place that knows
+ * libmicrohttpd.
  *
- * One event thread (MHD's, epoll) per worker. Connections are not accepted here but handed in (http_server_adopt), since
- * the master owns them. For each request the handler is called once, on the event thread; it either answers at once or
- * keeps the exchange (http_exchange_suspend) and lets another thread answer it later. The handler never decodes and never
- * waits. After a crash nothing of this survives; the master closes or re-hands the connections. */
+ * One event thread (MHD's, epoll) per worker. Connections are not accepted here but handed in
+ * (http_server_adopt), since the master owns them. For each request the handler is called once, on the event
+ * thread; it either answers at once or keeps the exchange (http_exchange_suspend) and lets another thread
+ * answer it later. The handler never decodes and never waits. After a crash nothing of this survives; the
+ * master closes or re-hands the connections. */
 #ifndef WORKER_HTTP_SERVER_H
 #define WORKER_HTTP_SERVER_H
 
@@ -24,43 +26,60 @@ enum http_method { HTTP_GET, HTTP_HEAD, HTTP_OPTIONS, HTTP_OTHER };
 
 struct http_server_options {
     uint32_t max_connections;
-    uint32_t idle_timeout_s;      /* keep-alive and slow requests: no byte for so long ends the connection */
-    uint32_t request_timeout_s;   /* a request header must be complete so long after its first byte */
-    size_t max_header_bytes;      /* request line and header; above it 431 or 414 */
-    /* Called on the event thread. Must lead to exactly one answer, now or later. */
+    uint32_t idle_timeout_s; /* keep-alive and slow requests: no byte for so long ends the connection */
+    uint32_t
+        request_timeout_s; /* a request must be complete so long after its first byte, else 408 and the end */
+    size_t max_header_bytes; /* request line and header; above it 431 or 414 */
+    /* Called on the event thread, once the request is complete. Must lead to exactly one answer, now or
+     * later. */
     void (*handle)(struct http_exchange *exchange, void *context);
-    /* A connection has ended (by either side): its id as given to adopt. Event thread. */
+    /* A connection has ended (by either side): its id as given to adopt. The client has been told by
+     * shutdown(), so that a duplicate of the descriptor elsewhere does not keep it waiting. Event thread, or
+     * the thread in http_server_stop(). */
     void (*closed)(uint64_t connection_id, void *context);
     void *context;
 };
 
-RC_MUST_USE enum rc http_server_start(const struct http_server_options *options, struct http_server **ret_server,
-                                      struct err *err);
-/* Hands a connection in; takes over `fd` in every case. Any thread. When it fails, closed() is not called. */
+/* The threads made here inherit the caller's signal mask. After fork() only. */
+RC_MUST_USE enum rc http_server_start(const struct http_server_options *options,
+                                      struct http_server **ret_server, struct err *err);
+/* Hands a connection in; takes over `fd` in every case. Any thread. RC_BUSY: max_connections are open. When
+ * it fails, closed() is not called: the caller knows. `fd` may have a history: what earlier workers read of
+ * it does not matter. */
 RC_MUST_USE enum rc http_server_adopt(struct http_server *server, int fd, const struct sockaddr_storage *peer,
                                       enum http_listener listener, uint64_t connection_id, struct err *err);
-/* From now on every answer says Connection: close, and idle connections are ended. Any thread, once. */
+/* From now on every answer says Connection: close, and idle connections are ended; one in the middle of a
+ * request gets its answer first. Returns at once: http_server_connections() falls to 0 as clients read. Any
+ * thread, once. */
 void http_server_drain(struct http_server *server);
 uint32_t http_server_connections(struct http_server *server); /* open now */
 uint32_t http_server_exchanges(struct http_server *server);   /* begun and not completely sent */
-/* Ends all connections and the event thread. Every suspended exchange must have been answered before. */
+/* Ends all connections and the event thread, and waits for suspended exchanges to be answered: their holders
+ * see them as abandoned from now on. Answers not yet sent are lost. */
 void http_server_stop(struct http_server **server);
 
-/* ---- exchanges: until suspended only on the event thread, afterwards by the one thread that holds it ---- */
+/* ---- exchanges: until suspended only on the event thread, afterwards by the one thread that holds it ----
+ */
 
 /* Lives as long as the exchange. */
 struct arena *http_exchange_arena(struct http_exchange *exchange);
 enum http_listener http_exchange_listener(const struct http_exchange *exchange);
 enum http_method http_exchange_method(const struct http_exchange *exchange);
-/* The raw request target as sent, undecoded, with query; NUL-terminated. */
+/* The raw request target as sent, undecoded, with query: "/..." or "*". Of "http://host/path" (RFC 9112
+ * §3.2.2) it is the path, and the Host header is that host. May hold any byte but blanks and control bytes.
+ */
 const char *http_exchange_target(const struct http_exchange *exchange);
-/* A request header by name (any case), NULL where absent; repeated headers are joined by ", ". Lives with the exchange. */
+/* A request header by name (any case), NULL where absent; repeated headers are joined by ", ". Lives with the
+ * exchange. */
 const char *http_exchange_header(struct http_exchange *exchange, const char *name);
 const struct sockaddr_storage *http_exchange_peer(const struct http_exchange *exchange);
-/* True once the client has left or the server is stopping: the answer would be for nobody. Any thread. */
+/* True once the client has left or the server is stopping: the answer would be for nobody. Costs a system
+ * call at most every 20 ms. A client that has only ended its own side (shutdown) still waits; one that closed
+ * politely looks the same, until something is sent to it. By the holder only. */
 bool http_exchange_abandoned(const struct http_exchange *exchange);
 
-/* The handler calls this before it gives the exchange to another thread, and does not touch it afterwards. */
+/* The handler calls this before it gives the exchange to another thread, and does not touch it after that. It
+ * may still answer it itself, if it has not given it away. */
 void http_exchange_suspend(struct http_exchange *exchange);
 
 #endif

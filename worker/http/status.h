@@ -4,7 +4,8 @@
 
 #include "base/err.h"
 
-/* RC_BAD_REQUEST 400, RC_FORBIDDEN 403, RC_NOT_FOUND 404, RC_UNSUPPORTED 501, RC_BUSY and RC_NO_MEMORY 503, the rest 500. */
+/* RC_BAD_REQUEST 400, RC_FORBIDDEN 403, RC_NOT_FOUND 404, RC_UNSUPPORTED 501, RC_BUSY and RC_NO_MEMORY 503,
+ * the rest 500. */
 unsigned http_status_of(enum rc rc);
 
 #endif

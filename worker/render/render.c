@@ -23,7 +23,6 @@ struct reading {
     struct image_size level_size;  /* stored, after shrinking */
     struct image_window window;    /* wanted, stored orientation */
     struct image_size wanted;      /* the answer's size, stored orientation */
-    struct image_region region;    /* whole pixels to read: the window and the kernel's margin */
 };
 
 static bool is_free_angle(const struct iiif_plan *plan)
@@ -50,23 +49,6 @@ static struct image_window window_before(struct image_symmetry symmetry, double 
     return w;
 }
 
-/* One axis of the region to read: the window with its margin, cut to the level, begun on a whole chroma sample. */
-static void widen_axis(double start_px, double extent_px, uint32_t margin_px, uint32_t level_px, uint32_t align_px,
-                       uint32_t *ret_start_px, uint32_t *ret_extent_px)
-{
-    double first = floor(start_px) - margin_px;
-    double last = ceil(start_px + extent_px) + margin_px;
-    uint32_t from = first <= 0 ? 0 : (uint32_t)first;
-    uint32_t to = last >= level_px ? level_px : (uint32_t)last;
-    if (from >= level_px) /* the window lies wholly in the overhang: read the last pixel */
-        from = level_px - 1;
-    from -= from % align_px;
-    if (to <= from)
-        to = from + 1;
-    *ret_start_px = from;
-    *ret_extent_px = to - from;
-}
-
 static void choose_reading(const struct image_source *source, const struct iiif_plan *plan, struct reading *ret)
 {
     const struct image_pyramid *pyramid = &source->pyramid;
@@ -88,16 +70,7 @@ static void choose_reading(const struct image_source *source, const struct iiif_
     uint32_t shrink = 1u << r.shrink_log2;
     r.window = (struct image_window){window.x_px / shrink, window.y_px / shrink, window.width_px / shrink,
                                      window.height_px / shrink};
-    r.level_size = (struct image_size){(uint32_t)(((uint64_t)level->size.width_px + shrink - 1) / shrink),
-                                       (uint32_t)(((uint64_t)level->size.height_px + shrink - 1) / shrink)};
-    uint32_t margin_x = plan->exact ? 0 : image_resample_margin_px(r.window.width_px, r.wanted.width_px);
-    uint32_t margin_y = plan->exact ? 0 : image_resample_margin_px(r.window.height_px, r.wanted.height_px);
-    widen_axis(r.window.x_px, r.window.width_px, margin_x, r.level_size.width_px, 1u << source->format.sub_x_log2,
-               &r.region.x_px, &r.region.width_px);
-    widen_axis(r.window.y_px, r.window.height_px, margin_y, r.level_size.height_px, 1u << source->format.sub_y_log2,
-               &r.region.y_px, &r.region.height_px);
-    r.window.x_px -= r.region.x_px;
-    r.window.y_px -= r.region.y_px;
+    r.level_size = image_source_shrunk_size(level->size, r.shrink_log2);
     *ret = r;
 }
 
@@ -163,6 +136,7 @@ static enum rc chain_end(const struct picture *picture, const struct iiif_plan *
 
     struct image_format offered = offered_format(picture, plan);
     struct image_format format = image_encode_input(type, &offered);
+    format = image_symmetry_format(symmetry, reading->wanted, &format);
     struct image_encode_options encode = {
         .jpeg_quality = options->jpeg_quality, .webp_quality = options->webp_quality,
         .avif_quality = options->avif_quality, .bitonal = plan->quality == IIIF_BITONAL && !is_free_angle(plan)};
@@ -209,8 +183,12 @@ enum rc render_picture(const struct picture *picture, const struct iiif_plan *pl
         rc = chain_colour(picture, plan, &chain, err);
     if (rc != RC_OK)
         return rc;
+    struct image_region region = image_resample_reads(&picture->source->format, &chain.sink->format,
+                                                      reading.level_size, &reading.window, reading.wanted);
+    reading.window.x_px -= region.x_px;
+    reading.window.y_px -= region.y_px;
     OWN(image_reader_close) struct image_reader *reader = NULL;
-    rc = image_source_read(picture->source, reading.level, reading.shrink_log2, &reading.region, &reader, err);
+    rc = image_source_read(picture->source, reading.level, reading.shrink_log2, &region, &reader, err);
     if (rc == RC_OK)
         rc = image_resample_run(reader, &reading.window, chain.sink, cancelled, context, err);
     if (rc == RC_OK)
@@ -225,9 +203,10 @@ uint64_t render_memory_bytes(const struct picture *picture, const struct iiif_pl
     choose_reading(source, plan, &reading);
     uint64_t sample_bytes = (uint64_t)image_format_planes(&source->format) * (source->format.depth_bits / 8);
     uint32_t band_px = source->pyramid.level[plan->level].tile.height_px;
-    if (band_px == 0 || band_px > reading.region.height_px)
-        band_px = reading.region.height_px < 64 ? reading.region.height_px : 64;
-    uint64_t bytes = (uint64_t)reading.region.width_px * band_px * sample_bytes;
+    if (band_px == 0)
+        band_px = 64;
+    double rows_px = reading.window.height_px < band_px ? reading.window.height_px : band_px;
+    uint64_t bytes = (uint64_t)(reading.window.width_px * rows_px) * sample_bytes;
     /* A compressed answer takes less, but the formats and turns that hold the picture take it whole. */
     bytes += image_size_area(plan->size) * (plan->format == IIIF_JPG && plan->rotation_deg == 0.0 ? 1 : 4);
     return bytes;

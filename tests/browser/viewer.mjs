@@ -1,8 +1,8 @@
 /* Drives Chromium through a viewer page and writes what happened as JSON to standard output.
  *
  * node viewer.mjs CHROMIUM PAGE_URL INFO_URL SCREENSHOT POINTS
- * POINTS: JSON list of [x, y] in pixels of the image; their shown colours are read back at every zoom at which they
- * are on the screen. */
+ * POINTS: JSON list of [x, y] in pixels of the image; their shown colours are read back at every zoom at which
+ * they are on the screen. */
 import { chromium } from "playwright-core";
 
 const [program, page_url, info_url, screenshot, points_json] = process.argv.slice(2);
@@ -19,7 +19,9 @@ try {
     const page = await browser.newPage({ viewport: { width: 1000, height: 700 } });
     page.setDefaultTimeout(LIMIT_MS);
     page.on("response", (reply) => report.responses.push({ url: reply.url(), status: reply.status() }));
-    page.on("requestfailed", (request) => report.failed.push({ url: request.url(), why: request.failure()?.errorText }));
+    page.on("requestfailed", (request) => {
+        report.failed.push({ url: request.url(), why: request.failure()?.errorText });
+    });
     page.on("pageerror", (error) => report.errors.push(String(error)));
     page.on("console", (message) => { if (message.type() === "error") report.errors.push(message.text()); });
     await page.goto(`${page_url}?info=${encodeURIComponent(info_url)}`);
@@ -48,7 +50,7 @@ try {
 }
 console.log(JSON.stringify(report));
 
-/* Runs in the page: colours on the canvas at the given points of the image, and how many colours there are at all. */
+/* Runs in the page: colours on the canvas at the given points of the image, and how many there are at all. */
 function read_back([zoom, points]) {
     const canvas = window.viewer.drawer.canvas;
     const context = canvas.getContext("2d");

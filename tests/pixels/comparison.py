@@ -32,17 +32,14 @@ def psnr(one, other):
 
 def area_average(picture, width, height):
     """Every new pixel is the exact mean of the area it covers."""
-    def weights(old, new):
-        matrix = numpy.zeros((new, old))
-        scale = old / new
-        for at in range(new):
-            begin, end = at * scale, (at + 1) * scale
-            first, last = int(begin), min(int(numpy.ceil(end)), old)
-            cover = numpy.minimum(numpy.arange(first, last) + 1,
-                                  end) - numpy.maximum(numpy.arange(first, last), begin)
-            matrix[at, first:last] = cover / scale
-        return matrix
+    def reduced(values, length):
+        """Along the first axis, by differences of the running sum at the fractional borders."""
+        total = numpy.concatenate([numpy.zeros((1,) + values.shape[1:]), numpy.cumsum(values, axis=0)])
+        border = numpy.arange(length + 1) * (len(values) / length)
+        below = numpy.minimum(border.astype(int), len(values) - 1)
+        share = (border - below).reshape((-1,) + (1,) * (values.ndim - 1))
+        at_border = total[below] + share * (total[below + 1] - total[below])
+        return numpy.diff(at_border, axis=0) * (length / len(values))
 
-    rows, columns = weights(picture.shape[0], height), weights(picture.shape[1], width)
-    return numpy.stack([rows @ picture[:, :, n].astype(float) @ columns.T for n in range(picture.shape[2])],
-                       axis=2)
+    rows = reduced(picture.astype(float), height)
+    return reduced(rows.swapaxes(0, 1), width).swapaxes(0, 1)

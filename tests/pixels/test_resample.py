@@ -48,8 +48,8 @@ def test_no_aliasing(client, width):
     if beyond.sum() > 100:
         assert seen[beyond].std() < 26, f"ripple {seen[beyond].std():.1f} beyond what the grid can hold"
         assert abs(seen[beyond].mean() - 127.5) < 6
-    within = frequency < 0.1
-    assert seen[within].std() > 60, "rings that the result can show are blurred away"
+    within = frequency < 0.25
+    assert within.sum() < 400 or seen[within].std() > 60, "rings that the result can show are blurred away"
 
 
 @pytest.mark.parametrize("width, height", [(512, 512), (256, 256), (341, 341), (700, 700), (100, 100),

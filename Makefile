@@ -123,9 +123,10 @@ format: ## let clang-format rewrite our C
 	@deploy/dependencies/install develop
 	clang-format -i $(TIDY_FILES)
 
-bench: vitrine ## measure the server on a fixed corpus
-	@if [ -x tests/bench/run ]; then tests/bench/run ./vitrine; \
-	 else echo "There is no benchmark yet: tests/bench/run does not exist." >&2; exit 1; fi
+bench: ## measure beside IIPImage (QUICK=1, IIPSRV=/path/iipsrv.fcgi, CLASSES="tile mix": see tests/bench/run)
+	@deploy/dependencies/install build bench
+	@$(MAKE) --no-print-directory $(JOBS) vitrine
+	@tests/bench/run ./vitrine
 
 fuzz: ## fuzz one parser: T=iiif_request SECS=60
 	@if [ -z "$(T)" ] || [ ! -f "tests/fuzz/fuzz_$(T).c" ]; then \

@@ -12,18 +12,18 @@ struct iiif_plan {
     enum iiif_version version;
     struct image_size full;     /* upright size of the picture */
     struct image_region region; /* upright, full resolution, cropped at the edge, never empty */
-    struct image_size size; /* of the answer before mirroring and rotation; never empty, within the limits */
-    bool size_is_max; /* what `max` gives, or `^max` where also upscaled: canonical `max` and `^max` (3.0) */
-    bool size_is_upscaled; /* larger than the region in at least one dimension */
-    bool whole_picture;    /* region is the full picture: metadata goes along by default */
+    struct image_size size; /* of the answer before mirroring and rotation; not empty, within the limits */
+    bool size_is_max;       /* what `max` gives, or `^max` where also upscaled: how 3.0 writes it */
+    bool size_is_upscaled;  /* larger than the region in at least one dimension */
+    bool whole_picture;     /* region is the full picture: metadata goes along by default */
     bool mirror;
     double rotation_deg;
     enum iiif_quality quality; /* canonical: IIIF_DEFAULT where the quality equals the default's pixels */
     enum iiif_format format;
 
-    uint32_t level; /* index into pyramid->level */
-    /* The window of that level in its upright pixels, before shrinking; see worker/iiif/window.h for what may overhang.
-     * Where `exact` is set one level pixel is one answer pixel and window_* are whole numbers. */
+    /* The window of pyramid->level[level] in its upright pixels, before shrinking; worker/iiif/window.h says what may
+     * overhang. Where `exact` is set one level pixel is one answer pixel and window_* are whole numbers. */
+    uint32_t level;
     bool exact;
     double window_x_px, window_y_px, window_width_px, window_height_px;
 };

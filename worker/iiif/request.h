@@ -41,8 +41,8 @@ struct iiif_request {
     enum iiif_version version;
     enum iiif_what what;
     char identifier[IIIF_MAX_IDENTIFIER_BYTES + 1]; /* decoded, no NUL inside; page suffix still on it */
-    char raw_identifier[3 * IIIF_MAX_IDENTIFIER_BYTES +
-                        1]; /* as it stood in the URL: `id` echoes it byte for byte */
+    /* As it stood in the URL: `id` echoes it byte for byte. */
+    char raw_identifier[3 * IIIF_MAX_IDENTIFIER_BYTES + 1];
 
     enum iiif_region_form region_form;
     double region[4]; /* x, y, w, h: pixels, whole numbers up to UINT32_MAX, or percent, any decimal >= 0 */

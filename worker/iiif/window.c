@@ -79,7 +79,7 @@ static bool grids_hold(const struct grids *grids, uint32_t factor)
 }
 
 /* The smallest divisor of grids->divisor in the range, or 0. Divisors come in pairs around the root, so this takes at most
- * 2 * 65536 steps; ranges are narrow but for answers one pixel wide. */
+ * 2 * 65536 steps, and mostly a few: the range is as narrow as the answer is large. */
 static uint32_t smallest_divisor(const struct grids *grids)
 {
     uint32_t divisor = grids->divisor;
@@ -107,6 +107,9 @@ static uint32_t choose_factor(const struct image_pyramid *pyramid, struct image_
     for (uint32_t i = 0; i < pyramid->level_count; i++)
         if (level_is_regular(pyramid, i) && grids_hold(&grids, pyramid->level[i].scale_factor))
             return pyramid->level[i].scale_factor;
+    /* Where the range has no end, a grid that reaches further than twice the region is chance and nobody's intention. */
+    if (grids.least <= UINT32_MAX / 2 && grids.most > 2 * grids.least - 1)
+        grids.most = 2 * grids.least - 1;
     for (uint32_t s = 1; s != 0; s <<= 1)
         if (grids_hold(&grids, s))
             return s;

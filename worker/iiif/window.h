@@ -6,9 +6,9 @@
  * that a tile is the crop of the whole.
  *
  * What may overhang. A tile at the right or lower edge whose remainder is less than s covers the picture and then nothing:
- * windows of grid requests may end beyond the level by less than one answer pixel. Levels may have been rounded down, so an
- * exact window may end one column or row beyond the level, and if it is one pixel wide it may even begin there. Whoever
- * reads pixels repeats the last column or row. */
+ * the window of a grid request may end beyond the level by less than one answer pixel. And levels may have been rounded
+ * down: any window may end up to one column or row beyond such a level, and one that is a pixel wide or high may even
+ * begin there, x_px == the level's width. Whoever reads pixels repeats the last column or row. */
 #ifndef WORKER_IIIF_WINDOW_H
 #define WORKER_IIIF_WINDOW_H
 

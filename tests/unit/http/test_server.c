@@ -1,0 +1,463 @@
+/* The server as its clients and its handler see it: real sockets on loopback. */
+#include "tests/unit/http/serving.h"
+
+#include <netinet/tcp.h>
+
+static void reply_text(struct http_exchange *exchange, const char *text)
+{
+    http_reply_text(exchange, 200, "text/plain", text, NULL, 0);
+}
+
+/* "/size/N": N bytes. Anything else: the target and what counts as Host. */
+static void handle_at_once(struct http_exchange *exchange, struct serving *serving)
+{
+    (void)serving;
+    const char *target = http_exchange_target(exchange), *host = http_exchange_header(exchange, "host");
+    unsigned size;
+    struct err err;
+    struct bytes body = {0};
+    if (http_exchange_method(exchange) == HTTP_OTHER) {
+        const struct http_header allow = {"Allow", "GET"};
+        http_reply_text(exchange, 405, "text/plain", "no\n", &allow, 1);
+    } else if (sscanf(target, "/size/%u", &size) == 1 && bytes_reserve(&body, size, &err) == RC_OK) {
+        for (body.length = 0; body.length < size; body.length++)
+            body.data[body.length] = (uint8_t)('a' + body.length % 26);
+        const struct http_representation representation = {.etag = "\"1\"", .media_type = "image/png"};
+        http_reply_body(exchange, &representation, &body);
+    } else {
+        reply_text(exchange, arena_format(http_exchange_arena(exchange), "%s %s", host != NULL ? host : "-", target));
+    }
+}
+
+/* ---- one connection, many requests ---- */
+
+static void test_keep_alive(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    serving_start(&serving, (struct http_server_options){0}, handle_at_once);
+    connect_client(&serving, &client);
+    for (unsigned i = 0; i < 1000; i++) {
+        char target[64], right[96];
+        snprintf(target, sizeof target, "/%u?a=%u", i, i);
+        snprintf(right, sizeof right, "h.example %s", target);
+        get(&client, target, "", &reply);
+        assert_int_equal(reply.status, 200);
+        assert_string_equal(reply.body, right);
+        assert_null(header_of(&reply, "Connection"));
+    }
+    assert_int_equal(http_server_connections(serving.server), 1);
+    until(http_server_exchanges(serving.server) == 0);
+    close(client.fd);
+    until(atomic_load(&serving.closed_count) == 1);
+    assert_int_equal(atomic_load(&serving.closed_last), 100);
+    assert_int_equal(http_server_connections(serving.server), 0);
+    serving_stop(&serving);
+}
+
+static void test_pipelined_requests_are_answered_in_order(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    static char text[64 * 100];
+    serving_start(&serving, (struct http_server_options){0}, handle_at_once);
+    connect_client(&serving, &client);
+    for (unsigned i = 0; i < 100; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "GET /size/%u HTTP/1.1\r\nHost: h\r\n\r\n", i * 7);
+    send_text(&client, text);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(receive(&client, &reply, true));
+        assert_int_equal(reply.length, i * 7);
+    }
+    close(client.fd);
+    serving_stop(&serving);
+}
+
+static void test_head_has_the_headers_of_get_and_no_body(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    serving_start(&serving, (struct http_server_options){0}, handle_at_once);
+    connect_client(&serving, &client);
+    ask(&client, "HEAD", "/size/5000", "");
+    assert_true(receive(&client, &reply, false));
+    assert_int_equal(reply.status, 200);
+    assert_int_equal(reply.length, 5000);
+    get(&client, "/size/10", "", &reply); /* would begin with the body, were there one */
+    assert_string_equal(reply.body, "abcdefghij");
+    close(client.fd);
+    serving_stop(&serving);
+}
+
+/* ---- the request line and the header ---- */
+
+static const struct {
+    const char *name;
+    const char *request;
+    size_t length; /* 0: up to the NUL */
+    unsigned status;
+    const char *body; /* NULL: not compared */
+} lines[] = {
+    {"raw target", "GET /a%2Fb/%zz?c=%2F&d+e HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200, "h /a%2Fb/%zz?c=%2F&d+e"},
+    {"bytes no URI may have", "GET /\\^<>[]`\"{|}\x80\xff HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200, "h /\\^<>[]`\"{|}\x80\xff"},
+    {"blank", "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
+    {"tab", "GET /a\tb HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
+    {"control", "GET /a\x01z HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
+    {"delete", "GET /a\x7fz HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
+    {"NUL", "GET /a\0b HTTP/1.1\r\nHost: h\r\n\r\n", 31, 400, NULL},
+    {"NUL in the query", "GET /a?b\0c HTTP/1.1\r\nHost: h\r\n\r\n", 33, 400, NULL},
+    {"no slash", "GET a HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
+    {"asterisk", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200, "h *"},
+    {"absolute", "GET http://o.example:81/x?y HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200, "o.example:81 /x?y"},
+    {"absolute without path", "GET HTTP://o.example?y HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200, "o.example /?y"},
+    {"other scheme", "GET ftp://o.example/ HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
+    {"query of one", "GET /a? HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200, "h /a?"},
+    {"no Host", "GET /a HTTP/1.1\r\n\r\n", 0, 400, NULL},
+    {"two Hosts", "GET /a HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", 0, 400, NULL},
+    {"no Host, 1.0", "GET /a HTTP/1.0\r\n\r\n", 0, 200, "- /a"},
+    {"no version", "GET /a\r\nHost: h\r\n\r\n", 0, 400, NULL},
+    {"version 2", "GET /a HTTP/2.0\r\nHost: h\r\n\r\n", 0, 505, NULL},
+    {"no colon", "GET /a HTTP/1.1\r\nHost h\r\n\r\n", 0, 400, NULL},
+    {"method", "BREW /a HTTP/1.1\r\nHost: h\r\n\r\n", 0, 405, NULL},
+    {"method in small letters", "get /a HTTP/1.1\r\nHost: h\r\n\r\n", 0, 405, NULL},
+    {"method with a large body", "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\nxyz", 0, 405, NULL},
+    {"method with chunks", "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n", 0, 405, NULL},
+    {"large body", "GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 65537\r\n\r\n", 0, 413, NULL},
+    {"chunks", "GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", 0, 411, NULL},
+    {"length that is none", "GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: -5\r\n\r\n", 0, 400, NULL},
+};
+
+static void test_lines(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    serving_start(&serving, (struct http_server_options){0}, handle_at_once);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        print_message("           %s\n", lines[i].name);
+        connect_client(&serving, &client);
+        send_bytes(&client, lines[i].request, lines[i].length ? lines[i].length : strlen(lines[i].request));
+        assert_true(receive(&client, &reply, true));
+        assert_int_equal(reply.status, lines[i].status);
+        if (lines[i].body != NULL)
+            assert_string_equal(reply.body, lines[i].body);
+        close(client.fd);
+    }
+    serving_stop(&serving);
+}
+
+static void test_small_bodies_are_read_over(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    static char body[65536];
+    serving_start(&serving, (struct http_server_options){0}, handle_at_once);
+    connect_client(&serving, &client);
+    memcpy(body, "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", 35);
+    for (int i = 0; i < 3; i++) {
+        ask(&client, "GET", "/a", "Content-Length: 65536\r\n");
+        send_bytes(&client, body, sizeof body);
+        assert_true(receive(&client, &reply, true));
+        assert_string_equal(reply.body, "h.example /a");
+    }
+    get(&client, "/b", "", &reply);
+    assert_string_equal(reply.body, "h.example /b");
+    close(client.fd);
+    serving_stop(&serving);
+}
+
+static void test_what_is_too_long_is_answered(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    static char text[1 << 20];
+    /* bytes of target, bytes of one header: the limit is 8192 */
+    static const struct {
+        size_t target, header;
+        unsigned status;
+    } cases[] = {{7000, 1, 200}, {1, 7000, 200},   {8500, 1, 414},   {1, 8500, 431},
+                 {9500, 1, 414}, {40000, 1, 414},  {1, 40000, 431},  {500000, 1, 414},
+                 {1, 500000, 431}, {5000, 5000, 414}, {3000, 8000, 431}};
+    serving_start(&serving, (struct http_server_options){.max_header_bytes = 8192}, handle_at_once);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *p = text;
+        p += sprintf(p, "GET /");
+        memset(p, 'a', cases[i].target);
+        p += cases[i].target;
+        p += sprintf(p, " HTTP/1.1\r\nHost: h\r\nX: ");
+        memset(p, 'b', cases[i].header);
+        p += cases[i].header;
+        p += sprintf(p, "\r\n\r\n");
+        connect_client(&serving, &client);
+        send_bytes(&client, text, (size_t)(p - text));
+        assert_true(receive(&client, &reply, true));
+        assert_int_equal(reply.status, cases[i].status);
+        close(client.fd);
+    }
+    serving_stop(&serving);
+}
+
+/* libmicrohttpd would run out of memory for the connection on these, and then wait for the idle time-out. */
+static void test_many_parameters_are_no_burden(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    char text[7000] = "GET /a?";
+    serving_start(&serving, (struct http_server_options){.idle_timeout_s = 2}, handle_at_once);
+    connect_client(&serving, &client);
+    for (int i = 0; i < 3000; i++)
+        strcat(text, "a&");
+    strcat(text, " HTTP/1.1\r\nHost: h\r\n\r\n");
+    send_text(&client, text);
+    assert_true(receive(&client, &reply, true));
+    assert_int_equal(reply.status, 200);
+    assert_int_equal(reply.length, strlen("h /a?") + 6000);
+    close(client.fd);
+    serving_stop(&serving);
+}
+
+static void handle_joined(struct http_exchange *exchange, struct serving *serving)
+{
+    (void)serving;
+    const char *absent = http_exchange_header(exchange, "X-Absent");
+    reply_text(exchange, arena_format(http_exchange_arena(exchange), "%s|%s|%s", http_exchange_header(exchange, "x-list"),
+                                      http_exchange_header(exchange, "X-EMPTY"), absent == NULL ? "none" : absent));
+}
+
+static void test_repeated_headers_are_joined(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    serving_start(&serving, (struct http_server_options){0}, handle_joined);
+    connect_client(&serving, &client);
+    get(&client, "/", "X-List: a, b\r\nX-Empty:\r\nx-LIST: c\r\nX-List: d\r\n", &reply);
+    assert_string_equal(reply.body, "a, b, c, d||none");
+    close(client.fd);
+    serving_stop(&serving);
+}
+
+/* ---- connections: their limits and their ends ---- */
+
+static void test_a_duplicate_does_not_keep_the_client_waiting(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    struct sockaddr_storage peer;
+    struct err err;
+    int accepted;
+    static const char *const ends[] = {
+        "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", /* at the client's wish */
+        "GET /a HTTP/1.0\r\n\r\n",                               /* by the old protocol */
+        "GET /a HTTP/1.1\r\n\r\n",                               /* by our refusal */
+        "GET /a HTTP/1.1\r\nnonsense\r\n\r\n",                   /* by libmicrohttpd's */
+        "nonsense\r\n\r\n",                                      /* without an answer */
+        "",                                                      /* idle */
+    };
+    serving_start(&serving, (struct http_server_options){.idle_timeout_s = 1}, handle_at_once);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        connect_only(&serving, &client, &accepted, &peer);
+        int duplicate = dup(accepted);
+        assert_int_equal(http_server_adopt(serving.server, accepted, &peer, HTTP_PUBLIC, i, &err), RC_OK);
+        send_text(&client, ends[i]);
+        if (i < 4)
+            assert_true(receive(&client, &reply, true));
+        assert_true(ends_within(&client, 4000));
+        until(atomic_load(&serving.closed_count) == i + 1);
+        close(duplicate);
+        close(client.fd);
+    }
+    serving_stop(&serving);
+}
+
+static void test_no_more_than_max_connections(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client[4];
+    static struct reply reply;
+    struct sockaddr_storage peer;
+    struct err err;
+    int accepted;
+    serving_start(&serving, (struct http_server_options){.max_connections = 3}, handle_at_once);
+    for (int i = 0; i < 3; i++)
+        connect_client(&serving, &client[i]);
+    connect_only(&serving, &client[3], &accepted, &peer);
+    int duplicate = dup(accepted);
+    assert_int_equal(http_server_adopt(serving.server, accepted, &peer, HTTP_PUBLIC, 7, &err), RC_BUSY);
+    assert_true(ends_within(&client[3], 1000));
+    close(duplicate);
+    close(client[3].fd);
+    for (int round = 0; round < 50; round++) { /* a place is free again as soon as closed() has been called */
+        unsigned before = atomic_load(&serving.closed_count);
+        close(client[round % 3].fd);
+        until(atomic_load(&serving.closed_count) == before + 1);
+        connect_client(&serving, &client[round % 3]);
+        get(&client[round % 3], "/a", "", &reply);
+        assert_int_equal(reply.status, 200);
+    }
+    for (int i = 0; i < 3; i++)
+        close(client[i].fd);
+    serving_stop(&serving);
+}
+
+static void test_idle_connections_end(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client fresh, used;
+    static struct reply reply;
+    serving_start(&serving, (struct http_server_options){.idle_timeout_s = 1}, handle_at_once);
+    connect_client(&serving, &fresh);
+    connect_client(&serving, &used);
+    get(&used, "/a", "", &reply);
+    assert_true(ends_within(&used, 4000));
+    assert_true(ends_within(&fresh, 4000));
+    close(fresh.fd);
+    close(used.fd);
+    serving_stop(&serving);
+}
+
+/* Sends `first`, then a byte every 100 ms until the server answers. Returns the status, 0 for none. */
+static unsigned trickle(struct client *client, const char *first, struct reply *reply)
+{
+    send_text(client, first);
+    for (int i = 0; i < 60; i++) {
+        struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
+        if (poll(&poll_fd, 1, 100) == 1)
+            return receive(client, reply, true) ? reply->status : 0;
+        send_text(client, "a");
+    }
+    return 0;
+}
+
+static void test_a_trickling_request_ends_with_408(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    static const char *const parts[] = {"GET /", "GET / HTTP/1.1\r\nHost: h\r\nX: ",
+                                        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n"};
+    serving_start(&serving, (struct http_server_options){.request_timeout_s = 1}, handle_at_once);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        connect_client(&serving, &client);
+        if (i > 0) /* not only on a fresh connection */
+            get(&client, "/a", "", &reply);
+        int64_t begin_ms = clock_monotonic_ms();
+        assert_int_equal(trickle(&client, parts[i], &reply), 408);
+        assert_in_range(clock_monotonic_ms() - begin_ms, 900, 3000);
+        assert_string_equal(reply.body, "The request took too long here.\n");
+        assert_true(ends_within(&client, 1000));
+        close(client.fd);
+    }
+    until(atomic_load(&serving.closed_count) == 3);
+    serving_stop(&serving);
+}
+
+/* What an earlier worker read of the connection, and pauses between requests, are no slow request. */
+static void test_a_quiet_connection_with_a_history_is_left_alone(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    struct sockaddr_storage peer;
+    struct err err;
+    int accepted;
+    char early[64];
+    serving_start(&serving, (struct http_server_options){.request_timeout_s = 1}, handle_at_once);
+    connect_only(&serving, &client, &accepted, &peer);
+    send_text(&client, "GET /answered/by/another ");
+    assert_int_equal(recv(accepted, early, 25, MSG_WAITALL), 25);
+    send_text(&client, "GET /a HT");
+    pause_ms(50);
+    assert_int_equal(http_server_adopt(serving.server, accepted, &peer, HTTP_PUBLIC, 1, &err), RC_OK);
+    send_text(&client, "TP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(receive(&client, &reply, true));
+    assert_int_equal(reply.status, 200);
+    pause_ms(1600);
+    send_text(&client, "GET /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nxyz");
+    assert_true(receive(&client, &reply, true));
+    assert_int_equal(reply.status, 200);
+    assert_false(ends_within(&client, 1600));
+    get(&client, "/c", "", &reply);
+    assert_int_equal(reply.status, 200);
+    close(client.fd);
+    serving_stop(&serving);
+}
+
+static void test_a_reader_that_stops_is_given_up(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    serving_start(&serving, (struct http_server_options){.idle_timeout_s = 1}, handle_at_once);
+    connect_client(&serving, &client);
+    ask(&client, "GET", "/size/30000000", "");
+    until(http_server_exchanges(serving.server) == 1);
+    until(http_server_connections(serving.server) == 0);
+    assert_int_equal(http_server_exchanges(serving.server), 0);
+    close(client.fd);
+    serving_stop(&serving);
+}
+
+static void test_stop_ends_what_is_open(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client[20];
+    static struct reply reply;
+    serving_start(&serving, (struct http_server_options){0}, handle_at_once);
+    for (int i = 0; i < 20; i++)
+        connect_client(&serving, &client[i]);
+    get(&client[0], "/a", "", &reply);
+    send_text(&client[1], "GET /a HT");
+    http_server_stop(&serving.server);
+    assert_null(serving.server);
+    assert_int_equal(atomic_load(&serving.closed_count), 20);
+    for (int i = 0; i < 20; i++) {
+        assert_true(ends_within(&client[i], 1000));
+        close(client[i].fd);
+    }
+    close(serving.listener);
+    http_server_stop(&serving.server); /* of nothing */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(test_head_has_the_headers_of_get_and_no_body),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_small_bodies_are_read_over),
+        cmocka_unit_test(test_what_is_too_long_is_answered),
+        cmocka_unit_test(test_many_parameters_are_no_burden),
+        cmocka_unit_test(test_repeated_headers_are_joined),
+        cmocka_unit_test(test_a_duplicate_does_not_keep_the_client_waiting),
+        cmocka_unit_test(test_no_more_than_max_connections),
+        cmocka_unit_test(test_idle_connections_end),
+        cmocka_unit_test(test_a_trickling_request_ends_with_408),
+        cmocka_unit_test(test_a_quiet_connection_with_a_history_is_left_alone),
+        cmocka_unit_test(test_a_reader_that_stops_is_given_up),
+        cmocka_unit_test(test_stop_ends_what_is_open),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

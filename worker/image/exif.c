@@ -75,7 +75,8 @@ static size_t exif_find(const struct exif_view *view, size_t ifd, unsigned tag)
 
 static uint32_t exif_value(const struct exif_view *view, size_t entry)
 {
-    return exif_get16(view, entry + 2) == TYPE_SHORT ? exif_get16(view, entry + 8) : exif_get32(view, entry + 8);
+    return exif_get16(view, entry + 2) == TYPE_SHORT ? exif_get16(view, entry + 8)
+                                                     : exif_get32(view, entry + 8);
 }
 
 /* Sets the entry's one number, where the entry exists; a SHORT that is too small for it becomes a LONG. */
@@ -104,7 +105,8 @@ enum rc image_exif_copy(const struct bytes *exif, struct image_size size, struct
 {
     struct exif_view view;
     unsigned entries;
-    if (!exif_view_init(&view, exif->data, exif->length) || !exif_has_ifd(&view, exif_get32(&view, 4), &entries))
+    if (!exif_view_init(&view, exif->data, exif->length) ||
+        !exif_has_ifd(&view, exif_get32(&view, 4), &entries))
         return RC_OK;
     size_t start = out->length;
     enum rc rc = bytes_append(out, exif->data, exif->length, err);

@@ -22,7 +22,7 @@ enum image_model {
     IMAGE_YCBCR, /* 3 planes, ITU-R BT.601 full range as in JFIF; planes 1 and 2 may be subsampled, sited centrally;
                     8 bits only */
     IMAGE_CMYK,  /* 4 planes, 0 is no ink whatever the file's polarity */
-    IMAGE_LAB,   /* 3 planes as TIFF's ICCLab (photometric 9): L 0..max, a and b offset by half */
+    IMAGE_LAB,   /* 3 planes: L 0..max for 0..100; a and b offset by half (8 bits: 128 + a; 16: 32768 + 256 a) */
 };
 
 enum image_alpha {

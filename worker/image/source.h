@@ -32,7 +32,8 @@ struct image_source {
     uint64_t file_bytes;
     struct image_source_limits limits;
     struct image_pyramid pyramid;
-    struct image_format format; /* what readers of any level yield */
+    struct image_format format; /* what readers of any level yield; a reader that shrinks may have less subsampled
+                                   chroma (see image_source_read), so reader->format is what counts */
     struct image_metadata metadata;
     bool shrinks;               /* read() can decode at 1/2, 1/4, 1/8 (JPEG) */
 };
@@ -51,10 +52,23 @@ RC_MUST_USE enum rc image_source_open(int fd, uint32_t page, const struct image_
 struct image_source *image_source_ref(struct image_source *source);
 void image_source_unref(struct image_source **source);
 
-/* Starts reading `window` of a level, in stored orientation and in pixels of the level after shrinking: the level's
- * size becomes ceil(size / 2^shrink_log2), 0 unless source->shrinks, at most 3. The window lies inside and is not empty.
- * Where chroma is subsampled, its x and y are multiples of the subsampling (the caller widens it).
- * The reader borrows the source; the caller keeps its reference until it has closed the reader. */
+/* The size of a level when it is decoded shrunk: every started group of 2^n pixels is one. */
+static inline struct image_size image_source_shrunk_size(struct image_size size, uint32_t shrink_log2)
+{
+    uint32_t more = (1u << shrink_log2) - 1;
+    return (struct image_size){(uint32_t)(((uint64_t)size.width_px + more) >> shrink_log2),
+                               (uint32_t)(((uint64_t)size.height_px + more) >> shrink_log2)};
+}
+
+/* Starts reading `window` of a level, in stored orientation and in pixels of the level after shrinking (its size is then
+ * image_source_shrunk_size()); shrink_log2 is at most 3, and 0 unless source->shrinks. The window lies inside and is not
+ * empty. Where source->format has subsampled chroma, its x and y are multiples of the subsampling (the caller widens
+ * it); width and height need not be. A shrunk reader's chroma is halved less often than the stored one: with 4:2:0 it is
+ * as large as luma (reader->format says so), with 4:2:2 it stays half as wide.
+ * Any window of a level gives the same pixels as that part of the whole level.
+ * The reader borrows the source; the caller keeps its reference until it has closed the reader. Fails with RC_CORRUPT,
+ * RC_UNSUPPORTED, RC_IO, RC_NO_MEMORY, and with RC_TOO_LARGE when the reader would have to hold more than
+ * max_decode_bytes. */
 RC_MUST_USE enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,
                                       const struct image_region *window, struct image_reader **ret_reader,
                                       struct err *err);

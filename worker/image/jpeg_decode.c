@@ -1,0 +1,453 @@
+#include "worker/image/jpeg_decode.h"
+
+#include "base/fdio.h"
+#include "base/own.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+/* More scans than any encoder writes; a hostile progressive file could otherwise cost minutes. */
+#define MAX_SCANS        100
+#define READ_AHEAD_BYTES 32768u
+#define CONVERTED_ROWS   16u
+
+struct image_jpeg {
+    struct jpeg_decompress_struct lib;
+    struct jpeg_error_mgr errors;
+    struct jpeg_source_mgr source;
+    struct jpeg_progress_mgr progress;
+    bool created;
+
+    /* One call at a time: where its outcome goes. */
+    jmp_buf escape;
+    struct err *err;
+    enum rc rc;
+
+    struct image_jpeg_input input;
+    const struct bytes *tables; /* not NULL while the tables are being read */
+    uint64_t done_bytes;        /* of the input, handed to libjpeg or skipped */
+    bool ended;                 /* libjpeg asked for more than there is */
+
+    enum image_jpeg_output output;
+    unsigned shrink_log2;
+    uint64_t most_bytes;
+    uint32_t rows_per_call;
+    uint32_t buffer_rows[IMAGE_MAX_PLANES]; /* row pointers per plane */
+    JSAMPROW *row[IMAGE_MAX_PLANES];
+    uint8_t *buffer; /* planes of one call's rows */
+    uint8_t *line;   /* one interleaved line, when libjpeg converts */
+    struct image_band band;
+    uint8_t read_ahead[READ_AHEAD_BYTES];
+};
+
+/* --- libjpeg's call-backs ------------------------------------------------------------------------------------- */
+
+static struct image_jpeg *jpeg_of(void *client_data)
+{
+    return client_data;
+}
+
+__attribute__((noreturn)) static void jpeg_fail(struct image_jpeg *jpeg, enum rc rc)
+{
+    jpeg->rc = rc;
+    longjmp(jpeg->escape, 1);
+}
+
+static enum rc jpeg_rc_of_message(int code)
+{
+    switch (code) {
+    case JERR_OUT_OF_MEMORY:
+        return RC_NO_MEMORY;
+    case JERR_ARITH_NOTIMPL:
+    case JERR_BAD_PRECISION:
+    case JERR_CONVERSION_NOTIMPL:
+    case JERR_FRACT_SAMPLE_NOTIMPL:
+    case JERR_SOF_UNSUPPORTED:
+        return RC_UNSUPPORTED;
+    default:
+        return RC_CORRUPT;
+    }
+}
+
+__attribute__((noreturn)) static void jpeg_error_exit(j_common_ptr lib)
+{
+    struct image_jpeg *jpeg = jpeg_of(lib->client_data);
+    char text[JMSG_LENGTH_MAX];
+    lib->err->format_message(lib, text);
+    jpeg_fail(jpeg, err_set(jpeg->err, jpeg_rc_of_message(lib->err->msg_code),
+                            "the JPEG data of %s cannot be decoded: %.150s", jpeg->input.subject, text));
+}
+
+/* Warnings that mean: from here on the pixels are made up. Others (stray bytes between markers, odd headers) do not
+ * change a pixel. */
+static void jpeg_emit_message(j_common_ptr lib, int level)
+{
+    if (level >= 0)
+        return;
+    switch (lib->err->msg_code) {
+    case JWRN_HIT_MARKER:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_ARITH_BAD_CODE:
+    case JWRN_MUST_RESYNC:
+        jpeg_error_exit(lib);
+    default:
+        return;
+    }
+}
+
+static void jpeg_output_message(j_common_ptr lib)
+{
+    (void)lib;
+}
+
+static void jpeg_progress(j_common_ptr lib)
+{
+    struct image_jpeg *jpeg = jpeg_of(lib->client_data);
+    if (jpeg->lib.input_scan_number > MAX_SCANS)
+        jpeg_fail(jpeg, err_set(jpeg->err, RC_UNSUPPORTED, "the JPEG data of %s has more than %d scans",
+                                jpeg->input.subject, MAX_SCANS));
+}
+
+static void jpeg_init_source(j_decompress_ptr lib)
+{
+    (void)lib;
+}
+
+static boolean jpeg_fill_input_buffer(j_decompress_ptr lib)
+{
+    static const uint8_t end_of_image[] = {0xff, JPEG_EOI};
+    struct image_jpeg *jpeg = jpeg_of(lib->client_data);
+    uint64_t left = jpeg->input.length - jpeg->done_bytes;
+    if (jpeg->tables != NULL || left == 0 || jpeg->input.memory != NULL) {
+        /* libjpeg reads ahead, so this alone is no damage: jpeg_emit_message() hears when bits are missing. */
+        jpeg->ended = true;
+        lib->src->next_input_byte = end_of_image;
+        lib->src->bytes_in_buffer = sizeof end_of_image;
+        return TRUE;
+    }
+    size_t length = left < sizeof jpeg->read_ahead ? (size_t)left : sizeof jpeg->read_ahead;
+    enum rc rc = fdio_pread_exact(jpeg->input.fd, jpeg->read_ahead, length,
+                                  jpeg->input.offset + jpeg->done_bytes, jpeg->err);
+    if (rc != RC_OK)
+        jpeg_fail(jpeg, rc);
+    jpeg->done_bytes += length;
+    lib->src->next_input_byte = jpeg->read_ahead;
+    lib->src->bytes_in_buffer = length;
+    return TRUE;
+}
+
+static void jpeg_skip_input_data(j_decompress_ptr lib, long count)
+{
+    struct image_jpeg *jpeg = jpeg_of(lib->client_data);
+    if (count <= 0)
+        return;
+    uint64_t skip = (uint64_t)count;
+    if (skip <= lib->src->bytes_in_buffer) {
+        lib->src->next_input_byte += skip;
+        lib->src->bytes_in_buffer -= (size_t)skip;
+        return;
+    }
+    skip -= lib->src->bytes_in_buffer;
+    lib->src->bytes_in_buffer = 0;
+    uint64_t left = jpeg->input.length - jpeg->done_bytes;
+    jpeg->done_bytes += skip < left ? skip : left;
+}
+
+static void jpeg_term_source(j_decompress_ptr lib)
+{
+    (void)lib;
+}
+
+/* The only setjmp: owns nothing. Whatever `step` began is released by image_jpeg_free(). */
+static enum rc jpeg_guard(struct image_jpeg *jpeg, void (*step)(struct image_jpeg *), struct err *err)
+{
+    jpeg->err = err;
+    if (setjmp(jpeg->escape) != 0)
+        return jpeg->rc;
+    step(jpeg);
+    return RC_OK;
+}
+
+/* --- one picture ---------------------------------------------------------------------------------------------- */
+
+static void jpeg_release(struct image_jpeg *jpeg)
+{
+    if (jpeg->created)
+        jpeg_destroy_decompress(&jpeg->lib);
+    jpeg->created = false;
+    for (unsigned i = 0; i < IMAGE_MAX_PLANES; i++) {
+        free(jpeg->row[i]);
+        jpeg->row[i] = NULL;
+    }
+    free(jpeg->buffer);
+    free(jpeg->line);
+    jpeg->buffer = jpeg->line = NULL;
+}
+
+enum rc image_jpeg_new(struct image_jpeg **ret_jpeg, struct err *err)
+{
+    struct image_jpeg *jpeg = calloc(1, sizeof *jpeg);
+    if (jpeg == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a JPEG decoder");
+    *ret_jpeg = jpeg;
+    return RC_OK;
+}
+
+void image_jpeg_free(struct image_jpeg **jpeg)
+{
+    if (*jpeg != NULL)
+        jpeg_release(*jpeg);
+    free(*jpeg);
+    *jpeg = NULL;
+}
+
+static void jpeg_feed_memory(struct image_jpeg *jpeg, const uint8_t *data, uint64_t length)
+{
+    jpeg->source.next_input_byte = data;
+    jpeg->source.bytes_in_buffer = (size_t)length;
+}
+
+static void jpeg_step_begin(struct image_jpeg *jpeg)
+{
+    struct jpeg_decompress_struct *lib = &jpeg->lib;
+    lib->err = jpeg_std_error(&jpeg->errors);
+    jpeg->errors.error_exit = jpeg_error_exit;
+    jpeg->errors.emit_message = jpeg_emit_message;
+    jpeg->errors.output_message = jpeg_output_message;
+    lib->client_data = jpeg;
+    jpeg_create_decompress(lib);
+    jpeg->created = true;
+    jpeg->source = (struct jpeg_source_mgr){
+        .init_source = jpeg_init_source,
+        .fill_input_buffer = jpeg_fill_input_buffer,
+        .skip_input_data = jpeg_skip_input_data,
+        .resync_to_restart = jpeg_resync_to_restart,
+        .term_source = jpeg_term_source,
+    };
+    lib->src = &jpeg->source;
+    jpeg->progress.progress_monitor = jpeg_progress;
+    lib->progress = &jpeg->progress;
+
+    if (jpeg->tables != NULL) {
+        jpeg_feed_memory(jpeg, jpeg->tables->data, jpeg->tables->length);
+        if (jpeg_read_header(lib, FALSE) != JPEG_HEADER_TABLES_ONLY)
+            jpeg_fail(jpeg, err_set(jpeg->err, RC_CORRUPT, "the JPEG tables for %s contain a picture",
+                                    jpeg->input.subject));
+        jpeg->tables = NULL;
+    }
+    jpeg->ended = false;
+    if (jpeg->input.memory != NULL) {
+        jpeg_feed_memory(jpeg, jpeg->input.memory, jpeg->input.length);
+        jpeg->done_bytes = jpeg->input.length;
+    } else {
+        jpeg_feed_memory(jpeg, jpeg->read_ahead, 0);
+        jpeg->done_bytes = 0;
+    }
+    jpeg_read_header(lib, TRUE);
+}
+
+/* log2 of `whole / part`, if that is 1, 2 or 4; else -1. */
+static int jpeg_ratio_log2(int whole, int part)
+{
+    return whole == part ? 0 : whole == 2 * part ? 1 : whole == 4 * part ? 2 : -1;
+}
+
+/* Whether the components can leave as planes of struct image_format: all alike, or 2 and 3 smaller by powers of two. */
+static bool jpeg_has_planes(const struct jpeg_decompress_struct *lib, struct image_jpeg_frame *frame)
+{
+    const jpeg_component_info *c = lib->comp_info;
+    for (int i = 0; i < lib->num_components; i++) {
+        bool chroma = lib->num_components == 3 && i > 0;
+        int x = jpeg_ratio_log2(lib->max_h_samp_factor, c[i].h_samp_factor);
+        int y = jpeg_ratio_log2(lib->max_v_samp_factor, c[i].v_samp_factor);
+        if (x < 0 || y < 0 || (!chroma && (x > 0 || y > 0)) ||
+            (i == 2 && (x != frame->sub_x_log2 || y != frame->sub_y_log2)))
+            return false;
+        if (i == 1) {
+            frame->sub_x_log2 = (uint8_t)x;
+            frame->sub_y_log2 = (uint8_t)y;
+        }
+    }
+    return true;
+}
+
+static enum image_jpeg_coding jpeg_coding(J_COLOR_SPACE space)
+{
+    switch (space) {
+    case JCS_GRAYSCALE:
+        return IMAGE_JPEG_GRAY;
+    case JCS_YCbCr:
+        return IMAGE_JPEG_YCBCR;
+    case JCS_RGB:
+        return IMAGE_JPEG_RGB;
+    case JCS_CMYK:
+        return IMAGE_JPEG_CMYK;
+    case JCS_YCCK:
+        return IMAGE_JPEG_YCCK;
+    default:
+        return IMAGE_JPEG_UNKNOWN;
+    }
+}
+
+enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
+                         const struct image_jpeg_input *input, struct image_jpeg_frame *ret_frame,
+                         struct err *err)
+{
+    jpeg_release(jpeg);
+    jpeg->input = *input;
+    jpeg->tables = tables != NULL && tables->length > 0 ? tables : NULL;
+    enum rc rc = jpeg_guard(jpeg, jpeg_step_begin, err);
+    if (rc != RC_OK)
+        return rc;
+    const struct jpeg_decompress_struct *lib = &jpeg->lib;
+    if (lib->num_components > (int)IMAGE_MAX_PLANES)
+        return err_set(err, RC_UNSUPPORTED, "the JPEG data of %s has %d components", input->subject,
+                       lib->num_components);
+    struct image_jpeg_frame frame = {
+        .size = {lib->image_width, lib->image_height},
+        .coding = jpeg_coding(lib->jpeg_color_space),
+        .components = (uint8_t)lib->num_components,
+        .adobe = lib->saw_Adobe_marker,
+    };
+    frame.planes = jpeg_has_planes(lib, &frame);
+    *ret_frame = frame;
+    return RC_OK;
+}
+
+void image_jpeg_shrunk_subsampling(unsigned shrink_log2, uint8_t *sub_x_log2, uint8_t *sub_y_log2)
+{
+    /* libjpeg doubles the block size of chroma as long as that brings it nearer to luma's resolution both ways. */
+    for (; shrink_log2 > 0 && *sub_x_log2 > 0 && *sub_y_log2 > 0; shrink_log2--) {
+        --*sub_x_log2;
+        --*sub_y_log2;
+    }
+}
+
+/* --- pixels --------------------------------------------------------------------------------------------------- */
+
+/* A progressive stream, or one with a scan per component, is complete only after its last scan. */
+static uint64_t jpeg_coefficient_bytes(struct jpeg_decompress_struct *lib)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; jpeg_has_multiple_scans(lib) && i < lib->num_components; i++) {
+        const jpeg_component_info *c = &lib->comp_info[i];
+        uint64_t across = c->width_in_blocks + (uint64_t)c->h_samp_factor,
+                 down = c->height_in_blocks + (uint64_t)c->v_samp_factor;
+        bytes += across * down * sizeof(JBLOCK);
+    }
+    return bytes;
+}
+
+static void jpeg_step_start(struct image_jpeg *jpeg)
+{
+    struct jpeg_decompress_struct *lib = &jpeg->lib;
+    uint64_t needed = jpeg_coefficient_bytes(lib);
+    if (needed > jpeg->most_bytes)
+        jpeg_fail(jpeg, err_set(jpeg->err, RC_TOO_LARGE,
+                                "the progressive JPEG data of %s would take %llu bytes of memory",
+                                jpeg->input.subject, (unsigned long long)needed));
+    bool several_scans = jpeg_has_multiple_scans(lib);
+    lib->scale_num = 1;
+    lib->scale_denom = 1u << jpeg->shrink_log2;
+    lib->dct_method = JDCT_ISLOW;
+    lib->do_block_smoothing = FALSE;
+    lib->raw_data_out = jpeg->output == IMAGE_JPEG_PLANES;
+    if (jpeg->output == IMAGE_JPEG_PLANES)
+        lib->out_color_space = lib->jpeg_color_space;
+    else
+        lib->out_color_space = jpeg->output == IMAGE_JPEG_TO_CMYK ? JCS_CMYK : JCS_RGB;
+    jpeg_start_decompress(lib);
+    if (several_scans && jpeg->ended)
+        jpeg_fail(jpeg, err_set(jpeg->err, RC_CORRUPT, "the JPEG data of %s ends before its last scan",
+                                jpeg->input.subject));
+}
+
+/* Lays out the planes of one call's rows in one buffer. */
+static enum rc jpeg_alloc_rows(struct image_jpeg *jpeg, struct err *err)
+{
+    const struct jpeg_decompress_struct *lib = &jpeg->lib;
+    bool raw = jpeg->output == IMAGE_JPEG_PLANES;
+    unsigned planes = raw ? (unsigned)lib->num_components : (unsigned)lib->out_color_components;
+    size_t width[IMAGE_MAX_PLANES], total = 0;
+    jpeg->rows_per_call = raw ? (uint32_t)(lib->max_v_samp_factor * lib->min_DCT_scaled_size)
+                              : CONVERTED_ROWS;
+    for (unsigned i = 0; i < planes; i++) {
+        const jpeg_component_info *c = &lib->comp_info[i];
+        width[i] = raw ? (size_t)c->width_in_blocks * (size_t)c->DCT_scaled_size : lib->output_width;
+        jpeg->buffer_rows[i] = raw ? (uint32_t)(c->v_samp_factor * c->DCT_scaled_size) : CONVERTED_ROWS;
+        total += width[i] * jpeg->buffer_rows[i];
+    }
+    jpeg->buffer = calloc(1, total);
+    jpeg->line = raw ? NULL : malloc((size_t)lib->output_width * planes);
+    bool complete = jpeg->buffer != NULL && (raw || jpeg->line != NULL);
+    uint8_t *at = jpeg->buffer;
+    for (unsigned i = 0; i < planes && complete; i++) {
+        jpeg->row[i] = calloc(jpeg->buffer_rows[i], sizeof *jpeg->row[i]);
+        complete = jpeg->row[i] != NULL;
+        jpeg->band.plane[i] = at;
+        jpeg->band.stride_bytes[i] = width[i];
+        for (uint32_t y = 0; complete && y < jpeg->buffer_rows[i]; y++, at += width[i])
+            jpeg->row[i][y] = at;
+    }
+    return complete ? RC_OK
+                    : err_set(err, RC_NO_MEMORY, "no memory for rows of %u pixels", lib->output_width);
+}
+
+enum rc image_jpeg_start(struct image_jpeg *jpeg, enum image_jpeg_output output, unsigned shrink_log2,
+                         uint64_t most_bytes, uint8_t *ret_sub_x_log2, uint8_t *ret_sub_y_log2,
+                         struct err *err)
+{
+    jpeg->output = output;
+    jpeg->shrink_log2 = shrink_log2;
+    jpeg->most_bytes = most_bytes;
+    enum rc rc = jpeg_guard(jpeg, jpeg_step_start, err);
+    if (rc == RC_OK)
+        rc = jpeg_alloc_rows(jpeg, err);
+    if (rc != RC_OK)
+        return rc;
+    const struct jpeg_decompress_struct *lib = &jpeg->lib;
+    *ret_sub_x_log2 = *ret_sub_y_log2 = 0;
+    if (output == IMAGE_JPEG_PLANES && lib->num_components == 3) {
+        const jpeg_component_info *c = &lib->comp_info[1];
+        *ret_sub_x_log2 = (uint8_t)jpeg_ratio_log2(lib->max_h_samp_factor * lib->min_DCT_scaled_size,
+                                                   c->h_samp_factor * c->DCT_scaled_size);
+        *ret_sub_y_log2 = (uint8_t)jpeg_ratio_log2(lib->max_v_samp_factor * lib->min_DCT_scaled_size,
+                                                   c->v_samp_factor * c->DCT_scaled_size);
+    }
+    return RC_OK;
+}
+
+static void jpeg_step_raw_rows(struct image_jpeg *jpeg)
+{
+    jpeg_read_raw_data(&jpeg->lib, jpeg->row, jpeg->rows_per_call);
+}
+
+static void jpeg_step_converted_rows(struct image_jpeg *jpeg)
+{
+    struct jpeg_decompress_struct *lib = &jpeg->lib;
+    unsigned planes = (unsigned)lib->out_color_components;
+    for (uint32_t y = 0; y < jpeg->band.height_px; y++) {
+        JSAMPROW line = jpeg->line;
+        jpeg_read_scanlines(lib, &line, 1);
+        for (unsigned i = 0; i < planes; i++)
+            for (size_t x = 0; x < lib->output_width; x++)
+                jpeg->row[i][y][x] = line[x * planes + i];
+    }
+}
+
+enum rc image_jpeg_rows(struct image_jpeg *jpeg, struct image_band *ret_band, struct err *err)
+{
+    struct jpeg_decompress_struct *lib = &jpeg->lib;
+    uint32_t y_px = lib->output_scanline, left = lib->output_height - y_px;
+    jpeg->band.y_px = y_px;
+    jpeg->band.height_px = left < jpeg->rows_per_call ? left : jpeg->rows_per_call;
+    bool raw = jpeg->output == IMAGE_JPEG_PLANES;
+    enum rc rc = jpeg_guard(jpeg, raw ? jpeg_step_raw_rows : jpeg_step_converted_rows, err);
+    if (rc == RC_OK)
+        *ret_band = jpeg->band;
+    return rc;
+}

@@ -1,0 +1,128 @@
+#include "worker/image/source_kinds.h"
+
+#include "base/fdio.h"
+#include "base/own.h"
+#include "worker/image/metadata.h"
+#include "worker/image/tiff_ifd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef enum rc source_opener(const struct image_source_input *input, struct image_source **ret_source,
+                              struct err *err);
+
+static source_opener *source_opener_of(const uint8_t start[16])
+{
+    if (image_tiff_recognise(start))
+        return image_tiff_source_open;
+    if (memcmp(start, "\xff\xd8\xff", 3) == 0)
+        return image_jpeg_source_open;
+    if (memcmp(start, "\x89PNG\r\n\x1a\n", 8) == 0)
+        return image_png_source_open;
+    if (memcmp(start, "RIFF", 4) == 0 && memcmp(start + 8, "WEBP", 4) == 0)
+        return image_webp_source_open;
+    return NULL;
+}
+
+enum rc image_source_open(int fd, uint32_t page, const struct image_source_limits *limits,
+                          struct image_source **ret_source, struct err *err)
+{
+    OWN_FD int own_fd = fd;
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_set_errno(err, RC_IO, errno, "the source cannot be looked at");
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, RC_UNSUPPORTED, "the source is not a regular file");
+    struct image_source_input input = {
+        .fd = fd, .file_bytes = (uint64_t)st.st_size, .page = page, .limits = *limits};
+    uint8_t start[16] = {0};
+    if (input.file_bytes < sizeof start)
+        return err_set(err, RC_UNSUPPORTED, "the source is no TIFF, JPEG, PNG or WebP file");
+    enum rc rc = fdio_pread_exact(fd, start, sizeof start, 0, err);
+    if (rc != RC_OK)
+        return rc;
+    source_opener *open = source_opener_of(start);
+    if (open == NULL)
+        return err_set(err, RC_UNSUPPORTED, "the source is no TIFF, JPEG, PNG or WebP file");
+    if (page == 0)
+        return err_set(err, RC_NOT_FOUND, "pages are counted from 1");
+
+    struct image_source *source = NULL;
+    rc = open(&input, &source, err);
+    if (rc != RC_OK)
+        return rc;
+    (void)TAKE_FD(own_fd);
+    atomic_init(&source->references, 1);
+    *ret_source = source;
+    return RC_OK;
+}
+
+struct image_source *image_source_ref(struct image_source *source)
+{
+    atomic_fetch_add_explicit(&source->references, 1, memory_order_relaxed);
+    return source;
+}
+
+void image_source_unref(struct image_source **source)
+{
+    struct image_source *last = *source;
+    *source = NULL;
+    if (last == NULL || atomic_fetch_sub_explicit(&last->references, 1, memory_order_acq_rel) > 1)
+        return;
+    int fd = last->fd;
+    image_metadata_done(&last->metadata);
+    last->ops->close(last);
+    close(fd);
+}
+
+enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,
+                          const struct image_region *window, struct image_reader **ret_reader,
+                          struct err *err)
+{
+    assert(level < source->pyramid.level_count);
+    assert(shrink_log2 == 0 || (source->shrinks && shrink_log2 <= 3));
+    struct image_size size = image_source_shrunk_size(source->pyramid.level[level].size, shrink_log2);
+    assert(window->width_px > 0 && window->x_px < size.width_px &&
+           window->width_px <= size.width_px - window->x_px);
+    assert(window->height_px > 0 && window->y_px < size.height_px &&
+           window->height_px <= size.height_px - window->y_px);
+    assert((window->x_px & ((1u << source->format.sub_x_log2) - 1)) == 0);
+    assert((window->y_px & ((1u << source->format.sub_y_log2) - 1)) == 0);
+    return source->ops->read(source, level, shrink_log2, window, ret_reader, err);
+}
+
+void image_source_init(struct image_source *source, const struct image_source_ops *ops,
+                       const struct image_source_input *input)
+{
+    source->ops = ops;
+    source->fd = input->fd;
+    source->file_bytes = input->file_bytes;
+    source->limits = input->limits;
+}
+
+enum rc image_source_check_size(const struct image_source_limits *limits, struct image_size size,
+                                struct err *err)
+{
+    if (size.width_px == 0 || size.height_px == 0)
+        return err_set(err, RC_CORRUPT, "the picture claims to be %u x %u pixels", size.width_px,
+                       size.height_px);
+    if (size.width_px > INT32_MAX || size.height_px > INT32_MAX ||
+        image_size_area(size) > limits->max_source_pixels)
+        return err_set(err, RC_TOO_LARGE, "the picture has %u x %u pixels, more than the limit of %llu",
+                       size.width_px, size.height_px, (unsigned long long)limits->max_source_pixels);
+    return RC_OK;
+}
+
+enum rc image_source_single(struct image_source *source, const struct image_source_input *input,
+                            struct image_size size, struct err *err)
+{
+    if (input->page != 1)
+        return err_set(err, RC_NOT_FOUND, "the source has one page, not %u", input->page);
+    source->pyramid.level_count = 1;
+    source->pyramid.page_count = 1;
+    source->pyramid.orientation = 1;
+    source->pyramid.level[0] = (struct image_level){.size = size, .scale_factor = 1};
+    return image_source_check_size(&input->limits, size, err);
+}

@@ -1,0 +1,26 @@
+/* The TIFF source as its own readers see it (tiff_jpeg_reader.c, tiff_chunk_reader.c, tiff_row_reader.c): for them and
+ * tiff_source.c only. */
+#ifndef WORKER_IMAGE_TIFF_SOURCE_H
+#define WORKER_IMAGE_TIFF_SOURCE_H
+
+#include "worker/image/tiff_picture.h"
+
+struct image_tiff_source {
+    struct image_source source;
+    struct image_tiff_file file;
+    struct image_tiff_picture level[IMAGE_MAX_LEVELS]; /* as source.pyramid.level */
+};
+
+/* Each starts a reader as image_source_read() promises, for pictures of one kind: JPEG-coded; in tiles or subsampled; and
+ * all other strips. */
+RC_MUST_USE enum rc image_tiff_jpeg_read(const struct image_tiff_source *tiff, uint32_t level,
+                                         uint32_t shrink_log2, const struct image_region *window,
+                                         struct image_reader **ret_reader, struct err *err);
+RC_MUST_USE enum rc image_tiff_chunks_read(const struct image_tiff_source *tiff, uint32_t level,
+                                           const struct image_region *window,
+                                           struct image_reader **ret_reader, struct err *err);
+RC_MUST_USE enum rc image_tiff_rows_read(const struct image_tiff_source *tiff, uint32_t level,
+                                         const struct image_region *window, struct image_reader **ret_reader,
+                                         struct err *err);
+
+#endif

@@ -1,5 +1,5 @@
-/* A server on loopback for the tests of worker/http, and a client that reads answers one by one. Each test program has its
- * own copy; all of it runs on the test's thread but the handler, which the server calls. */
+/* A server on loopback for the tests of worker/http, and a client that reads answers one by one. Each test
+ * program has its own copy; all of it runs on the test's thread but the handler, which the server calls. */
 #ifndef TESTS_UNIT_HTTP_SERVING_H
 #define TESTS_UNIT_HTTP_SERVING_H
 
@@ -209,12 +209,12 @@ static inline bool ends_within(struct client *client, int ms)
 }
 
 /* Waits until `condition` holds; 10 s at most. */
-#define until(condition)                                                                                     \
-    do {                                                                                                     \
-        int64_t until_end_ms = clock_monotonic_ms() + 10000;                                                 \
-        while (!(condition) && clock_monotonic_ms() < until_end_ms)                                          \
-            usleep(1000);                                                                                    \
-        assert_true(condition);                                                                              \
+#define until(condition)                                            \
+    do {                                                            \
+        int64_t until_end_ms = clock_monotonic_ms() + 10000;        \
+        while (!(condition) && clock_monotonic_ms() < until_end_ms) \
+            usleep(1000);                                           \
+        assert_true(condition);                                     \
     } while (0)
 
 static inline void pause_ms(unsigned ms)

@@ -25,7 +25,8 @@ static void handle_at_once(struct http_exchange *exchange, struct serving *servi
         const struct http_representation representation = {.etag = "\"1\"", .media_type = "image/png"};
         http_reply_body(exchange, &representation, &body);
     } else {
-        reply_text(exchange, arena_format(http_exchange_arena(exchange), "%s %s", host != NULL ? host : "-", target));
+        reply_text(exchange,
+                   arena_format(http_exchange_arena(exchange), "%s %s", host != NULL ? host : "-", target));
     }
 }
 
@@ -67,7 +68,8 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
     serving_start(&serving, (struct http_server_options){0}, handle_at_once);
     connect_client(&serving, &client);
     for (unsigned i = 0; i < 100; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "GET /size/%u HTTP/1.1\r\nHost: h\r\n\r\n", i * 7);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "GET /size/%u HTTP/1.1\r\nHost: h\r\n\r\n",
+                 i * 7);
     send_text(&client, text);
     for (unsigned i = 0; i < 100; i++) {
         assert_true(receive(&client, &reply, true));
@@ -105,7 +107,8 @@ static const struct {
     const char *body; /* NULL: not compared */
 } lines[] = {
     {"raw target", "GET /a%2Fb/%zz?c=%2F&d+e HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200, "h /a%2Fb/%zz?c=%2F&d+e"},
-    {"bytes no URI may have", "GET /\\^<>[]`\"{|}\x80\xff HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200, "h /\\^<>[]`\"{|}\x80\xff"},
+    {"bytes no URI may have", "GET /\\^<>[]`\"{|}\x80\xff HTTP/1.1\r\nHost: h\r\n\r\n", 0, 200,
+     "h /\\^<>[]`\"{|}\x80\xff"},
     {"blank", "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
     {"tab", "GET /a\tb HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
     {"control", "GET /a\x01z HTTP/1.1\r\nHost: h\r\n\r\n", 0, 400, NULL},
@@ -126,8 +129,10 @@ static const struct {
     {"no colon", "GET /a HTTP/1.1\r\nHost h\r\n\r\n", 0, 400, NULL},
     {"method", "BREW /a HTTP/1.1\r\nHost: h\r\n\r\n", 0, 405, NULL},
     {"method in small letters", "get /a HTTP/1.1\r\nHost: h\r\n\r\n", 0, 405, NULL},
-    {"method with a large body", "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\nxyz", 0, 405, NULL},
-    {"method with chunks", "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n", 0, 405, NULL},
+    {"method with a large body", "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\nxyz", 0, 405,
+     NULL},
+    {"method with chunks",
+     "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n", 0, 405, NULL},
     {"large body", "GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 65537\r\n\r\n", 0, 413, NULL},
     {"chunks", "GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", 0, 411, NULL},
     {"length that is none", "GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: -5\r\n\r\n", 0, 400, NULL},
@@ -186,8 +191,8 @@ static void test_what_is_too_long_is_answered(void **state)
     static const struct {
         size_t target, header;
         unsigned status;
-    } cases[] = {{7000, 1, 200}, {1, 7000, 200},   {8500, 1, 414},   {1, 8500, 431},
-                 {9500, 1, 414}, {40000, 1, 414},  {1, 40000, 431},  {500000, 1, 414},
+    } cases[] = {{7000, 1, 200},   {1, 7000, 200},    {8500, 1, 414},   {1, 8500, 431},
+                 {9500, 1, 414},   {40000, 1, 414},   {1, 40000, 431},  {500000, 1, 414},
                  {1, 500000, 431}, {5000, 5000, 414}, {3000, 8000, 431}};
     serving_start(&serving, (struct http_server_options){.max_header_bytes = 8192}, handle_at_once);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -233,8 +238,10 @@ static void handle_joined(struct http_exchange *exchange, struct serving *servin
 {
     (void)serving;
     const char *absent = http_exchange_header(exchange, "X-Absent");
-    reply_text(exchange, arena_format(http_exchange_arena(exchange), "%s|%s|%s", http_exchange_header(exchange, "x-list"),
-                                      http_exchange_header(exchange, "X-EMPTY"), absent == NULL ? "none" : absent));
+    reply_text(exchange,
+               arena_format(http_exchange_arena(exchange), "%s|%s|%s",
+                            http_exchange_header(exchange, "x-list"),
+                            http_exchange_header(exchange, "X-EMPTY"), absent == NULL ? "none" : absent));
 }
 
 static void test_repeated_headers_are_joined(void **state)
@@ -264,11 +271,11 @@ static void test_a_duplicate_does_not_keep_the_client_waiting(void **state)
     int accepted;
     static const char *const ends[] = {
         "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", /* at the client's wish */
-        "GET /a HTTP/1.0\r\n\r\n",                               /* by the old protocol */
-        "GET /a HTTP/1.1\r\n\r\n",                               /* by our refusal */
-        "GET /a HTTP/1.1\r\nnonsense\r\n\r\n",                   /* by libmicrohttpd's */
-        "nonsense\r\n\r\n",                                      /* without an answer */
-        "",                                                      /* idle */
+        "GET /a HTTP/1.0\r\n\r\n",                                 /* by the old protocol */
+        "GET /a HTTP/1.1\r\n\r\n",                                 /* by our refusal */
+        "GET /a HTTP/1.1\r\nnonsense\r\n\r\n",                     /* by libmicrohttpd's */
+        "nonsense\r\n\r\n",                                        /* without an answer */
+        "",                                                        /* idle */
     };
     serving_start(&serving, (struct http_server_options){.idle_timeout_s = 1}, handle_at_once);
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {

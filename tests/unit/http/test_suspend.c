@@ -80,7 +80,8 @@ static void *answer_from_queue(void *context)
         if (exchange == NULL)
             return NULL;
         if (!http_exchange_abandoned(exchange))
-            answer(exchange, arena_format(http_exchange_arena(exchange), "for %s", http_exchange_target(exchange)));
+            answer(exchange,
+                   arena_format(http_exchange_arena(exchange), "for %s", http_exchange_target(exchange)));
         else
             answer(exchange, "nobody");
     }
@@ -224,7 +225,8 @@ static void test_drain(void **state)
     serving_stop(&serving);
 }
 
-/* A request that comes just as draining begins is answered or its connection is closed without a byte: never half. */
+/* A request that comes just as draining begins is answered or its connection is closed without a byte: never
+ * half. */
 static void test_requests_during_drain(void **state)
 {
     (void)state;

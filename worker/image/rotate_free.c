@@ -118,7 +118,7 @@ static void blend_pixel(const struct free_turn *turn, const struct quad *quad, s
         for (int k = 0; k < 4; k++)
             sum += (uint64_t)share[k] * sample[k];
         if (alpha)
-            turn->band[i][to] = cover > 0 ? (uint8_t)((sum + cover / 2) / cover) : 0;
+            turn->band[i][to] = (uint8_t)(cover > 0 ? (sum + cover / 2) / cover : 0);
         else
             turn->band[i][to] =
                 (uint8_t)((sum + (65536u * 255 - cover) * (uint64_t)255 + 65536 * 255 / 2) / (65536 * 255));

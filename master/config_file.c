@@ -105,7 +105,8 @@ static enum rc config_widen_numbers(const char *text, struct bytes *out, struct 
         if (is_wide && rc == RC_OK)
             rc = bytes_append(out, "L", 1, err);
     }
-    return rc == RC_OK ? bytes_append(out, "", 1, err) : rc;
+    /* libconfig wants a line end even behind a comment that ends the file. */
+    return rc == RC_OK ? bytes_append(out, "\n", 2, err) : rc;
 }
 
 /* The whole file, terminated. *ret_problem tells what kept it from being read. */

@@ -1,0 +1,44 @@
+/* The wire: every byte of a client connection between libmicrohttpd and the kernel, both ways, with the
+ * journal beside it.
+ *
+ * libmicrohttpd has no hook for this, so worker/http/wire.c defines recv(), send(), sendmsg() and
+ * sendfile64() themselves: the dynamic linker gives libmicrohttpd ours instead of libc's. For descriptors
+ * without a wire they are the plain system calls.
+ *
+ * - What is received is written by the kernel straight into the connection's journal slot and copied to the
+ * caller from there.
+ * - What a dead worker had taken out of the socket is handed to the caller first, as if it had come just now.
+ * - Of what is sent, the part that a dead worker handed to the kernel is dropped, as if it had been sent just
+ * now.
+ *
+ * So a connection whose worker died is served by ordinary code that notices nothing. Event thread, but for
+ * http_wire_open(), which is called before libmicrohttpd knows the descriptor. */
+#ifndef WORKER_HTTP_WIRE_H
+#define WORKER_HTTP_WIRE_H
+
+#include "shm/journal.h"
+
+struct http_wire {
+    struct shm_journal_slot *slot;
+    uint64_t taken;        /* offset in the received stream, as libmicrohttpd has seen it */
+    uint64_t sent;         /* offset in the sent stream, as libmicrohttpd believes */
+    const uint8_t *replay; /* received by a worker that died, not handed to libmicrohttpd yet */
+    size_t replay_bytes;
+    uint64_t skip_bytes; /* of the answer's beginning: the client has them */
+};
+
+/* Puts the wire on a connected TCP socket. For a connection that had a worker before (the slot says so) it
+ * finds out from the kernel where both streams stand. RC_CORRUPT when they do not fit the journal: the
+ * connection cannot go on. RC_NO_MEMORY, RC_IO. */
+RC_MUST_USE enum rc http_wire_open(struct http_wire *wire, int fd, struct shm_journal_slot *slot,
+                                   uint64_t connection_id, struct err *err);
+/* Before the descriptor is closed. */
+void http_wire_close(int fd);
+
+/* A request of `request_bytes` has been answered completely. */
+void http_wire_advance(struct http_wire *wire, uint64_t request_bytes);
+/* Whether the request about to be answered has been begun by a worker that died; then the answer must be
+ * as the mark says. */
+bool http_wire_is_repeat(const struct http_wire *wire);
+
+#endif

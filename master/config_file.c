@@ -66,9 +66,10 @@ static enum rc config_file_problem(struct master_config *config, const char *sen
 
 /* libconfig 1.5 reads a number beyond 32 bits as another number, silently, unless an L follows. Whoever writes
  * `max_source_pixels = 40000000000;` shall not have to know that: this puts the L there. Nothing is added but this letter,
- * so lines keep their numbers. */
-static enum rc config_widen_numbers(const char *text, struct bytes *out, struct err *err)
+ * so lines keep their numbers. libconfig does not mind a text or comment that never ends: *ret_open says where one begins. */
+static enum rc config_widen_numbers(const char *text, struct bytes *out, const char **ret_open, struct err *err)
 {
+    *ret_open = NULL;
     const char *p = text;
     enum rc rc = RC_OK;
     while (*p != '\0' && rc == RC_OK) {
@@ -78,11 +79,16 @@ static enum rc config_widen_numbers(const char *text, struct bytes *out, struct 
             for (p++; *p != '\0' && *p != '"'; p++)
                 if (*p == '\\' && p[1] != '\0')
                     p++;
-            p += *p == '"';
+            if (*p == '\0')
+                *ret_open = start;
+            else
+                p++;
         } else if (*p == '#' || (*p == '/' && p[1] == '/')) {
             p += strcspn(p, "\n");
         } else if (*p == '/' && p[1] == '*') {
             const char *end = strstr(p + 2, "*/");
+            if (end == NULL)
+                *ret_open = start;
             p = end != NULL ? end + 2 : p + strlen(p);
         } else if (isalpha((unsigned char)*p) || *p == '*') {
             while (isalnum((unsigned char)*p) || *p == '-' || *p == '_' || *p == '*')
@@ -107,6 +113,14 @@ static enum rc config_widen_numbers(const char *text, struct bytes *out, struct 
     }
     /* libconfig wants a line end even behind a comment that ends the file. */
     return rc == RC_OK ? bytes_append(out, "\n", 2, err) : rc;
+}
+
+static unsigned config_line_at(const char *text, const char *at)
+{
+    unsigned line = 1;
+    for (; text < at; text++)
+        line += *text == '\n';
+    return line;
 }
 
 /* The whole file, terminated. *ret_problem tells what kept it from being read. */
@@ -222,7 +236,7 @@ enum rc master_config_read(struct master_config *config, const char *path, struc
 {
     OWN(bytes_done) struct bytes text = {0};
     OWN(bytes_done) struct bytes widened = {0};
-    const char *problem;
+    const char *problem, *open = NULL;
     int os_errno;
     config->path = path;
     enum rc rc = config_slurp(path, &text, &problem, &os_errno, err);
@@ -230,9 +244,14 @@ enum rc master_config_read(struct master_config *config, const char *path, struc
     if (rc == RC_OK && problem != NULL)
         return config_file_problem(config, problem, os_errno, err);
     if (rc == RC_OK)
-        rc = config_widen_numbers((const char *)text.data, &widened, err);
+        rc = config_widen_numbers((const char *)text.data, &widened, &open, err);
     if (rc != RC_OK)
         return rc;
+    if (open != NULL)
+        return config_problem(config, config_line_at((const char *)text.data, open),
+                              *open == '"' ? "the text that begins here does not end"
+                                           : "the comment that begins here does not end",
+                              err);
 
     OWN(config_destroy_library) config_t library;
     config_init(&library);

@@ -121,18 +121,25 @@ static void test_wide_numbers(void **state)
     }
     read_text("workers = 4294967298;");
     assert_problems(":1: workers is 4294967298, but must be from 0 to 128 processes\n");
-    read_text("a-4294967298 = 1;\n\"4294967298\n");
-    assert_problems(":3: syntax error\n");
+    read_text("a-4294967298 = 1;\n");
+    assert_problems(":1: there is no setting a-4294967298\n");
 }
 
-static void test_unterminated_text_and_comment(void **state)
+static void test_ends_of_the_file(void **state)
 {
     (void)state;
-    static const char *const text[] = {"images = \"", "images = \"a\\", "/*", "/", "# x", "//", "workers = 1 /* 4294967297"};
-    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
-        read_text(text[i]);
-        master_config_done(&config);
-    }
+    read_text("workers = 1;\n\nimages = \"/srv;\nlisten = 1;\n");
+    assert_problems(":3: the text that begins here does not end\n");
+    read_text("images = \"a\\");
+    assert_problems(":1: the text that begins here does not end\n");
+    read_text("workers = 1;\n/* all that follows\nworkers = 2;\n/");
+    assert_problems(":2: the comment that begins here does not end\n");
+    read_text("/");
+    assert_problems(":1: syntax error\n");
+    read_text("workers = 1; # without a line end");
+    assert_problems("");
+    read_text("workers = 1 //");
+    assert_problems("");
 }
 
 static void test_files_that_cannot_be_read(void **state)
@@ -168,7 +175,7 @@ int main(void)
         cmocka_unit_test(test_all_problems_at_once),
         cmocka_unit_test(test_syntax),
         cmocka_unit_test(test_wide_numbers),
-        cmocka_unit_test(test_unterminated_text_and_comment),
+        cmocka_unit_test(test_ends_of_the_file),
         cmocka_unit_test(test_files_that_cannot_be_read),
         cmocka_unit_test(test_the_command_line_takes_the_line_away),
     };

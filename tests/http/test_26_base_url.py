@@ -45,6 +45,11 @@ def test_trusted_peers_are_believed(behind, headers, version):
     ({"X-Forwarded-Host": "images.example.org:8443", "X-Forwarded-Proto": "https"}, OUTSIDE + ":8443"),
     ({"Forwarded": "proto=https", "Host": "inner.example"}, "https://inner.example"),
     ({"Forwarded": "Host=images.example.org;Proto=HTTPS"}, OUTSIDE),
+    ({**FORWARDED, "X-Forwarded-Prefix": "/pictures"}, OUTSIDE + "/pictures"),
+    ({**FORWARDED, "X-Forwarded-Prefix": "/pictures/"}, OUTSIDE + "/pictures"),
+    ({**FORWARDED, "X-Forwarded-Port": "8443"}, OUTSIDE + ":8443"),
+    ({"X-Forwarded-Proto": "https, http", "X-Forwarded-Host": "images.example.org, inner.example"}, OUTSIDE),
+    ({"Forwarded": "proto=https;host=images.example.org, proto=http;host=inner.example"}, OUTSIDE),
     ({"Forwarded": 'for="[2001:db8::1]:4711" ; proto=https ; host=images.example.org'}, OUTSIDE),
 ])
 def test_parts_that_are_told(behind, headers, right):

@@ -54,7 +54,7 @@ def both(served, name):
 @pytest.mark.parametrize("name", [
     "good.tif", "sub%2Fgood.tif", "a%252Fb.tif", "sp%20ace.tif", "a+b.tif", "a%2Bb.tif", "quote'%22.tif",
     "q%3F.tif",
-    "hash%23.tif", "...tif", "..good.tif", "trailing..", "caf%C3%A9%20%E6%97%A5.tif",
+    "hash%23.tif", "trailing..", "caf%C3%A9%20%E6%97%A5.tif",
     "caf%c3%a9%20%e6%97%a5.tif",
     "-dash.tif", "inside.tif", "x" * 251 + ".tif", "caf%E9.tif",
 ])
@@ -76,6 +76,8 @@ def test_id_leads_back(asked, name, right):
 
 
 @pytest.mark.parametrize("name", [
+    # Hidden files are nobody's business.
+    ".hidden.tif", "...tif", "..good.tif",
     "..%2Fsecret.tif", "sub%2F..%2F..%2Fsecret.tif", "%2e%2e%2Fsecret.tif", "%2E%2E%2fsecret.tif",
     "..%5Csecret.tif",
     "%252e%252e%252Fsecret.tif", "..%252Fsecret.tif", "....%2F%2Fsecret.tif", "..%c0%afsecret.tif", "out.tif",
@@ -110,12 +112,11 @@ def test_dots_in_the_path_are_not_resolved(asked, target):
     assert asked.get(target).status in (400, 404)
 
 
-@pytest.mark.parametrize("name", ["empty.tif", "notes.txt", ".hidden.tif"])
+@pytest.mark.parametrize("name", ["empty.tif", "notes.txt"])
 def test_what_is_no_picture_is_a_clear_answer(asked, name):
     for reply in both(asked, name):
-        if name != ".hidden.tif" or reply.status != 200:
-            assert 400 <= reply.status < 600 and reply.media_type() == "text/plain", reply
-            assert len(reply.body.decode().strip().splitlines()) == 1
+        assert 400 <= reply.status < 600 and reply.media_type() == "text/plain", reply
+        assert len(reply.body.decode().strip().splitlines()) == 1
 
 
 def test_errors_do_not_tell_where_the_root_lies(asked, tree):

@@ -2,7 +2,17 @@
  *
  * One file per library: jpeg_encode.c, png_encode.c, webp_encode.c, tiff_encode.c, gif_encode.c, avif_encode.c. JPEG, PNG
  * and TIFF stream; WebP, GIF and AVIF hold the picture, as their libraries demand. The same input gives the same bytes
- * every time and in every process (no dates, no random names, one thread): answers are repeatable, ETags are strong. */
+ * every time and in every process (no dates, no random names, one thread): answers are repeatable, ETags are strong.
+ *
+ * What they make of 8-bit sRGB:
+ *   JPEG  baseline, Huffman tables of the standard. YCBCR goes in as it is, RGB becomes 4:2:0
+ *   PNG   gray or RGB with or without alpha, 1 bit for bitonal
+ *   WebP  lossy, lossless for bitonal
+ *   TIFF  strips, Deflate with horizontal prediction; CCITT G4 for bitonal
+ *   GIF   up to 256 colours of its own, one of them transparent where alpha is below half
+ *   AVIF  4:2:0, gray as 4:0:0
+ * Metadata: ICC in all but GIF; EXIF in JPEG, PNG, WebP and AVIF; XMP in all but GIF; IPTC in JPEG and TIFF. A payload that
+ * the format has no room for (65,502 bytes of XMP in a JPEG) is left out. */
 #ifndef WORKER_IMAGE_ENCODE_H
 #define WORKER_IMAGE_ENCODE_H
 
@@ -30,13 +40,16 @@ struct image_encode_options {
     double resolution_dpi; /* 0: not said */
 };
 
-/* What the encoder likes best to be given for pixels that are `available` (sRGB): e.g. JPEG takes YCBCR as it comes and
- * drops alpha, GIF wants RGB or GRAY. Always a format reachable by image_resample_run() and image_colour_to_layout(). */
+/* What the encoder likes best to be given for pixels that are `available` (sRGB, GRAY, RGB or YCBCR; always 8 bits): GRAY
+ * stays GRAY; YCBCR without alpha stays YCBCR for JPEG (4:4:4, 4:2:2, 4:4:0 and 4:2:0 as they are, anything else as 4:2:0),
+ * WebP and AVIF (both as 4:2:0), else it is RGB; alpha becomes STRAIGHT, or NONE for JPEG. Always a format reachable by
+ * image_resample_run() and image_colour_to_layout(). */
 struct image_format image_encode_input(enum image_file_type type, const struct image_format *available);
 
 /* Whether the format can be transparent (png, webp, tif, gif, avif). */
 bool image_encode_has_alpha(enum image_file_type type);
-/* Largest width or height the file format can hold: JPEG 65,535, WebP 16,383, GIF 65,535, AVIF 65,536, others 2^31-1. */
+/* Largest width or height the file format can hold: JPEG 65,500 (libjpeg's own), WebP 16,383, GIF 65,535,
+ * AVIF 16,384 (what libavif decodes by default), PNG 1,000,000 (libpng's own), TIFF 2^31-1. */
 uint32_t image_encode_max_edge_px(enum image_file_type type);
 const char *image_encode_media_type(enum image_file_type type);
 

@@ -1,0 +1,98 @@
+#include "worker/image/encoders.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const struct {
+    const char *media_type;
+    image_encoder_open *open;
+    uint32_t max_edge_px;
+    bool alpha;
+} types[IMAGE_FILE_TYPES] = {
+    [IMAGE_JPEG] = {"image/jpeg", image_jpeg_encode_open, 65500, false},
+    [IMAGE_PNG] = {"image/png", image_png_encode_open, 1000000, true},
+    [IMAGE_WEBP] = {"image/webp", NULL, 16383, true},
+    [IMAGE_TIFF] = {"image/tiff", NULL, INT32_MAX, true},
+    [IMAGE_GIF] = {"image/gif", NULL, 65535, true},
+    [IMAGE_AVIF] = {"image/avif", NULL, 16384, true},
+};
+
+struct image_format image_encode_input(enum image_file_type type, const struct image_format *available)
+{
+    struct image_format input = {.model = available->model, .depth_bits = 8};
+    uint8_t x = available->sub_x_log2, y = available->sub_y_log2;
+
+    if (available->alpha != IMAGE_ALPHA_NONE && types[type].alpha)
+        input.alpha = IMAGE_ALPHA_STRAIGHT;
+    if (available->model != IMAGE_YCBCR)
+        return input;
+    if (available->alpha != IMAGE_ALPHA_NONE || (type != IMAGE_JPEG && type != IMAGE_WEBP && type != IMAGE_AVIF)) {
+        input.model = IMAGE_RGB;
+        return input;
+    }
+    bool own = type == IMAGE_JPEG && x <= 1 && y <= 1;
+    input.sub_x_log2 = own ? x : 1;
+    input.sub_y_log2 = own ? y : 1;
+    return input;
+}
+
+bool image_encode_has_alpha(enum image_file_type type)
+{
+    return types[type].alpha;
+}
+
+uint32_t image_encode_max_edge_px(enum image_file_type type)
+{
+    return types[type].max_edge_px;
+}
+
+const char *image_encode_media_type(enum image_file_type type)
+{
+    return types[type].media_type;
+}
+
+void image_encode_interleave(const struct image_band *band, uint32_t row, uint32_t planes, uint32_t width_px, uint8_t *to)
+{
+    const uint8_t *from[IMAGE_MAX_PLANES];
+
+    for (uint32_t i = 0; i < planes; i++)
+        from[i] = band->plane[i] + row * band->stride_bytes[i];
+    switch (planes) {
+    case 1:
+        memcpy(to, from[0], width_px);
+        break;
+    case 2:
+        for (uint32_t x = 0; x < width_px; x++, to += 2) {
+            to[0] = from[0][x];
+            to[1] = from[1][x];
+        }
+        break;
+    case 3:
+        for (uint32_t x = 0; x < width_px; x++, to += 3) {
+            to[0] = from[0][x];
+            to[1] = from[1][x];
+            to[2] = from[2][x];
+        }
+        break;
+    default:
+        for (uint32_t x = 0; x < width_px; x++, to += 4) {
+            to[0] = from[0][x];
+            to[1] = from[1][x];
+            to[2] = from[2][x];
+            to[3] = from[3][x];
+        }
+    }
+}
+
+enum rc image_encode_open(enum image_file_type type, const struct image_format *format, struct image_size size,
+                          const struct image_encode_options *options, struct bytes *out, struct image_sink **ret_sink,
+                          struct err *err)
+{
+    assert(format->depth_bits == 8 && format->alpha != IMAGE_ALPHA_PREMULTIPLIED);
+    if (size.width_px > types[type].max_edge_px || size.height_px > types[type].max_edge_px)
+        return err_set(err, RC_BAD_REQUEST, "%s holds at most %u pixels along an edge, not %u x %u", types[type].media_type,
+                       types[type].max_edge_px, size.width_px, size.height_px);
+    if (types[type].open == NULL)
+        return err_set(err, RC_UNSUPPORTED, "%s cannot be written yet", types[type].media_type);
+    return types[type].open(format, size, options, out, ret_sink, err);
+}

@@ -1,0 +1,371 @@
+#include "worker/image/encoders.h"
+
+#include "base/own.h"
+#include "worker/image/exif.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <jpeglib.h>
+#include <jerror.h>
+
+#define MARKER_BYTES 65533u /* a marker's 16-bit length counts itself */
+
+/* libjpeg leaves by longjmp. Only guarded() calls setjmp, and owns nothing; what it calls owns nothing either. */
+struct encoder {
+    struct image_sink sink;
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    struct jpeg_destination_mgr destination;
+    jmp_buf failed;
+    enum rc rc;               /* why, when our own code failed beneath libjpeg */
+    struct err *err;          /* of the call in progress */
+    const struct image_encode_options *options;
+    struct bytes *out;
+    struct bytes exif, iptc;  /* marker bodies */
+
+    bool raw;                 /* planes go in as they are; else RGB rows */
+    uint8_t *row;             /* RGB: one row of pixels */
+    uint8_t *unit[3];         /* planes: one row of MCUs, edges repeated */
+    uint32_t unit_width[3], unit_rows; /* samples per row of a unit; luma rows per unit */
+    uint32_t held_rows;       /* luma rows in `unit` */
+};
+
+/* libjpeg's side ---------------------------------------------------------------------------------------------------- */
+
+static void on_error(j_common_ptr common)
+{
+    struct encoder *e = common->client_data;
+    longjmp(e->failed, 1);
+}
+
+static void on_message(j_common_ptr common, int level)
+{
+    (void)common;
+    (void)level;
+}
+
+static void on_output(j_common_ptr common)
+{
+    (void)common;
+}
+
+static void start_output(j_compress_ptr jpeg)
+{
+    struct encoder *e = jpeg->client_data;
+
+    e->rc = bytes_reserve(e->out, 16384, e->err);
+    if (e->rc != RC_OK)
+        longjmp(e->failed, 1);
+    e->destination.next_output_byte = e->out->data + e->out->length;
+    e->destination.free_in_buffer = e->out->capacity - e->out->length;
+}
+
+static boolean grow_output(j_compress_ptr jpeg)
+{
+    struct encoder *e = jpeg->client_data;
+
+    e->out->length = e->out->capacity; /* libjpeg calls this when all is full, whatever the pointers say */
+    start_output(jpeg);
+    return TRUE;
+}
+
+static void end_output(j_compress_ptr jpeg)
+{
+    struct encoder *e = jpeg->client_data;
+    e->out->length = e->out->capacity - e->destination.free_in_buffer;
+}
+
+static enum rc guarded(struct encoder *e, void (*step)(struct encoder *e, const void *argument), const void *argument,
+                       struct err *err)
+{
+    e->err = err;
+    e->rc = RC_OK;
+    if (setjmp(e->failed) == 0) {
+        step(e, argument);
+        return RC_OK;
+    }
+    if (e->rc != RC_OK)
+        return e->rc;
+    char text[JMSG_LENGTH_MAX];
+    e->jpeg.err->format_message((j_common_ptr)&e->jpeg, text);
+    return err_set(err, e->jpeg.err->msg_code == JERR_OUT_OF_MEMORY ? RC_NO_MEMORY : RC_UNSUPPORTED, "the picture cannot be written as JPEG: %s", text);
+}
+
+/* header ------------------------------------------------------------------------------------------------------------ */
+
+static void write_marker(struct encoder *e, int marker, const char *name, size_t name_length, const struct bytes *body)
+{
+    if (body->length == 0 || body->length > MARKER_BYTES - name_length)
+        return;
+    jpeg_write_m_header(&e->jpeg, marker, (unsigned)(name_length + body->length));
+    for (size_t i = 0; i < name_length; i++)
+        jpeg_write_m_byte(&e->jpeg, name[i]);
+    for (size_t i = 0; i < body->length; i++)
+        jpeg_write_m_byte(&e->jpeg, body->data[i]);
+}
+
+static void write_metadata(struct encoder *e)
+{
+    static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/", photoshop[] = "Photoshop 3.0";
+    const struct image_encode_options *o = e->options;
+
+    write_marker(e, JPEG_APP0 + 1, exif, sizeof exif, &e->exif);
+    if (image_encode_given(o->xmp))
+        write_marker(e, JPEG_APP0 + 1, xmp, sizeof xmp, o->xmp);
+    write_marker(e, JPEG_APP0 + 13, photoshop, sizeof photoshop, &e->iptc);
+    if (image_encode_given(o->icc) && o->icc->length <= (size_t)255 * 65519)
+        jpeg_write_icc_profile(&e->jpeg, o->icc->data, (unsigned)o->icc->length);
+}
+
+static void set_components(struct encoder *e)
+{
+    const struct image_format *format = &e->sink.format;
+    struct jpeg_compress_struct *jpeg = &e->jpeg;
+
+    if (format->model != IMAGE_YCBCR)
+        return;
+    for (int i = 0; i < 3; i++) {
+        jpeg->comp_info[i].h_samp_factor = i == 0 ? 1 << format->sub_x_log2 : 1;
+        jpeg->comp_info[i].v_samp_factor = i == 0 ? 1 << format->sub_y_log2 : 1;
+    }
+}
+
+static void start(struct encoder *e, const void *argument)
+{
+    struct jpeg_compress_struct *jpeg = &e->jpeg;
+    const struct image_format *format = &e->sink.format;
+
+    (void)argument;
+    jpeg_create_compress(jpeg);
+    jpeg->dest = &e->destination;
+    jpeg->image_width = e->sink.size.width_px;
+    jpeg->image_height = e->sink.size.height_px;
+    jpeg->input_components = format->model == IMAGE_GRAY ? 1 : 3;
+    jpeg->in_color_space = format->model == IMAGE_GRAY ? JCS_GRAYSCALE : format->model == IMAGE_RGB ? JCS_RGB : JCS_YCbCr;
+    jpeg_set_defaults(jpeg); /* RGB: YCbCr 4:2:0 */
+    jpeg_set_quality(jpeg, e->options->jpeg_quality, TRUE);
+    set_components(e);
+    jpeg->raw_data_in = e->raw;
+    if (e->options->resolution_dpi >= 1 && e->options->resolution_dpi < 65535) {
+        jpeg->density_unit = 1;
+        jpeg->X_density = jpeg->Y_density = (UINT16)(e->options->resolution_dpi + 0.5);
+    }
+    jpeg_start_compress(jpeg, TRUE);
+    write_metadata(e);
+}
+
+/* Photoshop's resource 0x0404, the frame in which APP13 holds IPTC records. */
+static enum rc wrap_iptc(struct encoder *e, struct err *err)
+{
+    const struct bytes *iptc = e->options->iptc;
+
+    if (!image_encode_given(iptc) || iptc->length > MARKER_BYTES - 64)
+        return RC_OK;
+    size_t n = iptc->length;
+    const uint8_t head[12] = {'8', 'B', 'I', 'M', 4, 4, 0, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+    enum rc rc = bytes_append(&e->iptc, head, sizeof head, err);
+    if (rc == RC_OK)
+        rc = bytes_append(&e->iptc, iptc->data, n, err);
+    if (rc == RC_OK && n % 2 == 1)
+        rc = bytes_append(&e->iptc, "", 1, err);
+    return rc;
+}
+
+/* pixels ------------------------------------------------------------------------------------------------------------ */
+
+static void write_rgb(struct encoder *e, const void *argument)
+{
+    const struct image_band *band = argument;
+    JSAMPROW rows[1] = {e->row};
+
+    for (uint32_t y = 0; y < band->height_px; y++) {
+        image_encode_interleave(band, y, 3, e->sink.size.width_px, e->row);
+        jpeg_write_scanlines(&e->jpeg, rows, 1);
+    }
+}
+
+/* libjpeg takes rows it will not change as pointers to what could be changed. */
+static JSAMPROW as_row(const uint8_t *samples)
+{
+    return (JSAMPROW)(uintptr_t)samples;
+}
+
+struct unit {
+    const uint8_t *plane[3];
+    size_t stride_bytes[3];
+};
+
+static void write_unit(struct encoder *e, const void *argument)
+{
+    const struct unit *unit = argument;
+    JSAMPROW rows[3][16];
+    JSAMPARRAY planes[3] = {rows[0], rows[1], rows[2]};
+
+    for (int i = 0; i < e->jpeg.num_components; i++)
+        for (int y = 0; y < e->jpeg.comp_info[i].v_samp_factor * DCTSIZE; y++)
+            rows[i][y] = as_row(unit->plane[i] + (size_t)y * unit->stride_bytes[i]);
+    jpeg_write_raw_data(&e->jpeg, planes, e->unit_rows);
+}
+
+static enum rc flush_unit(struct encoder *e, struct err *err)
+{
+    struct unit unit = {{e->unit[0], e->unit[1], e->unit[2]}, {e->unit_width[0], e->unit_width[1], e->unit_width[2]}};
+
+    e->held_rows = 0;
+    return guarded(e, write_unit, &unit, err);
+}
+
+static uint32_t plane_rows(const struct encoder *e, int plane, uint32_t rows)
+{
+    return image_plane_height(&e->sink.format, (uint32_t)plane, rows);
+}
+
+/* Copies `count` luma rows of the band from row `y` on, and their chroma, behind the held rows; repeats the last column. */
+static void hold_rows(struct encoder *e, const struct image_band *band, uint32_t y, uint32_t count)
+{
+    for (int i = 0; i < e->jpeg.num_components; i++) {
+        uint32_t width = image_plane_width(&e->sink.format, (uint32_t)i, e->sink.size.width_px);
+        uint8_t *to = e->unit[i] + (size_t)plane_rows(e, i, e->held_rows) * e->unit_width[i];
+        const uint8_t *from = band->plane[i] + plane_rows(e, i, y) * band->stride_bytes[i];
+        for (uint32_t row = 0; row < plane_rows(e, i, count); row++) {
+            memcpy(to, from, width);
+            memset(to + width, from[width - 1], e->unit_width[i] - width);
+            to += e->unit_width[i];
+            from += band->stride_bytes[i];
+        }
+    }
+    e->held_rows += count;
+}
+
+/* The last unit: repeats the last row of each plane. */
+static void fill_unit(struct encoder *e)
+{
+    for (int i = 0; i < e->jpeg.num_components; i++) {
+        uint32_t rows = plane_rows(e, i, e->held_rows), all = plane_rows(e, i, e->unit_rows);
+        uint8_t *last = e->unit[i] + (size_t)(rows - 1) * e->unit_width[i];
+        for (uint32_t row = rows; row < all; row++)
+            memcpy(e->unit[i] + (size_t)row * e->unit_width[i], last, e->unit_width[i]);
+    }
+    e->held_rows = e->unit_rows;
+}
+
+static enum rc write_planes(struct encoder *e, const struct image_band *band, struct err *err)
+{
+    bool whole = e->unit_width[0] == e->sink.size.width_px; /* no column to repeat: the band's own rows will do */
+    enum rc rc = RC_OK;
+
+    for (uint32_t y = 0, count; rc == RC_OK && y < band->height_px; y += count) {
+        uint32_t left = band->height_px - y;
+        if (whole && e->held_rows == 0 && left >= e->unit_rows) {
+            struct unit unit = {0};
+            for (int i = 0; i < e->jpeg.num_components; i++) {
+                unit.plane[i] = band->plane[i] + plane_rows(e, i, y) * band->stride_bytes[i];
+                unit.stride_bytes[i] = band->stride_bytes[i];
+            }
+            count = e->unit_rows;
+            rc = guarded(e, write_unit, &unit, err);
+            continue;
+        }
+        count = left < e->unit_rows - e->held_rows ? left : e->unit_rows - e->held_rows;
+        hold_rows(e, band, y, count);
+        if (e->held_rows == e->unit_rows)
+            rc = flush_unit(e, err);
+    }
+    return rc;
+}
+
+/* the sink ---------------------------------------------------------------------------------------------------------- */
+
+static enum rc encoder_write(struct image_sink *sink, const struct image_band *band, struct err *err)
+{
+    struct encoder *e = (struct encoder *)(void *)sink;
+    return e->raw ? write_planes(e, band, err) : guarded(e, write_rgb, band, err);
+}
+
+static void finish(struct encoder *e, const void *argument)
+{
+    (void)argument;
+    jpeg_finish_compress(&e->jpeg);
+}
+
+static enum rc encoder_finish(struct image_sink *sink, struct err *err)
+{
+    struct encoder *e = (struct encoder *)(void *)sink;
+
+    if (e->held_rows > 0) {
+        fill_unit(e);
+        enum rc rc = flush_unit(e, err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return guarded(e, finish, NULL, err);
+}
+
+static void encoder_close(struct image_sink *sink)
+{
+    struct encoder *e = (struct encoder *)(void *)sink;
+
+    jpeg_destroy_compress(&e->jpeg);
+    bytes_done(&e->exif);
+    bytes_done(&e->iptc);
+    free(e->row);
+    for (int i = 0; i < 3; i++)
+        free(e->unit[i]);
+    free(e);
+}
+
+static enum rc allocate(struct encoder *e, struct err *err)
+{
+    const struct image_format *format = &e->sink.format;
+    uint32_t width = e->sink.size.width_px, unit = 8u << format->sub_x_log2;
+    bool enough = true;
+
+    if (!e->raw) {
+        e->row = malloc((size_t)width * 3);
+        enough = e->row != NULL;
+    }
+    e->unit_rows = 8u << format->sub_y_log2;
+    for (uint32_t i = 0; e->raw && i < image_format_planes(format); i++) {
+        e->unit_width[i] = image_plane_width(format, i, (width + unit - 1) / unit * unit);
+        e->unit[i] = malloc((size_t)e->unit_width[i] * image_plane_height(format, i, e->unit_rows));
+        enough = enough && e->unit[i] != NULL;
+    }
+    return enough ? RC_OK : err_set(err, RC_NO_MEMORY, "no memory to write a JPEG of %u pixels' width", width);
+}
+
+enum rc image_jpeg_encode_open(const struct image_format *format, struct image_size size,
+                               const struct image_encode_options *options, struct bytes *out, struct image_sink **ret_sink,
+                               struct err *err)
+{
+    static const struct image_sink_ops ops = {encoder_write, encoder_finish, encoder_close};
+    struct encoder *e = calloc(1, sizeof *e);
+
+    if (e == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory to write a JPEG");
+    e->sink = (struct image_sink){.ops = &ops, .format = *format, .size = size};
+    e->options = options;
+    e->out = out;
+    e->raw = format->model != IMAGE_RGB;
+    e->jpeg.err = jpeg_std_error(&e->errors);
+    e->errors.error_exit = on_error;
+    e->errors.emit_message = on_message;
+    e->errors.output_message = on_output;
+    e->jpeg.client_data = e;
+    e->destination.init_destination = start_output;
+    e->destination.empty_output_buffer = grow_output;
+    e->destination.term_destination = end_output;
+    enum rc rc = allocate(e, err);
+    if (rc == RC_OK && image_encode_given(options->exif))
+        rc = image_exif_copy(options->exif, size, &e->exif, err);
+    if (rc == RC_OK)
+        rc = wrap_iptc(e, err);
+    if (rc == RC_OK)
+        rc = guarded(e, start, NULL, err);
+    if (rc != RC_OK) {
+        encoder_close(&e->sink);
+        return rc;
+    }
+    *ret_sink = &e->sink;
+    return RC_OK;
+}

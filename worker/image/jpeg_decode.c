@@ -311,7 +311,6 @@ enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
         .size = {lib->image_width, lib->image_height},
         .coding = jpeg_coding(lib->jpeg_color_space),
         .components = (uint8_t)lib->num_components,
-        .adobe = lib->saw_Adobe_marker,
     };
     frame.planes = jpeg_has_planes(lib, &frame);
     *ret_frame = frame;
@@ -430,12 +429,14 @@ static void jpeg_step_converted_rows(struct image_jpeg *jpeg)
 {
     struct jpeg_decompress_struct *lib = &jpeg->lib;
     unsigned planes = (unsigned)lib->out_color_components;
+    /* Everybody who writes Adobe's marker stores inks inverted. */
+    uint8_t flip = jpeg->output == IMAGE_JPEG_TO_CMYK && lib->saw_Adobe_marker ? 0xff : 0;
     for (uint32_t y = 0; y < jpeg->band.height_px; y++) {
         JSAMPROW line = jpeg->line;
         jpeg_read_scanlines(lib, &line, 1);
         for (unsigned i = 0; i < planes; i++)
             for (size_t x = 0; x < lib->output_width; x++)
-                jpeg->row[i][y][x] = line[x * planes + i];
+                jpeg->row[i][y][x] = line[x * planes + i] ^ flip;
     }
 }
 

@@ -33,7 +33,6 @@ struct image_jpeg_frame {
     struct image_size size;
     enum image_jpeg_coding coding;
     uint8_t components;             /* 1 to 4 */
-    bool adobe;                     /* an Adobe marker is there: CMYK and YCCK are then stored inverted */
     bool planes;                    /* can be decoded as IMAGE_JPEG_PLANES */
     uint8_t sub_x_log2, sub_y_log2; /* of components 2 and 3, if `planes` */
 };
@@ -41,7 +40,7 @@ struct image_jpeg_frame {
 enum image_jpeg_output {
     IMAGE_JPEG_PLANES,  /* the components as coded; needs frame.planes */
     IMAGE_JPEG_TO_RGB,  /* libjpeg upsamples and converts to three full planes */
-    IMAGE_JPEG_TO_CMYK, /* the same to four, as stored (Adobe's inversion still in) */
+    IMAGE_JPEG_TO_CMYK, /* the same to four, 0 is no ink (Adobe's inversion undone) */
 };
 
 RC_MUST_USE enum rc image_jpeg_new(struct image_jpeg **ret_jpeg, struct err *err);

@@ -167,6 +167,8 @@ const struct settings_row settings_table[] = {
      "a connection on which nothing moves is ended after so long", NULL},
     {"request_timeout", NULL, SETTINGS_WHOLE, "20", 1, 3600, "s", FIELD(request_timeout_s),
      "a request's header must have come completely after so long", NULL},
+    {"render_timeout", NULL, SETTINGS_WHOLE, "60", 1, 3600, "s", FIELD(render_timeout_s),
+     "an image that takes longer, waiting included, is given up with 503", NULL},
     {"queue_length", NULL, SETTINGS_WHOLE, "1000", 1, 1000000, "renders", FIELD(queue_length),
      "renders that may wait in one worker; above it the answer is 503", NULL},
 };

@@ -3,6 +3,7 @@
 #include "worker/image/tiff_source.h"
 
 #include "base/own.h"
+#include "worker/image/planes.h"
 #include "worker/image/tiff_decoder.h"
 #include "worker/image/tiff_unpack.h"
 
@@ -47,7 +48,7 @@ static void tiff_unpack_chunk(struct tiff_chunk_reader *r, unsigned sample,
            depth_bytes = r->reader.format.depth_bits / 8u;
     uint8_t *plane[IMAGE_MAX_PLANES] = {0};
     for (unsigned p = 0; p < planes; p++)
-        plane[p] = r->buffer + (r->band.plane[p] - r->buffer);
+        plane[p] = image_planes_row(&r->band, p, 0);
     if (tiff_in_units(picture)) {
         image_tiff_unpack_units(picture, r->chunk, part, plane, r->band.stride_bytes);
         return;
@@ -142,8 +143,8 @@ enum rc image_tiff_chunks_read(const struct image_tiff_source *tiff, uint32_t le
                        (unsigned long long)most);
     uint32_t rows = picture->chunk.height_px < window->height_px ? picture->chunk.height_px
                                                                  : window->height_px;
-    enum rc rc = image_tiff_band_alloc(&r->reader.format, (struct image_size){window->width_px, rows}, most,
-                                       &r->buffer, &r->band, err);
+    enum rc rc = image_planes_alloc(&r->reader.format, (struct image_size){window->width_px, rows}, most,
+                                    &r->buffer, &r->band, err);
     if (rc != RC_OK)
         return rc;
     r->chunk = malloc((size_t)chunk_bytes);

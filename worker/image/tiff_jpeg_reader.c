@@ -3,6 +3,7 @@
 #include "worker/image/tiff_source.h"
 
 #include "base/own.h"
+#include "worker/image/planes.h"
 #include "worker/image/jpeg_decode.h"
 #include "worker/image/tiff_unpack.h"
 
@@ -75,8 +76,8 @@ static void tiff_copy_plane(struct tiff_jpeg_reader *r, const struct image_band 
     const uint8_t *from = rows->plane[component] +
                           (size_t)((top - rows->y_px) >> sub_y) * rows->stride_bytes[component] +
                           (part->left_px >> sub_x);
-    uint8_t *to = r->buffer + (r->band.plane[p] - r->buffer) +
-                  (size_t)((top - band_top_px) >> sub_y) * stride + (part->to_x_px >> sub_x);
+    uint8_t *to = image_planes_row(&r->band, p, 0) + (size_t)((top - band_top_px) >> sub_y) * stride +
+                  (part->to_x_px >> sub_x);
     for (uint32_t y = 0; y < count; y++)
         tiff_copy_row(to + y * stride, from + y * rows->stride_bytes[component], length,
                       &r->picture->plane[p]);
@@ -245,8 +246,8 @@ static enum rc tiff_alloc_band(struct tiff_jpeg_reader *r, struct err *err)
     r->chunk_bytes = calloc(r->columns, sizeof *r->chunk_bytes);
     if (r->chunk_at == NULL || r->chunk_bytes == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the places of %u tiles", r->columns);
-    return image_tiff_band_alloc(&r->reader.format, (struct image_size){r->window.width_px, rows},
-                                 r->tiff->source.limits.max_decode_bytes, &r->buffer, &r->band, err);
+    return image_planes_alloc(&r->reader.format, (struct image_size){r->window.width_px, rows},
+                              r->tiff->source.limits.max_decode_bytes, &r->buffer, &r->band, err);
 }
 
 enum rc image_tiff_jpeg_read(const struct image_tiff_source *tiff, uint32_t level, uint32_t shrink_log2,

@@ -5,6 +5,7 @@
 
 #include "base/fdio.h"
 #include "base/own.h"
+#include "worker/image/planes.h"
 #include "worker/image/tiff_decoder.h"
 #include "worker/image/tiff_unpack.h"
 
@@ -87,7 +88,7 @@ static enum rc tiff_read_row(struct tiff_row_reader *r, uint32_t y_px, uint32_t 
                                      : tiff_fetch_decoded(r, y_px, p, sample, err);
         if (rc != RC_OK)
             return rc;
-        uint8_t *to = r->buffer + (r->band.plane[p] - r->buffer) + to_row * r->band.stride_bytes[p];
+        uint8_t *to = image_planes_row(&r->band, p, to_row);
         image_tiff_unpack_row(picture, p, r->row, picture->plain_rows ? 0 : r->window.x_px,
                               r->window.width_px, to);
     }
@@ -162,8 +163,8 @@ static enum rc tiff_alloc_rows(struct tiff_row_reader *r, struct err *err)
     r->row = malloc(row_bytes);
     if (r->row == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for a row of %zu bytes", row_bytes);
-    return image_tiff_band_alloc(format, (struct image_size){r->window.width_px, r->band_rows},
-                                 r->tiff->source.limits.max_decode_bytes, &r->buffer, &r->band, err);
+    return image_planes_alloc(format, (struct image_size){r->window.width_px, r->band_rows},
+                              r->tiff->source.limits.max_decode_bytes, &r->buffer, &r->band, err);
 }
 
 enum rc image_tiff_rows_read(const struct image_tiff_source *tiff, uint32_t level,

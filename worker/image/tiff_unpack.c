@@ -1,6 +1,5 @@
 #include "worker/image/tiff_unpack.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct image_tiff_part image_tiff_part_of(const struct image_region *window, struct image_size chunk,
@@ -16,31 +15,6 @@ struct image_tiff_part image_tiff_part_of(const struct image_region *window, str
     };
     part.to_x_px = x + part.left_px - window->x_px;
     return part;
-}
-
-enum rc image_tiff_band_alloc(const struct image_format *format, struct image_size size, uint64_t most_bytes,
-                              uint8_t **ret_buffer, struct image_band *ret_band, struct err *err)
-{
-    unsigned planes = image_format_planes(format);
-    struct image_band band = {.height_px = size.height_px};
-    uint64_t total = 0, start[IMAGE_MAX_PLANES] = {0};
-    for (unsigned p = 0; p < planes; p++) {
-        start[p] = total;
-        band.stride_bytes[p] = (size_t)image_plane_width(format, p, size.width_px) *
-                               (format->depth_bits / 8u);
-        total += (uint64_t)band.stride_bytes[p] * image_plane_height(format, p, size.height_px);
-    }
-    if (total > most_bytes)
-        return err_set(err, RC_TOO_LARGE, "%u rows of the picture would take %llu bytes of memory",
-                       size.height_px, (unsigned long long)total);
-    uint8_t *buffer = malloc((size_t)total);
-    if (buffer == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for %u rows of pixels", size.height_px);
-    for (unsigned p = 0; p < planes; p++)
-        band.plane[p] = buffer + start[p];
-    *ret_buffer = buffer;
-    *ret_band = band;
-    return RC_OK;
 }
 
 size_t image_tiff_row_bytes(const struct image_tiff_picture *picture, uint32_t width_px)

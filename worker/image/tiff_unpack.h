@@ -17,12 +17,6 @@ struct image_tiff_part {
 struct image_tiff_part image_tiff_part_of(const struct image_region *window, struct image_size chunk,
                                           uint32_t column, uint32_t row);
 
-/* Allocates planes for `size` pixels of `format` and lays `band` out over them. The caller frees *ret_buffer.
- * RC_TOO_LARGE above `most_bytes`, RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_tiff_band_alloc(const struct image_format *format, struct image_size size,
-                                          uint64_t most_bytes, uint8_t **ret_buffer,
-                                          struct image_band *ret_band, struct err *err);
-
 /* Bytes of a row of `width_px` pixels of one chunk, all its samples together; 0 when that overflows 32 bits. */
 size_t image_tiff_row_bytes(const struct image_tiff_picture *picture, uint32_t width_px);
 

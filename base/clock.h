@@ -10,6 +10,12 @@
 
 int64_t clock_monotonic_ms(void);
 
+/* The earlier of two deadlines, where 0 means: none. */
+static inline int64_t clock_earlier_ms(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms == 0 || (b_ms != 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 /* RFC 9110 §5.6.7, IMF-fixdate. */
 void clock_http_date(time_t when, char ret_text[CLOCK_HTTP_DATE_BYTES]);
 /* Reads the three forms RFC 9110 obliges a recipient to accept. False when the text is none of them. */

@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Further rules of texts ------------------------------------------------------------------------------------- */
+/* Further rules of texts --------------------------------------------------------------------------------- */
 
-const char *settings_parse_address(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_length)
+const char *settings_parse_address(const char *text, struct sockaddr_storage *ret_address,
+                                   socklen_t *ret_length)
 {
     const char *colon = strrchr(text, ':');
     if (colon == NULL)
@@ -66,7 +67,8 @@ static const char *settings_check_images(const char *value)
 {
     if (value[0] == '\0')
         return "a directory must be named";
-    if (strncmp(value, "s3://", 5) == 0 || strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0)
+    if (strncmp(value, "s3://", 5) == 0 || strncmp(value, "http://", 7) == 0 ||
+        strncmp(value, "https://", 8) == 0)
         return "this version serves directories only";
     return NULL;
 }
@@ -94,18 +96,19 @@ static const char *settings_check_base_url(const char *value)
     return NULL;
 }
 
-/* The table --------------------------------------------------------------------------------------------------- */
+/* The table ---------------------------------------------------------------------------------------------- */
 
 #define FIELD(name) offsetof(struct settings, name)
-#define KIB INT64_C(1024)
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
+#define KIB         INT64_C(1024)
+#define MIB         (1024 * KIB)
+#define GIB         (1024 * MIB)
 
 /* clang-format off */
 const struct settings_row settings_table[] = {
     /* where */
     {"listen", "--listen", SETTINGS_TEXT, "127.0.0.1:8080", 0, 0, "ADDR:PORT", FIELD(listen),
-     "address of the public service; [::]:80 stands for all addresses of both families", settings_check_address},
+     "address of the public service; [::]:80 stands for all addresses of both families",
+     settings_check_address},
     {"admin", "--admin", SETTINGS_TEXT, "127.0.0.1:8081", 0, 0, "ADDR:PORT", FIELD(admin),
      "address for /health, /ready, /metrics and /status; empty: none", settings_check_address_or_none},
     {"images", "--images", SETTINGS_TEXT, ".", 0, 0, "DIR", FIELD(images),
@@ -115,7 +118,8 @@ const struct settings_row settings_table[] = {
     {"base_url", NULL, SETTINGS_TEXT, "", 0, 0, "URL", FIELD(base_url),
      "how clients reach the server, for id and links; empty: as each request says", settings_check_base_url},
     {"trusted_proxies", NULL, SETTINGS_TEXT, "", 0, 0, "LIST", FIELD(trusted_proxies),
-     "addresses, networks, loopback or private, whose Forwarded headers are believed", settings_check_printable},
+     "addresses, networks, loopback or private, whose Forwarded headers are believed",
+     settings_check_printable},
     /* processes */
     {"workers", "--workers", SETTINGS_WHOLE, "0", 0, 128, "processes", FIELD(workers),
      "processes that serve; 0: one per CPU", NULL},
@@ -155,8 +159,8 @@ const struct settings_row settings_table[] = {
      FIELD(max_source_pixels), "largest source that is opened, width times height", NULL},
     {"max_decode_bytes", NULL, SETTINGS_WHOLE, "512M", 1 * MIB, 1024 * GIB, "bytes", FIELD(max_decode_bytes),
      "largest piece of a source that is decoded at once", NULL},
-    {"pixel_memory_bytes", NULL, SETTINGS_WHOLE, "512M", 1 * MIB, 1024 * GIB, "bytes", FIELD(pixel_memory_bytes),
-     "memory for pixels that the renders of one worker share", NULL},
+    {"pixel_memory_bytes", NULL, SETTINGS_WHOLE, "512M", 1 * MIB, 1024 * GIB, "bytes",
+     FIELD(pixel_memory_bytes), "memory for pixels that the renders of one worker share", NULL},
     {"max_connections", NULL, SETTINGS_WHOLE, "20000", 1, 1000000, "connections", FIELD(max_connections),
      "public connections open at the same time; further ones are refused", NULL},
     {"connections_per_address", NULL, SETTINGS_WHOLE, "256", 1, 1000000, "connections",
@@ -175,7 +179,7 @@ const struct settings_row settings_table[] = {
 /* clang-format on */
 const size_t settings_table_length = sizeof settings_table / sizeof settings_table[0];
 
-/* Values ------------------------------------------------------------------------------------------------------ */
+/* Values ------------------------------------------------------------------------------------------------- */
 
 static void *settings_field(struct settings *settings, const struct settings_row *row)
 {
@@ -187,7 +191,8 @@ static bool settings_has_text(const struct settings_row *row)
     return row->type == SETTINGS_TEXT || row->type == SETTINGS_CHOICE;
 }
 
-/* True when all of `text` is a whole number; one beyond 64 bits becomes the nearest that fits, for the bounds to refuse. */
+/* True when all of `text` is a whole number; one beyond 64 bits becomes the nearest that fits, for the bounds
+ * to refuse. */
 static bool settings_parse_whole(const char *text, bool is_bytes, int64_t *ret_value)
 {
     char *end;
@@ -207,7 +212,8 @@ static bool settings_parse_whole(const char *text, bool is_bytes, int64_t *ret_v
     return *end == '\0';
 }
 
-static enum rc settings_set_whole(int64_t *field, const struct settings_row *row, const char *value, struct err *err)
+static enum rc settings_set_whole(int64_t *field, const struct settings_row *row, const char *value,
+                                  struct err *err)
 {
     const char *unit = row->unit_or_choices;
     bool is_bytes = strcmp(unit, "bytes") == 0;
@@ -222,7 +228,8 @@ static enum rc settings_set_whole(int64_t *field, const struct settings_row *row
     return RC_OK;
 }
 
-static enum rc settings_set_switch(bool *field, const struct settings_row *row, const char *value, struct err *err)
+static enum rc settings_set_switch(bool *field, const struct settings_row *row, const char *value,
+                                   struct err *err)
 {
     int on = settings_choice_index("true|on|yes", value);
     if (on < 0 && settings_choice_index("false|off|no", value) < 0)
@@ -231,7 +238,8 @@ static enum rc settings_set_switch(bool *field, const struct settings_row *row, 
     return RC_OK;
 }
 
-static enum rc settings_set_text(char **field, const struct settings_row *row, const char *value, struct err *err)
+static enum rc settings_set_text(char **field, const struct settings_row *row, const char *value,
+                                 struct err *err)
 {
     const char *wrong = row->check != NULL ? row->check(value) : NULL;
     if (wrong != NULL)
@@ -247,7 +255,8 @@ static enum rc settings_set_text(char **field, const struct settings_row *row, c
     return RC_OK;
 }
 
-enum rc settings_set(struct settings *settings, const struct settings_row *row, const char *value, struct err *err)
+enum rc settings_set(struct settings *settings, const struct settings_row *row, const char *value,
+                     struct err *err)
 {
     void *field = settings_field(settings, row);
     switch (row->type) {
@@ -283,7 +292,7 @@ void settings_done(struct settings *settings)
     *settings = (struct settings){0};
 }
 
-/* Names ------------------------------------------------------------------------------------------------------- */
+/* Names -------------------------------------------------------------------------------------------------- */
 
 const struct settings_row *settings_find(const char *name)
 {
@@ -345,7 +354,8 @@ int settings_choice_index(const char *choices, const char *value)
 
 enum log_level settings_log_level(const struct settings *settings)
 {
-    static const enum log_level level[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
+    static const enum log_level level[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
+                                           LOG_LEVEL_DEBUG};
     int index = settings_choice_index("error|warning|info|debug", settings->log_level);
     return index < 0 ? LOG_LEVEL_INFO : level[index];
 }

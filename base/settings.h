@@ -1,8 +1,9 @@
 /* Everything that can be configured, as one struct and one table.
  *
- * A row of the table is all there is to an option: name, type, default, bounds, help. The configuration file, `--set`, the
- * command line's short forms, `--help`, the sample configuration and the man page all come from it. Filled by the
- * master before it forks; workers inherit it and only read. Strings are owned by the struct and never NULL. */
+ * A row of the table is all there is to an option: name, type, default, bounds, help. The configuration file,
+ * `--set`, the command line's short forms, `--help`, the sample configuration and the man page all come from
+ * it. Filled by the master before it forks; workers inherit it and only read. Strings are owned by the struct
+ * and never NULL. */
 #ifndef BASE_SETTINGS_H
 #define BASE_SETTINGS_H
 
@@ -16,22 +17,22 @@
 
 struct settings {
     /* where */
-    char *listen, *admin;     /* ADDR:PORT, [V6]:PORT; admin empty: no admin listener */
-    char *images;             /* the image root */
-    char *cache;              /* directory for caches; empty: none */
-    char *base_url;           /* empty: from the request */
+    char *listen, *admin; /* ADDR:PORT, [V6]:PORT; admin empty: no admin listener */
+    char *images;         /* the image root */
+    char *cache;          /* directory for caches; empty: none */
+    char *base_url;       /* empty: from the request */
     char *trusted_proxies;
     /* processes */
-    int64_t workers;          /* 0: one per CPU */
-    int64_t render_threads;   /* per worker; 0: chosen from CPUs and workers */
+    int64_t workers;        /* 0: one per CPU */
+    int64_t render_threads; /* per worker; 0: chosen from CPUs and workers */
     int64_t drain_timeout_s;
-    char *log_level;          /* error | warning | info | debug */
+    char *log_level; /* error | warning | info | debug */
     /* what is served */
     int64_t max_width, max_height, max_area;
     bool upscaling;
     int64_t jpeg_quality, webp_quality, avif_quality;
-    char *metadata;           /* full-image | always | never */
-    char *passthrough;        /* auto | never */
+    char *metadata;    /* full-image | always | never */
+    char *passthrough; /* auto | never */
     char *cache_control;
     int64_t revalidate_s;
     bool derivative_cache;
@@ -39,21 +40,21 @@ struct settings {
     int64_t max_source_pixels, max_decode_bytes, pixel_memory_bytes;
     int64_t max_connections, connections_per_address;
     int64_t max_header_bytes, idle_timeout_s, request_timeout_s, render_timeout_s;
-    int64_t queue_length;     /* renders waiting per worker; above it 503 */
+    int64_t queue_length; /* renders waiting per worker; above it 503 */
 };
 
 enum settings_type { SETTINGS_TEXT, SETTINGS_WHOLE, SETTINGS_SWITCH, SETTINGS_CHOICE };
 
 struct settings_row {
-    const char *name;         /* the key in the file; differs from the field by the unit's suffix at most */
-    const char *flag;         /* "--listen", or NULL: only --set NAME=VALUE */
+    const char *name; /* the key in the file; differs from the field by the unit's suffix at most */
+    const char *flag; /* "--listen", or NULL: only --set NAME=VALUE */
     enum settings_type type;
-    const char *preset;       /* the default, as text */
-    int64_t least, most;      /* SETTINGS_WHOLE */
+    const char *preset;          /* the default, as text */
+    int64_t least, most;         /* SETTINGS_WHOLE */
     const char *unit_or_choices; /* WHOLE: "px", "s", "bytes" (then 512K, 64M, 2G are numbers too);
                                   * TEXT: what to write, "ADDR:PORT"; CHOICE: "a|b|c" */
-    size_t offset;            /* of the field in struct settings */
-    const char *help;         /* one line, no full stop */
+    size_t offset;               /* of the field in struct settings */
+    const char *help;            /* one line, no full stop */
     const char *(*check)(const char *value); /* further rule for TEXT: NULL or what is wrong; may be NULL */
 };
 
@@ -68,8 +69,8 @@ const struct settings_row *settings_find(const char *name);
 /* The key that `name` was probably meant to be, or NULL when none is near. */
 const struct settings_row *settings_find_near(const char *name);
 
-/* Sets one value from text; the former value stays when it fails. Switches: true/on/yes, false/off/no. RC_BAD_REQUEST names
- * key, value and what is allowed. */
+/* Sets one value from text; the former value stays when it fails. Switches: true/on/yes, false/off/no.
+ * RC_BAD_REQUEST names key, value and what is allowed. */
 RC_MUST_USE enum rc settings_set(struct settings *settings, const struct settings_row *row, const char *value,
                                  struct err *err);
 
@@ -78,6 +79,7 @@ int settings_choice_index(const char *choices, const char *value);
 enum log_level settings_log_level(const struct settings *settings);
 
 /* Reads ADDR:PORT or [V6]:PORT (numbers only, no names). NULL, or a static phrase that says what is wrong. */
-const char *settings_parse_address(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_length);
+const char *settings_parse_address(const char *text, struct sockaddr_storage *ret_address,
+                                   socklen_t *ret_length);
 
 #endif

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define AT_ONCE 128     /* then the other events have their turn */
-#define PAUSE_MS 100    /* after the system ran out of something */
+#define AT_ONCE      128 /* then the other events have their turn */
+#define PAUSE_MS     100 /* after the system ran out of something */
 #define LOG_EVERY_MS 1000
 
 static void accept_refused(struct master_acceptor *acceptor, const struct err *err)
@@ -31,10 +31,11 @@ static void accept_refused(struct master_acceptor *acceptor, const struct err *e
 
 static bool accept_is_passing(int os_errno)
 {
-    /* The client left before it was accepted, or its network failed: accept(2) tells of it, the next may be well. */
+    /* The client left before it was accepted, or its network failed: accept(2) tells of it, the next may be
+     * well. */
     return os_errno == EINTR || os_errno == ECONNABORTED || os_errno == EPROTO || os_errno == EPERM ||
-           os_errno == ENETDOWN || os_errno == EHOSTDOWN || os_errno == EHOSTUNREACH || os_errno == ENETUNREACH ||
-           os_errno == ENONET || os_errno == ENOPROTOOPT || os_errno == EOPNOTSUPP;
+           os_errno == ENETDOWN || os_errno == EHOSTDOWN || os_errno == EHOSTUNREACH ||
+           os_errno == ENETUNREACH || os_errno == ENONET || os_errno == ENOPROTOOPT || os_errno == EOPNOTSUPP;
 }
 
 bool master_accept(struct master_acceptor *acceptor, struct master_connections *connections,

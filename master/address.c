@@ -16,7 +16,8 @@ struct address_entry {
     uint32_t count;  /* 0: the place is free */
 };
 
-/* Open addressing with linear probing, at most half full; removal shifts back what follows, so there are no graves. */
+/* Open addressing with linear probing, at most half full; removal shifts back what follows, so there are no
+ * graves. */
 struct master_addresses {
     uint64_t seed;
     uint32_t mask, used, capacity;
@@ -78,8 +79,8 @@ static uint32_t address_find(const struct master_addresses *addresses, const str
     return i;
 }
 
-enum rc master_address_add(struct master_addresses *addresses, const struct sockaddr_storage *peer, uint32_t most,
-                           struct err *err)
+enum rc master_address_add(struct master_addresses *addresses, const struct sockaddr_storage *peer,
+                           uint32_t most, struct err *err)
 {
     struct address_entry key = address_key(peer);
     if (key.family == 0)
@@ -87,8 +88,9 @@ enum rc master_address_add(struct master_addresses *addresses, const struct sock
     struct address_entry *entry = &addresses->entry[address_find(addresses, &key)];
     if (entry->count >= most) {
         char text[INET6_ADDRSTRLEN] = "?";
-        const void *address = peer->ss_family == AF_INET ? (const void *)&((const struct sockaddr_in *)peer)->sin_addr
-                                                         : &((const struct sockaddr_in6 *)peer)->sin6_addr;
+        const void *address = peer->ss_family == AF_INET
+                                  ? (const void *)&((const struct sockaddr_in *)peer)->sin_addr
+                                  : &((const struct sockaddr_in6 *)peer)->sin6_addr;
         inet_ntop(peer->ss_family, address, text, sizeof text);
         return err_set(err, RC_BUSY, "%s has %u connections open already", text, entry->count);
     }
@@ -111,7 +113,8 @@ void master_address_remove(struct master_addresses *addresses, const struct sock
     if (--addresses->entry[hole].count > 0)
         return;
     addresses->used--;
-    for (uint32_t i = (hole + 1) & addresses->mask; addresses->entry[i].count != 0; i = (i + 1) & addresses->mask) {
+    for (uint32_t i = (hole + 1) & addresses->mask; addresses->entry[i].count != 0;
+         i = (i + 1) & addresses->mask) {
         uint32_t home = address_home(addresses, &addresses->entry[i]);
         /* It may move into the hole unless its home lies behind the hole (both counted round the table). */
         if (((i - home) & addresses->mask) < ((i - hole) & addresses->mask))

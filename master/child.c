@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 
 #define PAUSE_FIRST_MS 100
-#define PAUSE_MOST_MS 10000
+#define PAUSE_MOST_MS  10000
 
 int64_t master_child_pause_ms(unsigned attempts_failed)
 {
@@ -26,16 +26,16 @@ int64_t master_child_pause_ms(unsigned attempts_failed)
 
 __attribute__((noreturn)) static void child_main(const struct worker_heritage *heritage, pid_t master)
 {
-    /* A worker sees the end of its channel by itself; this is for one that is stopped and sees nothing. The master may have
-     * died before the call, then nobody sends the signal any more. */
+    /* A worker sees the end of its channel by itself; this is for one that is stopped and sees nothing. The
+     * master may have died before the call, then nobody sends the signal any more. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != master)
         _exit(WORKER_EXIT_ORPHAN);
     exit(worker_run(heritage));
 }
 
-enum rc master_child_spawn(struct master_child *child, const struct settings *settings, struct shm_segment *segment,
-                           struct err *err)
+enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
+                           struct shm_segment *segment, struct err *err)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)

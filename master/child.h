@@ -1,5 +1,5 @@
-/* One worker as the master sees it: its process, its channel and its history. Lives in the master's private table; what a
- * child does to shared memory cannot reach it. */
+/* One worker as the master sees it: its process, its channel and its history. Lives in the master's private
+ * table; what a child does to shared memory cannot reach it. */
 #ifndef MASTER_CHILD_H
 #define MASTER_CHILD_H
 
@@ -21,29 +21,30 @@ enum master_child_state {
 struct master_child {
     enum master_child_state state;
     uint32_t slot;
-    pid_t pid;              /* 0: none */
-    int channel;            /* -1: none */
-    bool was_ready;         /* this process has served */
-    bool is_full;           /* its channel took no more in this round */
-    bool drain_untold;      /* the channel was full when it was to be told */
+    pid_t pid;                      /* 0: none */
+    int channel;                    /* -1: none */
+    bool was_ready;                 /* this process has served */
+    bool is_full;                   /* its channel took no more in this round */
+    bool drain_untold;              /* the channel was full when it was to be told */
     int64_t started_ms, kill_at_ms; /* 0: not to be killed */
-    int64_t respawn_at_ms;  /* CHILD_NONE: when to fork the next one; 0: never */
+    int64_t respawn_at_ms;          /* CHILD_NONE: when to fork the next one; 0: never */
 };
 
-/* How long to wait before the next attempt, when workers die before they have served: doubles from 100 ms to 10 s. */
+/* How long to wait before the next attempt, when workers die before they have served: doubles from 100 ms to
+ * 10 s. */
 int64_t master_child_pause_ms(unsigned attempts_failed);
 
 /* Forks a worker into the child's slot. In the new process this does not return. */
 RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
                                        struct shm_segment *segment, struct err *err);
 
-/* One of the worker's messages. RC_BUSY: there is none; RC_IO: its end of the channel is closed; RC_CORRUPT: it is no
- * message. */
+/* One of the worker's messages. RC_BUSY: there is none; RC_IO: its end of the channel is closed; RC_CORRUPT:
+ * it is no message. */
 RC_MUST_USE enum rc master_child_receive(struct master_child *child, struct worker_message *ret_message,
                                          struct err *err);
 /* RC_BUSY: its channel is full (is_full is set then). */
-RC_MUST_USE enum rc master_child_send(struct master_child *child, const struct worker_message *message, int sent_fd,
-                                      struct err *err);
+RC_MUST_USE enum rc master_child_send(struct master_child *child, const struct worker_message *message,
+                                      int sent_fd, struct err *err);
 void master_child_kill(const struct master_child *child, int signal_number);
 
 #define MASTER_CHILD_END_BYTES 96

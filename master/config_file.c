@@ -37,8 +37,8 @@ void master_config_done(struct master_config *config)
     bytes_done(&config->problems);
 }
 
-enum rc master_config_override(struct master_config *config, const struct settings_row *row, const char *value,
-                               struct err *err)
+enum rc master_config_override(struct master_config *config, const struct settings_row *row,
+                               const char *value, struct err *err)
 {
     enum rc rc = settings_set(&config->settings, row, value, err);
     if (rc == RC_OK)
@@ -47,7 +47,8 @@ enum rc master_config_override(struct master_config *config, const struct settin
 }
 
 /* One more problem; `line` 0: the place is not known. */
-static enum rc config_problem(struct master_config *config, unsigned line, const char *sentence, struct err *err)
+static enum rc config_problem(struct master_config *config, unsigned line, const char *sentence,
+                              struct err *err)
 {
     config->problem_count++;
     if (line == 0)
@@ -55,19 +56,22 @@ static enum rc config_problem(struct master_config *config, unsigned line, const
     return bytes_format(&config->problems, err, "%s:%u: %s\n", config->path, line, sentence);
 }
 
-static enum rc config_file_problem(struct master_config *config, const char *sentence, int os_errno, struct err *err)
+static enum rc config_file_problem(struct master_config *config, const char *sentence, int os_errno,
+                                   struct err *err)
 {
     struct err said;
     err_set_errno(&said, RC_IO, os_errno, "%s: %s", config->path, sentence);
     return config_problem(config, 0, said.message, err);
 }
 
-/* The text of the file ----------------------------------------------------------------------------------------- */
+/* The text of the file ----------------------------------------------------------------------------------- */
 
-/* libconfig 1.5 reads a number beyond 32 bits as another number, silently, unless an L follows. Whoever writes
- * `max_source_pixels = 40000000000;` shall not have to know that: this puts the L there. Nothing is added but this letter,
- * so lines keep their numbers. libconfig does not mind a text or comment that never ends: *ret_open says where one begins. */
-static enum rc config_widen_numbers(const char *text, struct bytes *out, const char **ret_open, struct err *err)
+/* libconfig 1.5 reads a number beyond 32 bits as another number, silently, unless an L follows. Whoever
+ * writes `max_source_pixels = 40000000000;` shall not have to know that: this puts the L there. Nothing is
+ * added but this letter, so lines keep their numbers. libconfig does not mind a text or comment that never
+ * ends: *ret_open says where one begins. */
+static enum rc config_widen_numbers(const char *text, struct bytes *out, const char **ret_open,
+                                    struct err *err)
 {
     *ret_open = NULL;
     const char *p = text;
@@ -161,7 +165,7 @@ static enum rc config_slurp(const char *path, struct bytes *text, const char **r
     }
 }
 
-/* One setting -------------------------------------------------------------------------------------------------- */
+/* One setting -------------------------------------------------------------------------------------------- */
 
 static const char *config_type_name(const config_setting_t *setting)
 {
@@ -180,9 +184,10 @@ static const char *config_type_name(const config_setting_t *setting)
     }
 }
 
-/* The value as settings_set() takes it; NULL where the file has another type than the row wants. Byte counts may be texts,
- * since libconfig knows no 512M. */
-static const char *config_value(const config_setting_t *setting, const struct settings_row *row, char number[32])
+/* The value as settings_set() takes it; NULL where the file has another type than the row wants. Byte counts
+ * may be texts, since libconfig knows no 512M. */
+static const char *config_value(const config_setting_t *setting, const struct settings_row *row,
+                                char number[32])
 {
     switch (config_setting_type(setting)) {
     case CONFIG_TYPE_INT:
@@ -192,7 +197,8 @@ static const char *config_value(const config_setting_t *setting, const struct se
     case CONFIG_TYPE_BOOL:
         return row->type != SETTINGS_SWITCH ? NULL : config_setting_get_bool(setting) ? "true" : "false";
     case CONFIG_TYPE_STRING:
-        if (row->type == SETTINGS_SWITCH || (row->type == SETTINGS_WHOLE && strcmp(row->unit_or_choices, "bytes") != 0))
+        if (row->type == SETTINGS_SWITCH ||
+            (row->type == SETTINGS_WHOLE && strcmp(row->unit_or_choices, "bytes") != 0))
             return NULL;
         return config_setting_get_string(setting);
     default:
@@ -213,13 +219,15 @@ static enum rc config_take(struct master_config *config, const config_setting_t 
     char number[32];
     if (row == NULL) {
         const struct settings_row *near = settings_find_near(name);
-        err_set(&wrong, RC_BAD_REQUEST, near != NULL ? "there is no setting %s; is %s meant?" : "there is no setting %s",
-                name, near != NULL ? near->name : "");
+        err_set(&wrong, RC_BAD_REQUEST,
+                near != NULL ? "there is no setting %s; is %s meant?" : "there is no setting %s", name,
+                near != NULL ? near->name : "");
         return config_problem(config, line, wrong.message, err);
     }
     const char *value = config_value(setting, row, number);
     if (value == NULL) {
-        err_set(&wrong, RC_BAD_REQUEST, "%s is %s, but must be %s", name, config_type_name(setting), wanted[row->type]);
+        err_set(&wrong, RC_BAD_REQUEST, "%s is %s, but must be %s", name, config_type_name(setting),
+                wanted[row->type]);
         return config_problem(config, line, wrong.message, err);
     }
     config->line[row - settings_table] = line;
@@ -256,7 +264,8 @@ enum rc master_config_read(struct master_config *config, const char *path, struc
     OWN(config_destroy_library) config_t library;
     config_init(&library);
     if (!config_read_string(&library, (const char *)widened.data))
-        return config_problem(config, (unsigned)config_error_line(&library), config_error_text(&library), err);
+        return config_problem(config, (unsigned)config_error_line(&library), config_error_text(&library),
+                              err);
     config->is_unreadable = false;
     const config_setting_t *root = config_root_setting(&library);
     for (int i = 0; i < config_setting_length(root) && rc == RC_OK; i++)
@@ -264,7 +273,7 @@ enum rc master_config_read(struct master_config *config, const char *path, struc
     return rc;
 }
 
-/* All settings together ---------------------------------------------------------------------------------------- */
+/* All settings together ---------------------------------------------------------------------------------- */
 
 static unsigned config_line_of(const struct master_config *config, const char *name)
 {
@@ -283,7 +292,8 @@ static enum rc config_check_images(struct master_config *config, struct err *err
         err_set(&wrong, RC_IO, "images: %s is no directory", images);
     else if (access(images, R_OK | X_OK) < 0)
         err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", images);
-    return wrong.rc == RC_OK ? RC_OK : config_problem(config, config_line_of(config, "images"), wrong.message, err);
+    return wrong.rc == RC_OK ? RC_OK
+                             : config_problem(config, config_line_of(config, "images"), wrong.message, err);
 }
 
 static enum rc config_check_cache(struct master_config *config, struct err *err)
@@ -297,14 +307,16 @@ static enum rc config_check_cache(struct master_config *config, struct err *err)
         err_set(&wrong, RC_IO, "cache: %s is no directory", cache);
     else if (access(cache, R_OK | W_OK | X_OK) < 0)
         err_set_errno(&wrong, RC_IO, errno, "cache: the directory %s cannot be written", cache);
-    return wrong.rc == RC_OK ? RC_OK : config_problem(config, config_line_of(config, "cache"), wrong.message, err);
+    return wrong.rc == RC_OK ? RC_OK
+                             : config_problem(config, config_line_of(config, "cache"), wrong.message, err);
 }
 
 static bool config_same_address(const char *a, const char *b)
 {
     struct sockaddr_storage one, other;
     socklen_t one_length, other_length;
-    if (settings_parse_address(a, &one, &one_length) != NULL || settings_parse_address(b, &other, &other_length) != NULL)
+    if (settings_parse_address(a, &one, &one_length) != NULL ||
+        settings_parse_address(b, &other, &other_length) != NULL)
         return false;
     return one_length == other_length && memcmp(&one, &other, one_length) == 0 &&
            strcmp(strrchr(a, ':'), ":0") != 0; /* port 0 is another port each time */
@@ -316,7 +328,8 @@ enum rc master_config_check(struct master_config *config, struct err *err)
     if (rc == RC_OK)
         rc = config_check_cache(config, err);
     if (rc == RC_OK && config_same_address(config->settings.listen, config->settings.admin))
-        rc = config_problem(config, config_line_of(config, "admin"), "admin and listen are the same address", err);
+        rc = config_problem(config, config_line_of(config, "admin"), "admin and listen are the same address",
+                            err);
     struct err wrong = {0};
     const char *name = "";
     if (rc == RC_OK && worker_check_settings(&config->settings, &name, &wrong) != RC_OK)

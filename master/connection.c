@@ -15,7 +15,7 @@ struct master_connections {
     struct master_addresses *addresses;
     struct connection_list list[SHM_MAX_WORKERS + 1];
     struct master_connection *free; /* through `next` */
-    uint32_t untouched;             /* places from here on have never been used, so their memory is not there yet */
+    uint32_t untouched; /* places from here on have never been used, so their memory is not there yet */
     uint32_t capacity;
     struct master_connection *place;
 };
@@ -135,7 +135,8 @@ struct master_connection *master_connection_find(struct master_connections *tabl
     return fits ? connection : NULL;
 }
 
-void master_connection_move(struct master_connections *table, struct master_connection *connection, uint32_t slot)
+void master_connection_move(struct master_connections *table, struct master_connection *connection,
+                            uint32_t slot)
 {
     list_remove(table, connection);
     list_append(table, connection, slot);

@@ -1,8 +1,8 @@
 /* The master's table of open client connections: for each a duplicate of its socket and who serves it.
  *
- * Private to the master and fixed in size. Each connection is in one list: of the worker that has it, or of those that wait
- * for one. Its id, by which workers speak of it, is place and generation: an id of a connection that has ended never fits
- * a later one. A worker's crash leaves its list here, complete. */
+ * Private to the master and fixed in size. Each connection is in one list: of the worker that has it, or of
+ * those that wait for one. Its id, by which workers speak of it, is place and generation: an id of a
+ * connection that has ended never fits a later one. A worker's crash leaves its list here, complete. */
 #ifndef MASTER_CONNECTION_H
 #define MASTER_CONNECTION_H
 
@@ -16,10 +16,10 @@
 #define MASTER_CONNECTION_WAITING SHM_MAX_WORKERS /* in place of a worker's slot: nobody serves it yet */
 
 struct master_connection {
-    int fd;                  /* the master's duplicate; -1 where the place is free */
+    int fd; /* the master's duplicate; -1 where the place is free */
     uint32_t generation;
-    uint32_t place;          /* its index in the table */
-    uint32_t slot;           /* who serves it, or MASTER_CONNECTION_WAITING */
+    uint32_t place; /* its index in the table */
+    uint32_t slot;  /* who serves it, or MASTER_CONNECTION_WAITING */
     bool is_admin;
     struct master_connection *next, *previous; /* in the list of `slot` */
     struct sockaddr_storage peer;
@@ -27,25 +27,29 @@ struct master_connection {
 
 struct master_connections;
 
-/* Room for `most_public` connections, of which one client may have `most_per_address`, and for the admin connections. */
+/* Room for `most_public` connections, of which one client may have `most_per_address`, and for the admin
+ * connections. */
 RC_MUST_USE enum rc master_connection_table_new(uint32_t most_public, uint32_t most_per_address,
                                                 struct master_connections **ret_table, struct err *err);
 /* Closes every connection that is left. */
 void master_connection_table_free(struct master_connections **table);
 
-/* A new connection, waiting, behind those that wait already. Takes over `fd` in every case. RC_BUSY: a limit is reached, the
- * sentence says which, `fd` has been closed. */
+/* A new connection, waiting, behind those that wait already. Takes over `fd` in every case. RC_BUSY: a limit
+ * is reached, the sentence says which, `fd` has been closed. */
 RC_MUST_USE enum rc master_connection_add(struct master_connections *table, int fd,
-                                          const struct sockaddr_storage *peer, bool is_admin, struct err *err);
+                                          const struct sockaddr_storage *peer, bool is_admin,
+                                          struct err *err);
 /* Closes the duplicate and frees the place. */
 void master_connection_end(struct master_connections *table, struct master_connection *connection);
 
 uint64_t master_connection_id(const struct master_connection *connection);
 /* What `slot` calls `id`; NULL when it has no such connection. Safe with any number from a worker. */
-struct master_connection *master_connection_find(struct master_connections *table, uint32_t slot, uint64_t id);
+struct master_connection *master_connection_find(struct master_connections *table, uint32_t slot,
+                                                 uint64_t id);
 
 /* Moves a connection to the end of another list. */
-void master_connection_move(struct master_connections *table, struct master_connection *connection, uint32_t slot);
+void master_connection_move(struct master_connections *table, struct master_connection *connection,
+                            uint32_t slot);
 /* The first of a list, NULL when it is empty. */
 struct master_connection *master_connection_first(struct master_connections *table, uint32_t slot);
 uint32_t master_connection_count(const struct master_connections *table, uint32_t slot);

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* Sources and cache files that one worker holds open, listeners, channels, standard streams: never more than this. */
+/* Sources and cache files that one worker holds open, listeners, channels, standard streams: never more than
+ * this. */
 #define OTHER_FILES 2048
 
 static enum rc listen_refused(const char *address, int os_errno, struct err *err)
@@ -20,7 +21,8 @@ static enum rc listen_refused(const char *address, int os_errno, struct err *err
     if (os_errno == EADDRNOTAVAIL)
         return err_set(err, RC_IO, "%s is no address of this machine", address);
     if (os_errno == EACCES)
-        return err_set(err, RC_IO, "%s may not be bound: ports below 1024 need root or CAP_NET_BIND_SERVICE", address);
+        return err_set(err, RC_IO, "%s may not be bound: ports below 1024 need root or CAP_NET_BIND_SERVICE",
+                       address);
     return err_set_errno(err, RC_IO, os_errno, "%s cannot be listened on", address);
 }
 

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EXIT_FAILED 1
-#define EXIT_USAGE 2
+#define EXIT_FAILED  1
+#define EXIT_USAGE   2
 #define MOST_WORKERS 128 /* half of the slots: a reload will need two generations at once */
 
 static int usage(const struct err *err)
@@ -27,7 +27,7 @@ static int failed(const struct err *err)
     return EXIT_FAILED;
 }
 
-/* Command line ------------------------------------------------------------------------------------------------- */
+/* Command line ------------------------------------------------------------------------------------------- */
 
 static const struct settings_row *find_flag(const char *flag, size_t length)
 {
@@ -57,7 +57,8 @@ static enum rc apply_pair(struct master_config *config, const char *pair, struct
 }
 
 /* Takes in the options of `serve`: --flag VALUE, --flag=VALUE, --set KEY=VALUE, -c FILE. */
-static enum rc apply_options(char **argument, struct master_config *config, const char **ret_path, struct err *err)
+static enum rc apply_options(char **argument, struct master_config *config, const char **ret_path,
+                             struct err *err)
 {
     for (; *argument != NULL; argument++) {
         const char *option = *argument;
@@ -80,7 +81,7 @@ static enum rc apply_options(char **argument, struct master_config *config, cons
     return RC_OK;
 }
 
-/* serve -------------------------------------------------------------------------------------------------------- */
+/* serve -------------------------------------------------------------------------------------------------- */
 
 static uint32_t count_workers(const struct settings *settings)
 {
@@ -96,7 +97,8 @@ static void fit_connections(struct settings *settings)
     int64_t room = master_listen_room();
     if (settings->max_connections <= room)
         return;
-    log_warning("max_connections is lowered from %" PRId64 " to %" PRId64 ": the limit on open files allows no more",
+    log_warning("max_connections is lowered from %" PRId64 " to %" PRId64
+                ": the limit on open files allows no more",
                 settings->max_connections, room);
     settings->max_connections = room;
 }
@@ -117,7 +119,8 @@ static int serve(struct master_config *config)
     uint32_t workers = count_workers(settings);
     char address[MASTER_LISTEN_TEXT_BYTES];
     master_listen_text(listener, address);
-    log_info("vitrine %s serves %s on http://%s with %u workers", VITRINE_VERSION, settings->images, address, workers);
+    log_info("vitrine %s serves %s on http://%s with %u workers", VITRINE_VERSION, settings->images, address,
+             workers);
     if (admin >= 0) {
         master_listen_text(admin, address);
         log_info("admin listener on http://%s", address);
@@ -143,7 +146,8 @@ static int command_serve(char **argument)
     struct err err = {0};
     if (master_config_init(&config, &err) != RC_OK)
         return failed(&err);
-    /* Twice: a slip on the command line is said before the file is looked at, and the command line overrides the file. */
+    /* Twice: a slip on the command line is said before the file is looked at, and the command line overrides
+     * the file. */
     if (apply_options(argument, &config, &path, &err) != RC_OK)
         return usage(&err);
     if (path != NULL && (master_config_read(&config, path, &err) != RC_OK ||
@@ -190,7 +194,8 @@ int main(int argc, char **argv)
     }
     const char *command = argv[1];
     if (strcmp(command, "serve") == 0)
-        return argc == 3 && strcmp(argv[2], "--help") == 0 ? print(master_manual_help) : command_serve(argv + 2);
+        return argc == 3 && strcmp(argv[2], "--help") == 0 ? print(master_manual_help)
+                                                           : command_serve(argv + 2);
     if (strcmp(command, "check-config") == 0)
         return command_check_config(argv + 2);
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)

@@ -28,8 +28,8 @@ static const char *row_default(const struct settings_row *row)
 static void row_print_range(const struct settings_row *row)
 {
     if (row->type == SETTINGS_WHOLE) {
-        printf("from %" PRId64 " to %" PRId64 "%s%s", row->least, row->most, row->unit_or_choices[0] != '\0' ? " " : "",
-               row->unit_or_choices);
+        printf("from %" PRId64 " to %" PRId64 "%s%s", row->least, row->most,
+               row->unit_or_choices[0] != '\0' ? " " : "", row->unit_or_choices);
     } else if (row->type == SETTINGS_CHOICE) {
         printf("one of ");
         for (const char *c = row->unit_or_choices; *c != '\0'; c++)
@@ -44,17 +44,20 @@ void master_manual_help(void)
     printf("Vitrine serves very large images to the web (IIIF Image API 3.0 and 2.1.1).\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  vitrine %-30s %s\n", command[i].usage, command[i].help);
-    printf("\nOptions of serve:\n\n  %-22s %s\n", "-c FILE", "read settings from FILE; options go before what it says");
+    printf("\nOptions of serve:\n\n  %-22s %s\n", "-c FILE",
+           "read settings from FILE; options go before what it says");
     for (size_t i = 0; i < settings_table_length; i++) {
         const struct settings_row *row = &settings_table[i];
         if (row->flag == NULL)
             continue;
         char usage[64];
-        snprintf(usage, sizeof usage, "%s %s", row->flag, row->type == SETTINGS_WHOLE ? "N" : row->unit_or_choices);
+        snprintf(usage, sizeof usage, "%s %s", row->flag,
+                 row->type == SETTINGS_WHOLE ? "N" : row->unit_or_choices);
         printf("  %-22s %s (default: %s)\n", usage, row->help, row_default(row));
     }
     printf("  %-22s %s\n", "--set KEY=VALUE", "any setting; \"vitrine --print-sample-config\" lists them");
-    printf("\nExit status: 0 ok, 1 failed, 2 bad usage. Signals: TERM drains and leaves, QUIT leaves at once.\n");
+    printf("\nExit status: 0 ok, 1 failed, 2 bad usage. Signals: TERM drains and leaves, QUIT leaves at "
+           "once.\n");
 }
 
 /* Numbers with a suffix and texts are quoted, as libconfig wants them. */
@@ -67,9 +70,10 @@ static bool row_needs_quotes(const struct settings_row *row)
 
 void master_manual_sample_config(void)
 {
-    printf("# Settings of vitrine %s, each with its default.\n"
-           "# Remove the # in front of a line to change it; check the result with: vitrine check-config FILE\n",
-           VITRINE_VERSION);
+    printf(
+        "# Settings of vitrine %s, each with its default.\n"
+        "# Remove the # in front of a line to change it; check the result with: vitrine check-config FILE\n",
+        VITRINE_VERSION);
     for (size_t i = 0; i < settings_table_length; i++) {
         const struct settings_row *row = &settings_table[i];
         const char *quote = row_needs_quotes(row) ? "\"" : "";
@@ -113,7 +117,8 @@ static void roff_row(const struct settings_row *row)
 
 void master_manual_man_page(void)
 {
-    printf(".TH VITRINE 1 \"\" \"vitrine %s\"\n.SH NAME\nvitrine \\- serves very large images to the web\n.SH SYNOPSIS\n",
+    printf(".TH VITRINE 1 \"\" \"vitrine %s\"\n.SH NAME\nvitrine \\- serves very large images to the "
+           "web\n.SH SYNOPSIS\n",
            VITRINE_VERSION);
     for (size_t i = 0; i < COMMANDS; i++) {
         printf("%s.B vitrine\n", i > 0 ? ".br\n" : "");
@@ -131,7 +136,8 @@ void master_manual_man_page(void)
         roff(command[i].help);
         printf(".\n");
     }
-    printf(".SH OPTIONS\n.TP\n.B \\-c \\fIFILE\\fP\nreads settings from the file; what the command line says goes first.\n"
+    printf(".SH OPTIONS\n.TP\n.B \\-c \\fIFILE\\fP\nreads settings from the file; what the command line says "
+           "goes first.\n"
            ".TP\n.B \\-\\-set \\fIKEY\\fP=\\fIVALUE\\fP\nsets any of the settings below.\n");
     for (size_t i = 0; i < settings_table_length; i++)
         if (settings_table[i].flag != NULL) {
@@ -147,7 +153,8 @@ void master_manual_man_page(void)
     for (size_t i = 0; i < settings_table_length; i++)
         roff_row(&settings_table[i]);
     printf(".SH SIGNALS\n"
-           ".TP\n.B TERM, INT\nanswers in flight are finished, for drain_timeout at most, then the server leaves;\n"
+           ".TP\n.B TERM, INT\nanswers in flight are finished, for drain_timeout at most, then the server "
+           "leaves;\n"
            "a second one acts like QUIT.\n"
            ".TP\n.B QUIT\nthe server leaves at once.\n"
            ".TP\n.B USR1\nnothing, for log rotation: the log goes to standard error.\n"

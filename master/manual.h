@@ -1,4 +1,5 @@
-/* What the program says about itself, all of it made from the table of settings. Written to standard output. */
+/* What the program says about itself, all of it made from the table of settings. Written to standard
+ * output. */
 #ifndef MASTER_MANUAL_H
 #define MASTER_MANUAL_H
 

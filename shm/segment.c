@@ -12,8 +12,8 @@ static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LONG_LOCK_FREE == 2, "atomics 
 enum rc shm_segment_make(uint32_t slot_count, struct shm_segment **ret_segment, struct err *err)
 {
     assert(slot_count >= 1 && slot_count <= SHM_MAX_WORKERS);
-    struct shm_segment *segment =
-        mmap(NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shm_segment *segment = mmap(NULL, sizeof *segment, PROT_READ | PROT_WRITE,
+                                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (segment == MAP_FAILED)
         return err_set_errno(err, RC_NO_MEMORY, errno, "no shared memory of %zu bytes", sizeof *segment);
     memcpy(segment->magic, "VITRINE1", sizeof segment->magic);

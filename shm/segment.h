@@ -1,11 +1,12 @@
-/* The memory segment that all processes of one server share: made by the master before it forks, fixed in size, offsets and
- * no pointers, all of it a hint that may be lost.
+/* The memory segment that all processes of one server share: made by the master before it forks, fixed in
+ * size, offsets and no pointers, all of it a hint that may be lost.
  *
- * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that holds a slot writes the
- * rest of that slot; counters are added to by anyone. All words are relaxed atomics: readers take no lock and may see
- * values of slightly different moments. A crash leaves the dead worker's slot as it was; the master resets it before the next
- * worker is forked into it. The master takes no lock here, follows no offset, and decides nothing by a value it finds here
- * but which of two workers looks less busy. */
+ * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that
+ * holds a slot writes the rest of that slot; counters are added to by anyone. All words are relaxed atomics:
+ * readers take no lock and may see values of slightly different moments. A crash leaves the dead worker's
+ * slot as it was; the master resets it before the next worker is forked into it. The master takes no lock
+ * here, follows no offset, and decides nothing by a value it finds here but which of two workers looks less
+ * busy. */
 #ifndef SHM_SEGMENT_H
 #define SHM_SEGMENT_H
 
@@ -17,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHM_MAX_WORKERS 256u
+#define SHM_MAX_WORKERS    256u
 #define SHM_LAYOUT_VERSION 1u
 
 enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
@@ -35,17 +36,17 @@ struct shm_slot {
 static_assert(sizeof(struct shm_slot) == 64, "a slot is one cache line");
 
 struct shm_counters {
-    _Atomic uint64_t status[6];   /* answers by class: [2] counts 2xx ... */
+    _Atomic uint64_t status[6]; /* answers by class: [2] counts 2xx ... */
     _Atomic uint64_t bytes_sent;
-    _Atomic uint64_t crashes;     /* workers that ended by a signal or unasked */
+    _Atomic uint64_t crashes; /* workers that ended by a signal or unasked */
     _Atomic uint64_t connections_accepted, connections_refused;
 };
 static_assert(sizeof(struct shm_counters) == 80, "the counters are ten words");
 
 struct shm_segment {
-    char magic[8];                /* "VITRINE1" */
+    char magic[8]; /* "VITRINE1" */
     uint32_t layout_version, slot_count;
-    int64_t started_ms;           /* monotonic */
+    int64_t started_ms; /* monotonic */
     _Atomic uint32_t draining;
     _Alignas(64) struct shm_counters counters;
     _Alignas(64) struct shm_slot slot[SHM_MAX_WORKERS];

@@ -1,11 +1,12 @@
 /* What a worker inherits from the master through fork(), and the messages the two exchange afterwards.
  *
- * The channel is a SOCK_SEQPACKET pair per worker; its end is how each learns of the other's death. Neither waits for the
- * other: a full channel counts as a busy worker to the master, and a worker keeps what it could not say until later.
+ * The channel is a SOCK_SEQPACKET pair per worker; its end is how each learns of the other's death. Neither
+ * waits for the other: a full channel counts as a busy worker to the master, and a worker keeps what it could
+ * not say until later.
  *
- * A connection is one socket with two descriptors, the worker's and the master's duplicate. Closing the worker's alone would
- * tell the client nothing: the worker ends a connection with shutdown(), closes, and says WORKER_CLOSED. When the worker dies
- * the master still has the socket, whole. */
+ * A connection is one socket with two descriptors, the worker's and the master's duplicate. Closing the
+ * worker's alone would tell the client nothing: the worker ends a connection with shutdown(), closes, and
+ * says WORKER_CLOSED. When the worker dies the master still has the socket, whole. */
 #ifndef WORKER_HERITAGE_H
 #define WORKER_HERITAGE_H
 
@@ -18,32 +19,32 @@
 struct worker_heritage {
     const struct settings *settings;
     struct shm_segment *segment;
-    uint32_t slot;       /* this worker's index in the segment's slots, and its name in the log */
-    int channel;         /* to the master */
+    uint32_t slot; /* this worker's index in the segment's slots, and its name in the log */
+    int channel;   /* to the master */
 };
 
 enum worker_message_kind {
-    WORKER_ADOPT = 1,   /* master → worker, with a descriptor: serve this connection */
-    WORKER_DRAIN,       /* master → worker: finish what was begun, then leave with status 0 */
-    WORKER_READY,       /* worker → master: images are served */
-    WORKER_CLOSED,      /* worker → master: this connection has ended, close your duplicate */
+    WORKER_ADOPT = 1, /* master → worker, with a descriptor: serve this connection */
+    WORKER_DRAIN,     /* master → worker: finish what was begun, then leave with status 0 */
+    WORKER_READY,     /* worker → master: images are served */
+    WORKER_CLOSED,    /* worker → master: this connection has ended, close your duplicate */
 };
 
 struct worker_message {
     uint32_t kind;
-    uint32_t admin;            /* ADOPT: 1 when it came in on the admin listener */
-    uint64_t connection_id;    /* ADOPT, CLOSED; the master's, never used twice */
+    uint32_t admin;               /* ADOPT: 1 when it came in on the admin listener */
+    uint64_t connection_id;       /* ADOPT, CLOSED; the master's, never used twice */
     struct sockaddr_storage peer; /* ADOPT */
 };
 
 /* Admin connections have places of their own, so that a full house can still be looked into. */
-#define WORKER_ADMIN_CONNECTIONS 64u
+#define WORKER_ADMIN_CONNECTIONS                 64u
 #define WORKER_MOST_CONNECTIONS(max_connections) ((max_connections) + WORKER_ADMIN_CONNECTIONS)
 
 /* Exit statuses of a worker. */
-#define WORKER_EXIT_DONE 0     /* drained */
-#define WORKER_EXIT_FAILED 1   /* could not start this time */
-#define WORKER_EXIT_CONFIG 3   /* could not start and never will with this configuration: do not respawn */
-#define WORKER_EXIT_ORPHAN 4   /* the master is gone */
+#define WORKER_EXIT_DONE   0 /* drained */
+#define WORKER_EXIT_FAILED 1 /* could not start this time */
+#define WORKER_EXIT_CONFIG 3 /* could not start and never will with this configuration: do not respawn */
+#define WORKER_EXIT_ORPHAN 4 /* the master is gone */
 
 #endif

@@ -17,8 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BEAT_MS 1000  /* how often the slot shows that the control thread lives */
-#define RETRY_MS 10   /* while messages wait for room in the channel */
+#define BEAT_MS       1000 /* how often the slot shows that the control thread lives */
+#define RETRY_MS      10   /* while messages wait for room in the channel */
 #define DRAIN_LOOK_MS 20
 
 /* What the control thread and the event thread of one worker share. */
@@ -29,14 +29,14 @@ struct worker {
     struct http_server *server;
     int channel;
     bool draining; /* control thread only */
-    /* Connections whose end could not be told because the channel was full. Room for all there can be, so that nothing is
-     * lost and the event thread never waits. */
+    /* Connections whose end could not be told because the channel was full. Room for all there can be, so
+     * that nothing is lost and the event thread never waits. */
     pthread_mutex_t lock;
     uint64_t *untold;
     size_t untold_count, untold_capacity;
 };
 
-/* Telling the master ------------------------------------------------------------------------------------------- */
+/* Telling the master ------------------------------------------------------------------------------------- */
 
 static enum rc worker_say(struct worker *worker, enum worker_message_kind kind, uint64_t connection_id)
 {
@@ -84,15 +84,16 @@ static void worker_on_request(struct http_exchange *exchange, void *context)
     worker_service_handle(exchange, worker->service);
 }
 
-/* Listening to the master -------------------------------------------------------------------------------------- */
+/* Listening to the master -------------------------------------------------------------------------------- */
 
 static void worker_adopt(struct worker *worker, const struct worker_message *message, int fd)
 {
     struct err err = {0};
     /* Counted before: the connection may end before adopt returns. */
     atomic_fetch_add_explicit(&worker->slot->connections, 1, memory_order_relaxed);
-    enum rc rc = http_server_adopt(worker->server, fd, &message->peer, message->admin != 0 ? HTTP_ADMIN : HTTP_PUBLIC,
-                                   message->connection_id, &err);
+    enum rc rc = http_server_adopt(worker->server, fd, &message->peer,
+                                   message->admin != 0 ? HTTP_ADMIN : HTTP_PUBLIC, message->connection_id,
+                                   &err);
     if (rc == RC_OK)
         return;
     log_warning("a connection could not be taken: %s", err.message);
@@ -149,9 +150,10 @@ static int worker_control(struct worker *worker)
     }
 }
 
-/* Coming and going --------------------------------------------------------------------------------------------- */
+/* Coming and going --------------------------------------------------------------------------------------- */
 
-/* A terminal and systemd send TERM, INT and QUIT to every process of the group; only the master decides what follows. */
+/* A terminal and systemd send TERM, INT and QUIT to every process of the group; only the master decides what
+ * follows. */
 static void worker_ignore_signals(void)
 {
     static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};

@@ -81,8 +81,10 @@ static void test_hash(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_growth_keeps_contents), cmocka_unit_test(test_format),
-        cmocka_unit_test(test_too_much_is_refused_untouched), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_growth_keeps_contents),
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_too_much_is_refused_untouched),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_hash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,8 +53,13 @@ static void test_all_three_forms_are_read(void **state)
 static void test_what_is_no_date_is_refused(void **state)
 {
     (void)state;
-    const char *const bad[] = {"", "yesterday", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 GMT+1",
-                               "Sun, 06 Nov 1994 25:49:37 GMT", "784111777", "Sun, 06 Nov 1994 08:49:37 CET",
+    const char *const bad[] = {"",
+                               "yesterday",
+                               "Sun, 06 Nov 1994 08:49:37",
+                               "Sun, 06 Nov 1994 08:49:37 GMT+1",
+                               "Sun, 06 Nov 1994 25:49:37 GMT",
+                               "784111777",
+                               "Sun, 06 Nov 1994 08:49:37 CET",
                                "Son, 06 Nov 1994 08:49:37 GMT"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         time_t when = 42;
@@ -73,6 +78,16 @@ static void test_monotonic_goes_forward(void **state)
     assert_true(passed >= 2 && passed < 5000);
 }
 
+static void test_no_deadline_is_later_than_any(void **state)
+{
+    (void)state;
+    assert_int_equal(clock_earlier_ms(0, 0), 0);
+    assert_int_equal(clock_earlier_ms(0, 7), 7);
+    assert_int_equal(clock_earlier_ms(7, 0), 7);
+    assert_int_equal(clock_earlier_ms(7, 5), 5);
+    assert_int_equal(clock_earlier_ms(5, 7), 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +96,7 @@ int main(void)
         cmocka_unit_test(test_all_three_forms_are_read),
         cmocka_unit_test(test_what_is_no_date_is_refused),
         cmocka_unit_test(test_monotonic_goes_forward),
+        cmocka_unit_test(test_no_deadline_is_later_than_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,8 @@ static void test_defaults(void **state)
     assert_int_equal(settings_log_level(&settings), LOG_LEVEL_INFO);
 }
 
-/* A slip in the table itself: two rows for one name or field, a preset beyond the bounds, a help that is no line. */
+/* A slip in the table itself: two rows for one name or field, a preset beyond the bounds, a help that is no
+ * line. */
 static void test_every_row(void **state)
 {
     (void)state;
@@ -70,7 +71,8 @@ static void test_every_row(void **state)
         const struct settings_row *row = &settings_table[i];
         assert_ptr_equal(settings_find(row->name), row);
         assert_taken(row->name, row->preset);
-        assert_true(strlen(row->help) > 10 && row->help[strlen(row->help) - 1] != '.' && !strchr(row->help, '\n'));
+        assert_true(strlen(row->help) > 10 && row->help[strlen(row->help) - 1] != '.' &&
+                    !strchr(row->help, '\n'));
         for (size_t j = 0; j < i; j++)
             assert_true(settings_table[j].offset != row->offset);
         if (row->type != SETTINGS_WHOLE)
@@ -102,7 +104,8 @@ static void test_whole_numbers(void **state)
     assert_refused("workers", "", "workers is \"\", which is not a whole number");
     assert_refused("workers", "-", "workers is \"-\", which is not a whole number");
     assert_refused("workers", "1K", "workers is \"1K\", which is not a whole number");
-    assert_refused("jpeg_quality", "99999999999999999999", "jpeg_quality is 99999999999999999999, but must be from 1 to 100");
+    assert_refused("jpeg_quality", "99999999999999999999",
+                   "jpeg_quality is 99999999999999999999, but must be from 1 to 100");
     assert_int_equal(settings.workers, 3);
 }
 
@@ -143,7 +146,8 @@ static void test_choices(void **state)
     assert_taken("metadata", "never");
     assert_string_equal(settings.metadata, "never");
     assert_refused("metadata", "nev", "metadata is \"nev\", but must be one of full-image|always|never");
-    assert_refused("metadata", "always|never", "metadata is \"always|never\", but must be one of full-image|always|never");
+    assert_refused("metadata", "always|never",
+                   "metadata is \"always|never\", but must be one of full-image|always|never");
     assert_int_equal(settings_choice_index("a|bc|d", "a"), 0);
     assert_int_equal(settings_choice_index("a|bc|d", "bc"), 1);
     assert_int_equal(settings_choice_index("a|bc|d", "d"), 2);
@@ -160,12 +164,15 @@ static void test_texts(void **state)
     assert_taken("images", "/srv/images");
     assert_string_equal(settings.images, "/srv/images");
     assert_refused("images", "", "images is \"\": a directory must be named");
-    assert_refused("images", "s3://bucket/x", "images is \"s3://bucket/x\": this version serves directories only");
-    assert_refused("cache_control", "no\rcache", "cache_control is \"no?cache\": it may hold only printable ASCII characters");
+    assert_refused("images", "s3://bucket/x",
+                   "images is \"s3://bucket/x\": this version serves directories only");
+    assert_refused("cache_control", "no\rcache",
+                   "cache_control is \"no?cache\": it may hold only printable ASCII characters");
     assert_taken("base_url", "https://images.example.org/iiif-server/");
     assert_taken("base_url", "");
-    const char *const bad[] = {"images.example.org", "https://", "https:///x", "http://:80", "http://a b", "http://a/?q",
-                               "http://a/#f", "http://a\"", "http://\xc3\xa4"};
+    const char *const bad[] = {"images.example.org", "https://",   "https:///x",
+                               "http://:80",         "http://a b", "http://a/?q",
+                               "http://a/#f",        "http://a\"", "http://\xc3\xa4"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct err err;
         assert_int_equal(set("base_url", bad[i], &err), RC_BAD_REQUEST);
@@ -190,9 +197,24 @@ static void test_addresses(void **state)
     assert_true(IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr));
     assert_int_equal(ntohs(v6->sin6_port), 80);
     assert_int_equal(length, sizeof *v6);
-    const char *const bad[] = {"",          "8080",        ":8080",     "127.0.0.1", "127.0.0.1:",      "127.0.0.1:65536",
-                               "1.2.3:80",  "::1:80",      "[::1]",     "[::1]:",    "[::1]:80x",       "[]:80",
-                               "[1.2.3.4]:80", "localhost:80", "1.2.3.4:-1", "1.2.3.4:+1", "1.2.3.4: 80", "[::1:80",
+    const char *const bad[] = {"",
+                               "8080",
+                               ":8080",
+                               "127.0.0.1",
+                               "127.0.0.1:",
+                               "127.0.0.1:65536",
+                               "1.2.3:80",
+                               "::1:80",
+                               "[::1]",
+                               "[::1]:",
+                               "[::1]:80x",
+                               "[]:80",
+                               "[1.2.3.4]:80",
+                               "localhost:80",
+                               "1.2.3.4:-1",
+                               "1.2.3.4:+1",
+                               "1.2.3.4: 80",
+                               "[::1:80",
                                "[1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc]:80"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_non_null(settings_parse_address(bad[i], &address, &length));

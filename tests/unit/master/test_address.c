@@ -17,8 +17,8 @@ static void test_who_is_one_client(void **state)
     struct master_addresses *addresses = NULL;
     assert_int_equal(master_address_new(8, &addresses, NULL), RC_OK);
     const char *const same[][2] = {
-        {"192.0.2.1", "::ffff:192.0.2.1"},                  /* mapped: the same IPv4 client */
-        {"2001:db8:1:2::1", "2001:db8:1:2:ffff:1:2:3"},     /* one /64 */
+        {"192.0.2.1", "::ffff:192.0.2.1"},              /* mapped: the same IPv4 client */
+        {"2001:db8:1:2::1", "2001:db8:1:2:ffff:1:2:3"}, /* one /64 */
     };
     for (size_t i = 0; i < 2; i++) {
         struct sockaddr_storage one = peer_of(same[i][0]), other = peer_of(same[i][1]);

@@ -71,7 +71,8 @@ static void test_empty_file(void **state)
 static void test_all_problems_at_once(void **state)
 {
     (void)state;
-    read_text("workers = \"2\";\nworkerz = 1;\nupscaling = \"true\";\njpeg_quality = 80.5;\nadmin = [ 1 ];\nlisten = \"x\";\n"
+    read_text("workers = \"2\";\nworkerz = 1;\nupscaling = \"true\";\njpeg_quality = 80.5;\nadmin = [ 1 "
+              "];\nlisten = \"x\";\n"
               "drain_timeout = 7;\n");
     assert_int_equal(config.settings.workers, 0);
     assert_int_equal(config.settings.drain_timeout_s, 7); /* what is right is taken all the same */
@@ -108,13 +109,14 @@ static void test_wide_numbers(void **state)
         {"max_source_pixels=4294967297", INT64_C(4294967297)},
         {"max_source_pixels = /* 4294967298 */ 4294967297 # 4294967298", INT64_C(4294967297)},
         {"max_source_pixels = \n// \"\n4294967297\n;", INT64_C(4294967297)},
-        {"cache_control = \"4294967298 \\\" 4294967298\"; max_source_pixels = 4294967297;", INT64_C(4294967297)},
+        {"cache_control = \"4294967298 \\\" 4294967298\"; max_source_pixels = 4294967297;",
+         INT64_C(4294967297)},
     };
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
         read_text(row[i].text);
         if (config.settings.max_source_pixels != row[i].value)
-            fail_msg("%s: %lld %.*s", row[i].text, (long long)config.settings.max_source_pixels, (int)config.problems.length,
-                     (const char *)config.problems.data);
+            fail_msg("%s: %lld %.*s", row[i].text, (long long)config.settings.max_source_pixels,
+                     (int)config.problems.length, (const char *)config.problems.data);
         if (strstr(row[i].text, "cache_control") != NULL)
             assert_string_equal(config.settings.cache_control, "4294967298 \" 4294967298");
         assert_problems("");

@@ -1,0 +1,328 @@
+#include "master/crew.h"
+
+#include "base/clock.h"
+#include "base/own.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+
+#define RETRY_MS         10   /* while channels are full */
+#define CLOSED_GRACE_MS  1000 /* between the end of a worker's channel and the end of its process */
+#define KILL_GRACE_MS    5000 /* until a killed process that does not go is left to its fate */
+#define MESSAGES_AT_ONCE 256
+
+/* Connections and workers -------------------------------------------------------------------------------- */
+
+/* Connections it holds and renders that wait in it. The second number comes from shared memory, where a
+ * broken worker can write anything: it is bounded, and the worst it can do is to attract or repel
+ * connections. */
+static uint64_t crew_load(const struct master_crew *crew, const struct master_child *child)
+{
+    uint64_t queued = atomic_load_explicit(&crew->segment->slot[child->slot].queued, memory_order_relaxed);
+    uint64_t most = (uint64_t)crew->settings->queue_length + SHM_MAX_WORKERS;
+    return master_connection_count(crew->connections, child->slot) + (queued < most ? queued : most);
+}
+
+/* The least busy of those that take connections, NULL when there is none. While the server leaves, workers
+ * that drain still get what had been accepted before, and who asks on the admin listener. */
+static struct master_child *crew_choose(struct master_crew *crew)
+{
+    struct master_child *best = NULL;
+    uint64_t least = 0;
+    for (uint32_t i = 0; i < crew->count; i++) {
+        struct master_child *child = &crew->child[i];
+        bool serves = child->state == CHILD_SERVING || (crew->is_leaving && child->state == CHILD_DRAINING);
+        if (!serves || child->is_full)
+            continue;
+        uint64_t load = crew_load(crew, child);
+        if (best == NULL || load < least) {
+            best = child;
+            least = load;
+        }
+    }
+    return best;
+}
+
+/* Gives every connection that waits to a worker, as far as workers take them. */
+static void crew_hand_out(struct master_crew *crew)
+{
+    struct master_connection *connection;
+    struct master_child *child;
+    while ((connection = master_connection_first(crew->connections, MASTER_CONNECTION_WAITING)) != NULL &&
+           (child = crew_choose(crew)) != NULL) {
+        struct worker_message message;
+        memset(&message, 0, sizeof message);
+        message.kind = WORKER_ADOPT;
+        message.admin = connection->is_admin;
+        message.connection_id = master_connection_id(connection);
+        message.peer = connection->peer;
+        struct err err = {0};
+        enum rc rc = master_child_send(child, &message, connection->fd, &err);
+        if (rc == RC_OK)
+            master_connection_move(crew->connections, connection, child->slot);
+        else if (rc != RC_BUSY)
+            child->is_full = true; /* its end of the channel is gone; the event that says so is on its way */
+    }
+}
+
+/* What a dead worker leaves: connections that nobody serves. Those it was answering on cannot go on. */
+static void crew_orphans(struct master_crew *crew, uint32_t slot)
+{
+    struct master_connection *connection;
+    while ((connection = master_connection_first(crew->connections, slot)) != NULL)
+        master_connection_end(crew->connections, connection);
+}
+
+/* The life of a worker ----------------------------------------------------------------------------------- */
+
+static void crew_set_state(struct master_crew *crew, struct master_child *child,
+                           enum master_child_state state)
+{
+    static const enum shm_slot_state shown[] = {[CHILD_NONE] = SHM_SLOT_FREE,
+                                                [CHILD_STARTING] = SHM_SLOT_STARTING,
+                                                [CHILD_SERVING] = SHM_SLOT_SERVING,
+                                                [CHILD_DRAINING] = SHM_SLOT_DRAINING,
+                                                [CHILD_LEAVING] = SHM_SLOT_DRAINING};
+    child->state = state;
+    atomic_store_explicit(&crew->segment->slot[child->slot].state, shown[state], memory_order_relaxed);
+}
+
+/* Counts an attempt that ended before the worker served, and sets the time of the next. */
+static void crew_retry_later(struct master_crew *crew, struct master_child *child)
+{
+    int64_t pause_ms = master_child_pause_ms(++crew->attempts_failed);
+    child->respawn_at_ms = clock_monotonic_ms() + pause_ms;
+    log_info("worker %u is tried again in %" PRId64 " ms", child->slot, pause_ms);
+}
+
+static bool crew_listen_to(struct master_crew *crew, const struct master_child *child)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = crew->event_data + child->slot};
+    return epoll_ctl(crew->epoll, EPOLL_CTL_ADD, child->channel, &event) == 0;
+}
+
+static void crew_spawn(struct master_crew *crew, struct master_child *child)
+{
+    struct err err = {0};
+    if (master_child_spawn(child, crew->settings, crew->segment, &err) != RC_OK) {
+        log_error("%s", err.message);
+        crew_retry_later(crew, child);
+        return;
+    }
+    if (!crew_listen_to(crew, child)) {
+        log_error("worker %u cannot be heard: %s", child->slot, strerror(errno));
+        master_child_kill(child, SIGKILL);
+    }
+    log_debug("worker %u has pid %d", child->slot, (int)child->pid);
+}
+
+static void crew_tell_drain(struct master_child *child)
+{
+    struct worker_message message;
+    memset(&message, 0, sizeof message);
+    message.kind = WORKER_DRAIN;
+    struct err err = {0};
+    child->drain_untold = master_child_send(child, &message, -1, &err) == RC_BUSY;
+}
+
+static void crew_ready(struct master_crew *crew, struct master_child *child)
+{
+    if (child->was_ready)
+        return;
+    child->was_ready = true;
+    crew->ran_well = true;
+    crew->attempts_failed = 0;
+    if (child->state == CHILD_STARTING)
+        crew_set_state(crew, child, CHILD_SERVING);
+    log_info("worker %u (pid %d) serves", child->slot, (int)child->pid);
+}
+
+/* Hears a worker out, at most so many messages at a time. */
+static void crew_hear_out(struct master_crew *crew, struct master_child *child)
+{
+    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+        struct worker_message message;
+        struct err err = {0};
+        enum rc rc = master_child_receive(child, &message, &err);
+        if (rc == RC_BUSY)
+            return;
+        if (rc == RC_OK && message.kind == WORKER_READY) {
+            crew_ready(crew, child);
+        } else if (rc == RC_OK && message.kind == WORKER_CLOSED) {
+            struct master_connection *ended = master_connection_find(crew->connections, child->slot,
+                                                                     message.connection_id);
+            if (ended != NULL)
+                master_connection_end(crew->connections, ended);
+        } else if (rc == RC_IO) {
+            /* Usually the process ends now. One that only closed its channel is of no use to anybody. */
+            epoll_ctl(crew->epoll, EPOLL_CTL_DEL, child->channel, NULL);
+            crew_set_state(crew, child, CHILD_LEAVING);
+            child->kill_at_ms = clock_earlier_ms(child->kill_at_ms, clock_monotonic_ms() + CLOSED_GRACE_MS);
+            return;
+        } else {
+            log_error("worker %u (pid %d) talks nonsense and is killed", child->slot, (int)child->pid);
+            master_child_kill(child, SIGKILL);
+            return;
+        }
+    }
+}
+
+static void crew_log_end(struct master_crew *crew, const struct master_child *child, pid_t pid, int status)
+{
+    char how[MASTER_CHILD_END_BYTES];
+    double age_s = (double)(clock_monotonic_ms() - child->started_ms) / 1000;
+    if (crew->is_leaving && WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_DONE) {
+        log_info("worker %u (pid %d) has drained after %.1f s of life", child->slot, (int)pid, age_s);
+        return;
+    }
+    bool is_ours = crew->give_up_ms != 0; /* who is killed by the master has not crashed */
+    if (!is_ours)
+        atomic_fetch_add_explicit(&crew->segment->counters.crashes, 1, memory_order_relaxed);
+    master_child_describe_end(status, how);
+    log_write(is_ours ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
+              "worker %u (pid %d) %s after %.1f s of life, %u connections are closed", child->slot, (int)pid,
+              how, age_s, master_connection_count(crew->connections, child->slot));
+}
+
+static void crew_ended(struct master_crew *crew, struct master_child *child, int status)
+{
+    pid_t pid = child->pid;
+    child->pid = 0;             /* from now on the number may be somebody else's: nothing may kill it */
+    crew_hear_out(crew, child); /* its last words: connections that it had ended */
+    crew_log_end(crew, child, pid, status);
+    epoll_ctl(crew->epoll, EPOLL_CTL_DEL, child->channel, NULL);
+    close(TAKE_FD(child->channel));
+    crew_orphans(crew, child->slot);
+    crew_set_state(crew, child, CHILD_NONE);
+    atomic_store_explicit(&crew->segment->slot[child->slot].pid, 0, memory_order_relaxed);
+    child->kill_at_ms = child->respawn_at_ms = 0;
+    child->drain_untold = false;
+    if (crew->is_leaving)
+        return;
+    if (child->was_ready)
+        crew_spawn(crew, child);
+    else if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG && !crew->ran_well)
+        log_error("worker %u is not started again", child->slot);
+    else
+        crew_retry_later(
+            crew, child); /* also CONFIG, once these settings have been seen to work: a disc may be away */
+}
+
+static struct master_child *crew_find(struct master_crew *crew, pid_t pid)
+{
+    for (uint32_t i = 0; i < crew->count; i++)
+        if (crew->child[i].pid == pid)
+            return &crew->child[i];
+    return NULL; /* adopted from whoever started us with exec */
+}
+
+void master_crew_reap(struct master_crew *crew)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct master_child *child = crew_find(crew, pid);
+        if (child != NULL)
+            crew_ended(crew, child, status);
+    }
+}
+
+void master_crew_hear(struct master_crew *crew, uint32_t slot)
+{
+    struct master_child *child = &crew->child[slot];
+    /* The event may be of a channel that was closed since, by another event of the same round. */
+    if (child->channel >= 0 && child->state != CHILD_LEAVING)
+        crew_hear_out(crew, child);
+}
+
+/* Coming and leaving together ---------------------------------------------------------------------------- */
+
+enum rc master_crew_start(struct master_crew *crew, struct err *err)
+{
+    crew->child = calloc(crew->count, sizeof *crew->child);
+    if (crew->child == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for %u workers", crew->count);
+    for (uint32_t i = 0; i < crew->count; i++)
+        crew->child[i] = (struct master_child){.slot = i, .channel = -1};
+    for (uint32_t i = 0; i < crew->count; i++)
+        crew_spawn(crew, &crew->child[i]);
+    return RC_OK;
+}
+
+void master_crew_done(struct master_crew *crew)
+{
+    for (uint32_t i = 0; crew->child != NULL && i < crew->count; i++)
+        own_close(&crew->child[i].channel);
+    free(TAKE_PTR(crew->child));
+}
+
+void master_crew_drain(struct master_crew *crew)
+{
+    crew_hand_out(crew);
+    crew->is_leaving = true;
+    int64_t kill_at_ms = clock_monotonic_ms() + crew->settings->drain_timeout_s * 1000;
+    for (uint32_t i = 0; i < crew->count; i++) {
+        struct master_child *child = &crew->child[i];
+        child->respawn_at_ms = 0;
+        if (child->state != CHILD_STARTING && child->state != CHILD_SERVING)
+            continue;
+        crew_set_state(crew, child, CHILD_DRAINING);
+        crew_tell_drain(child);
+        child->kill_at_ms = kill_at_ms;
+    }
+}
+
+void master_crew_kill(struct master_crew *crew)
+{
+    crew->is_leaving = true;
+    crew->give_up_ms = clock_monotonic_ms() + KILL_GRACE_MS;
+    for (uint32_t i = 0; i < crew->count; i++) {
+        crew->child[i].respawn_at_ms = 0;
+        master_child_kill(&crew->child[i], SIGKILL);
+    }
+}
+
+/* One child's share of master_crew_due(). */
+static int64_t crew_due(struct master_crew *crew, struct master_child *child, int64_t now_ms)
+{
+    child->is_full = false;
+    if (child->respawn_at_ms != 0 && child->respawn_at_ms <= now_ms)
+        crew_spawn(crew, child);
+    if (child->drain_untold)
+        crew_tell_drain(child);
+    if (child->kill_at_ms != 0 && child->kill_at_ms <= now_ms) {
+        log_warning("worker %u (pid %d) did not leave in time and is killed", child->slot, (int)child->pid);
+        master_child_kill(child, SIGKILL);
+        child->kill_at_ms = 0;
+        if (crew->is_leaving && crew->give_up_ms == 0)
+            crew->give_up_ms = now_ms + KILL_GRACE_MS;
+    }
+    return clock_earlier_ms(clock_earlier_ms(child->respawn_at_ms, child->kill_at_ms),
+                            child->drain_untold ? now_ms + RETRY_MS : 0);
+}
+
+int64_t master_crew_due(struct master_crew *crew, int64_t now_ms)
+{
+    int64_t next_ms = crew->give_up_ms;
+    for (uint32_t i = 0; i < crew->count; i++)
+        next_ms = clock_earlier_ms(next_ms, crew_due(crew, &crew->child[i], now_ms));
+    crew_hand_out(crew);
+    /* Workers that took no more are asked again soon. Where there is no worker at all, its READY will be the
+     * event. */
+    if (master_connection_first(crew->connections, MASTER_CONNECTION_WAITING) != NULL)
+        for (uint32_t i = 0; i < crew->count; i++)
+            next_ms = clock_earlier_ms(next_ms, crew->child[i].is_full ? now_ms + RETRY_MS : 0);
+    return next_ms;
+}
+
+bool master_crew_is_gone(const struct master_crew *crew)
+{
+    for (uint32_t i = 0; i < crew->count; i++)
+        if (crew->child[i].pid != 0 || crew->child[i].respawn_at_ms != 0)
+            return false;
+    return true;
+}

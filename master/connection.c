@@ -84,6 +84,7 @@ static struct master_connection *take_place(struct master_connections *table)
     connection = &table->place[table->untouched];
     connection->place = table->untouched++;
     connection->fd = -1;
+    connection->generation = 1; /* so that no id is 0 */
     return connection;
 }
 

@@ -42,6 +42,7 @@ RC_MUST_USE enum rc master_connection_add(struct master_connections *table, int 
 /* Closes the duplicate and frees the place. */
 void master_connection_end(struct master_connections *table, struct master_connection *connection);
 
+/* Generation in the upper half, place in the lower; never 0. */
 uint64_t master_connection_id(const struct master_connection *connection);
 /* What `slot` calls `id`; NULL when it has no such connection. Safe with any number from a worker. */
 struct master_connection *master_connection_find(struct master_connections *table, uint32_t slot,

@@ -80,7 +80,9 @@ def slow_reader(served):
     """A connection whose answer has begun and cannot end before it is read."""
     connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
     connection.request("GET", WHOLE)
-    return connection, connection.head()
+    head = connection.head()
+    assert head.status == 200, head
+    return connection, head
 
 
 def session_is_gone(served):

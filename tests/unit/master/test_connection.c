@@ -102,6 +102,7 @@ static void test_ids_fit_only_their_connection_and_its_worker(void **state)
     master_connection_move(table, connection, 2);
     uint64_t id = master_connection_id(connection);
     assert_ptr_equal(master_connection_find(table, 2, id), connection);
+    assert_true(id != 0);
     assert_null(master_connection_find(table, 3, id)); /* somebody else's */
     assert_null(master_connection_find(table, 2, id + 1));
     assert_null(master_connection_find(table, 2, id + (UINT64_C(1) << 32)));

@@ -1,8 +1,9 @@
 /* An identifier → the path below the image root and the page. Pure.
  *
- * `a/b.tif;2` is page 2 of a/b.tif. Refused here with RC_NOT_FOUND, before any file is touched: empty, absolute, with an
- * empty, `.` or `..` component, with control bytes; components that begin with a dot (hidden files).
- * What remains is opened beneath the root by cache/origin, which follows no link out of it. */
+ * `a/b.tif;2` is page 2 of a/b.tif. Refused here with RC_NOT_FOUND, before any file is touched: empty,
+ * absolute, with an empty, `.` or `..` component, with control bytes; components that begin with a dot
+ * (hidden files). What remains is opened beneath the root by cache/origin, which follows no link out of
+ * it. */
 #ifndef WORKER_IIIF_IDENTIFIER_H
 #define WORKER_IIIF_IDENTIFIER_H
 

@@ -62,7 +62,8 @@ static bool add_size(json_t *object, struct image_size size)
     return add_number(object, "width", size.width_px) && add_number(object, "height", size.height_px);
 }
 
-/* sizes ------------------------------------------------------------------------------------------------------- */
+/* sizes
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool same_size(struct image_size a, struct image_size b)
 {
@@ -88,15 +89,16 @@ static bool add_sizes(json_t *info, const struct image_pyramid *pyramid, const s
     return json_array_size(sizes) == 0 || json_object_set(info, "sizes", sizes) == 0;
 }
 
-/* tiles ------------------------------------------------------------------------------------------------------- */
+/* tiles
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool is_tiled(const struct image_level *level)
 {
     return level->tile.width_px > 0 && level->tile.height_px > 0;
 }
 
-/* The tile grid of a level. One without (a pyramid's last level often is a single strip) goes along with the first level
- * that has one, so that no factor is missing; 0 x 0 when none has. */
+/* The tile grid of a level. One without (a pyramid's last level often is a single strip) goes along with the
+ * first level that has one, so that no factor is missing; 0 x 0 when none has. */
 static struct image_size grid_of(const struct image_pyramid *pyramid, uint32_t level)
 {
     if (is_tiled(&pyramid->level[level]))
@@ -146,8 +148,8 @@ static bool add_stored_tiles(json_t *tiles, const struct image_pyramid *pyramid,
     return true;
 }
 
-/* A grid that nothing is stored in: 512 px, less where the limits ask for it, and every power of two until the picture
- * fits in one tile. */
+/* A grid that nothing is stored in: 512 px, less where the limits ask for it, and every power of two until
+ * the picture fits in one tile. */
 static bool add_virtual_tiles(json_t *tiles, struct image_size full, const struct iiif_limits *limits)
 {
     struct image_size tile = {VIRTUAL_TILE_PX, VIRTUAL_TILE_PX};
@@ -172,7 +174,8 @@ static bool add_tiles(json_t *info, const struct image_pyramid *pyramid, struct 
     return json_array_size(tiles) > 0 || add_virtual_tiles(tiles, full, limits);
 }
 
-/* versions ---------------------------------------------------------------------------------------------------- */
+/* versions
+ * ---------------------------------------------------------------------------------------------------- */
 
 static const char *const *qualities_of(const struct image_pyramid *pyramid)
 {
@@ -225,7 +228,8 @@ enum rc iiif_info_json(enum iiif_version version, const char *id, const struct i
     assert(pyramid->level_count >= 1 && pyramid->level_count <= IMAGE_MAX_LEVELS);
     struct image_size full = image_size_upright(pyramid->level[0].size, pyramid->orientation);
     size_t length_before = out->length;
-    /* JSON is UTF-8. A browser percent-encodes everything else, so this meets only clients that write URLs by hand. */
+    /* JSON is UTF-8. A browser percent-encodes everything else, so this meets only clients that write URLs by
+     * hand. */
     OWN(own_json) json_t *probe = json_string(id);
     OWN(own_json) json_t *info = json_object();
     if (probe == NULL && json_is_object(info))

@@ -59,7 +59,8 @@ static int read_quality(const char *text, size_t length)
     return quality <= 1000 ? quality : -1;
 }
 
-/* Reads one range and its parameters, and returns where the next one begins. A quality of -1 means: pass over it. */
+/* Reads one range and its parameters, and returns where the next one begins. A quality of -1 means: pass over
+ * it. */
 static const char *read_range(const char *text, struct range *ret_range)
 {
     text = skip_space(text);
@@ -86,7 +87,8 @@ static int specificity(const struct range *range, const char *type)
     return range->type_length == 3 && strncmp(range->type, "*/*", 3) == 0 ? 1 : 0;
 }
 
-/* The most specific range decides; of equals, which differ in ignored parameters only, the most favourable. */
+/* The most specific range decides; of equals, which differ in ignored parameters only, the most
+ * favourable. */
 static void judge(struct fare *fare, const struct range *range, const char *type)
 {
     int specific = specificity(range, type);

@@ -7,7 +7,8 @@
 #include <math.h>
 #include <stdio.h>
 
-/* region ------------------------------------------------------------------------------------------------------ */
+/* region
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* One axis of a region, in whole pixels that need not fit in 32 bits → what of it lies in the picture. */
 static enum rc crop_axis(double start, double length, uint32_t full, const char *start_name,
@@ -56,9 +57,11 @@ static enum rc make_region(const struct iiif_request *request, struct image_size
     return RC_OK;
 }
 
-/* plan -------------------------------------------------------------------------------------------------------- */
+/* plan
+ * -------------------------------------------------------------------------------------------------------- */
 
-/* The default quality is colour for a colour picture and gray for a gray one, and `color` of a gray one is gray. */
+/* The default quality is colour for a colour picture and gray for a gray one, and `color` of a gray one is
+ * gray. */
 static enum iiif_quality canonical_quality(enum iiif_quality quality, bool has_colour)
 {
     bool is_default = quality == IIIF_COLOR || (quality == IIIF_GRAY && !has_colour);
@@ -101,7 +104,8 @@ enum rc iiif_plan_make(const struct iiif_request *request, const struct image_py
     return RC_OK;
 }
 
-/* canonical form ---------------------------------------------------------------------------------------------- */
+/* canonical form
+ * ---------------------------------------------------------------------------------------------- */
 
 static void write_region(const struct iiif_plan *plan, char *text, size_t capacity)
 {

@@ -36,7 +36,8 @@ const char *iiif_format_name(enum iiif_format format)
     return format_names[format];
 }
 
-/* pieces ------------------------------------------------------------------------------------------------------ */
+/* pieces
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool piece_is(struct piece piece, const char *word)
 {
@@ -81,8 +82,8 @@ static int hex_value(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Percent-decodes a segment once (RFC 3986 §2.1). `too_long` is the code for what does not fit: an identifier of that
- * length names nothing, a parameter of that length is malformed. */
+/* Percent-decodes a segment once (RFC 3986 §2.1). `too_long` is the code for what does not fit: an identifier
+ * of that length names nothing, a parameter of that length is malformed. */
 static enum rc decode(const char *name, struct piece raw, char *out, size_t capacity, size_t *ret_length,
                       enum rc too_long, struct err *err)
 {
@@ -124,7 +125,8 @@ static enum rc decode_parameter(const char *name, struct piece raw, struct param
     return RC_OK;
 }
 
-/* numbers ----------------------------------------------------------------------------------------------------- */
+/* numbers
+ * ----------------------------------------------------------------------------------------------------- */
 
 static enum rc read_whole(const struct parameter *of, struct piece digits, uint32_t *ret_value,
                           struct err *err)
@@ -150,7 +152,8 @@ static enum rc read_whole(const struct parameter *of, struct piece digits, uint3
     return RC_OK;
 }
 
-/* Digits and at most one point (3.0 §4.7, floating point values); `.9` and `22.50` pass. Independent of the locale. */
+/* Digits and at most one point (3.0 §4.7, floating point values); `.9` and `22.50` pass. Independent of the
+ * locale. */
 static enum rc read_decimal(const struct parameter *of, struct piece text, double *ret_value, struct err *err)
 {
     double whole = 0, fraction = 0, scale = 1;
@@ -183,7 +186,8 @@ static enum rc read_decimal(const struct parameter *of, struct piece text, doubl
     return RC_OK;
 }
 
-/* parameters -------------------------------------------------------------------------------------------------- */
+/* parameters
+ * -------------------------------------------------------------------------------------------------- */
 
 static enum rc read_region(struct piece raw, struct iiif_request *request, struct err *err)
 {
@@ -332,7 +336,8 @@ static enum rc read_quality_and_format(struct piece raw, struct iiif_request *re
     return RC_OK;
 }
 
-/* the whole --------------------------------------------------------------------------------------------------- */
+/* the whole
+ * --------------------------------------------------------------------------------------------------- */
 
 static enum rc read_identifier(struct piece raw, struct iiif_request *request, struct err *err)
 {

@@ -1,6 +1,6 @@
-/* The text of a IIIF request → values, or the sentence that says which part of it is wrong. IIIF Image API 3.0 §4 and
- * 2.1.1 §4. Pure: no I/O, no globals, no allocation; any thread. The path arrives raw: it is split on '/' first and each
- * segment decoded exactly once. */
+/* The text of a IIIF request → values, or the sentence that says which part of it is wrong. IIIF Image API
+ * 3.0 §4 and 2.1.1 §4. Pure: no I/O, no globals, no allocation; any thread. The path arrives raw: it is split
+ * on '/' first and each segment decoded exactly once. */
 #ifndef WORKER_IIIF_REQUEST_H
 #define WORKER_IIIF_REQUEST_H
 
@@ -56,10 +56,11 @@ struct iiif_request {
     enum iiif_format format;
 };
 
-/* `path` is what follows "/iiif/{version}/" in the raw request target, without the query; `length` bytes, any bytes.
- * For IIIF_BASE and IIIF_INFO only the identifiers are filled in. RC_BAD_REQUEST names the part: "size 'abc' is none of
- * max, w, ,h ...". RC_NOT_FOUND where the number of segments fits no route (an unescaped slash in an identifier, 3.0 §3)
- * or the identifier is empty or too long. Every sentence is printable ASCII, whatever the bytes were. */
+/* `path` is what follows "/iiif/{version}/" in the raw request target, without the query; `length` bytes, any
+ * bytes. For IIIF_BASE and IIIF_INFO only the identifiers are filled in. RC_BAD_REQUEST names the part: "size
+ * 'abc' is none of max, w, ,h ...". RC_NOT_FOUND where the number of segments fits no route (an unescaped
+ * slash in an identifier, 3.0 §3) or the identifier is empty or too long. Every sentence is printable ASCII,
+ * whatever the bytes were. */
 RC_MUST_USE enum rc iiif_request_parse(enum iiif_version version, const char *path, size_t length,
                                        struct iiif_request *ret_request, struct err *err);
 

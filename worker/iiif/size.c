@@ -47,8 +47,8 @@ static uint32_t floor_edge(double edge)
     return edge < UINT32_MAX ? (uint32_t)edge : UINT32_MAX;
 }
 
-/* The largest size of the region's shape within an area. Each edge is rooted by itself: that is exact where the edges
- * come out as whole numbers, which dividing by a common factor is not. */
+/* The largest size of the region's shape within an area. Each edge is rooted by itself: that is exact where
+ * the edges come out as whole numbers, which dividing by a common factor is not. */
 static struct image_size fit_area(struct image_size region, uint64_t max_area)
 {
     double shape = (double)region.width_px / region.height_px, area = (double)max_area;
@@ -68,7 +68,8 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* The largest size of the region's shape within the box and the limits. Without `enlarge` the region bounds it too. */
+/* The largest size of the region's shape within the box and the limits. Without `enlarge` the region bounds
+ * it too. */
 static struct image_size fit(struct image_size region, struct image_size box,
                              const struct iiif_limits *limits, bool enlarge)
 {

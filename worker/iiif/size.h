@@ -1,9 +1,10 @@
-/* The size of an answer: the size parameter applied to a region that is already cropped, under the limits. 3.0 §4.2,
- * 2.1.1 §4.2. Pure; any thread. Called by plan.c; info_json.c shares the limits.
+/* The size of an answer: the size parameter applied to a region that is already cropped, under the limits.
+ * 3.0 §4.2, 2.1.1 §4.2. Pure; any thread. Called by plan.c; info_json.c shares the limits.
  *
- * Above the limits: `max`, `^max`, `!w,h` and `^!w,h` are fitted, everything else is refused. Above the region: 3.0 wants a
- * caret, except for `!w,h`, which stops at the region; 2.1.1 enlarges without notation, `!w,h` again stops. Halves round
- * up; an edge that follows from the other one is at least 1 pixel, so that thin strips can be asked for as `w,`. */
+ * Above the limits: `max`, `^max`, `!w,h` and `^!w,h` are fitted, everything else is refused. Above the
+ * region: 3.0 wants a caret, except for `!w,h`, which stops at the region; 2.1.1 enlarges without notation,
+ * `!w,h` again stops. Halves round up; an edge that follows from the other one is at least 1 pixel, so that
+ * thin strips can be asked for as `w,`. */
 #ifndef WORKER_IIIF_SIZE_H
 #define WORKER_IIIF_SIZE_H
 
@@ -26,8 +27,8 @@ RC_MUST_USE enum rc iiif_size_resolve(const struct iiif_request *request, struct
                                       const struct iiif_limits *limits, struct iiif_size *ret_size,
                                       struct err *err);
 
-/* The height that `w,` gives for a region, with halves rounded up and at least 1: where an answer has it, 2.1.1 writes the
- * canonical size as `w,`. May lie above UINT32_MAX. */
+/* The height that `w,` gives for a region, with halves rounded up and at least 1: where an answer has it,
+ * 2.1.1 writes the canonical size as `w,`. May lie above UINT32_MAX. */
 uint64_t iiif_size_height_for_width(struct image_size region, uint32_t width_px);
 
 /* A percentage of an edge in whole pixels, halves rounded up; 0 and absurdly much are possible. */

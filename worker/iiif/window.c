@@ -23,22 +23,22 @@ static struct image_size level_size(const struct image_pyramid *pyramid, uint32_
     return image_size_upright(pyramid->level[level].size, pyramid->orientation);
 }
 
-/* An edge of a level is the full edge / factor, rounded down (but not to nothing) or up. */
+/* An edge of a level is the full edge / factor, rounded down or up. */
 static bool edge_is_regular(uint32_t full, uint32_t edge, uint32_t factor)
 {
-    uint32_t below = full / factor;
-    return edge == ceil_div(full, factor) || edge == (below > 0 ? below : 1);
+    return edge == ceil_div(full, factor) || edge == full / factor;
 }
 
 static bool level_is_regular(const struct image_pyramid *pyramid, uint32_t level)
 {
     struct image_size full = level_size(pyramid, 0), size = level_size(pyramid, level);
     uint32_t factor = pyramid->level[level].scale_factor;
-    return factor > 0 && edge_is_regular(full.width_px, size.width_px, factor) &&
+    return edge_is_regular(full.width_px, size.width_px, factor) &&
            edge_is_regular(full.height_px, size.height_px, factor);
 }
 
-/* grids ------------------------------------------------------------------------------------------------------- */
+/* grids
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* The factors whose grid a request fits: those in [least, most] that divide `divisor` (0: all do). */
 struct grids {
@@ -78,8 +78,8 @@ static bool grids_hold(const struct grids *grids, uint32_t factor)
     return factor >= grids->least && factor <= grids->most && grids->divisor % factor == 0;
 }
 
-/* The smallest divisor of grids->divisor in the range, or 0. Divisors come in pairs around the root, so this takes at most
- * 2 * 65536 steps, and mostly a few: the range is as narrow as the answer is large. */
+/* The smallest divisor of grids->divisor in the range, or 0. Divisors come in pairs around the root, so this
+ * takes at most 2 * 65536 steps, and mostly a few: the range is as narrow as the answer is large. */
 static uint32_t smallest_divisor(const struct grids *grids)
 {
     uint32_t divisor = grids->divisor;
@@ -96,8 +96,9 @@ static uint32_t smallest_divisor(const struct grids *grids)
     return 0;
 }
 
-/* The factor to read a request by, or 0 when it fits no grid. Narrow corner tiles fit several: then the smallest factor of
- * a level, else the smallest power of two, for those are what viewers have been told of. */
+/* The factor to read a request by, or 0 when it fits no grid. Narrow corner tiles fit several: then the
+ * smallest factor of a level, else the smallest power of two, for those are what viewers have been told
+ * of. */
 static uint32_t choose_factor(const struct image_pyramid *pyramid, struct image_region region,
                               struct image_size size)
 {
@@ -107,7 +108,8 @@ static uint32_t choose_factor(const struct image_pyramid *pyramid, struct image_
     for (uint32_t i = 0; i < pyramid->level_count; i++)
         if (level_is_regular(pyramid, i) && grids_hold(&grids, pyramid->level[i].scale_factor))
             return pyramid->level[i].scale_factor;
-    /* Where the range has no end, a grid that reaches further than twice the region is chance and nobody's intention. */
+    /* Where the range has no end, a grid that reaches further than twice the region is chance and nobody's
+     * intention. */
     if (grids.least <= UINT32_MAX / 2 && grids.most > 2 * grids.least - 1)
         grids.most = 2 * grids.least - 1;
     for (uint32_t s = 1; s != 0; s <<= 1)
@@ -116,7 +118,8 @@ static uint32_t choose_factor(const struct image_pyramid *pyramid, struct image_
     return smallest_divisor(&grids);
 }
 
-/* levels ------------------------------------------------------------------------------------------------------ */
+/* levels
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Full pixels per level pixel. */
 struct ratio {

@@ -14,11 +14,21 @@ static void test_names(void **state)
         const char *identifier, *path;
         uint32_t page;
     } rows[] = {
-        {"a.tif", "a.tif", 1},         {"a/b/c.tif", "a/b/c.tif", 1}, {"a.tif;1", "a.tif", 1},
-        {"a.tif;2", "a.tif", 2},       {"a/b.tif;37", "a/b.tif", 37}, {"a;b.tif", "a;b.tif", 1},
-        {"a.tif;", "a.tif;", 1},       {"a.tif;x", "a.tif;x", 1},     {"a.tif;2x", "a.tif;2x", 1},
-        {"a.tif;2;1", "a.tif;2", 1},   {"a.tif;-1", "a.tif;-1", 1},   {"a.tif;+1", "a.tif;+1", 1},
-        {"a..b/c.", "a..b/c.", 1},     {"2", "2", 1},                 {"a.tif;4294967295", "a.tif", 4294967295},
+        {"a.tif", "a.tif", 1},
+        {"a/b/c.tif", "a/b/c.tif", 1},
+        {"a.tif;1", "a.tif", 1},
+        {"a.tif;2", "a.tif", 2},
+        {"a/b.tif;37", "a/b.tif", 37},
+        {"a;b.tif", "a;b.tif", 1},
+        {"a.tif;", "a.tif;", 1},
+        {"a.tif;x", "a.tif;x", 1},
+        {"a.tif;2x", "a.tif;2x", 1},
+        {"a.tif;2;1", "a.tif;2", 1},
+        {"a.tif;-1", "a.tif;-1", 1},
+        {"a.tif;+1", "a.tif;+1", 1},
+        {"a..b/c.", "a..b/c.", 1},
+        {"2", "2", 1},
+        {"a.tif;4294967295", "a.tif", 4294967295},
         {"a b\\c%2F:\xff", "a b\\c%2F:\xff", 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -53,6 +63,7 @@ static void test_refused(void **state)
         {"a/.hidden/b.tif;2", "begins with a dot"},
         {"..;1", "begins with a dot"},
         {"a\nb.tif", "'a?b.tif' names no image: it holds a control byte"},
+        {"\x1b.tif", "control byte"},
         {"a\x7f", "control byte"},
         {"a/b\x01.tif", "control byte"},
         {"a.tif;0", "names no page"},

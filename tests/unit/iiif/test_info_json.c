@@ -11,7 +11,8 @@
 
 static const struct iiif_limits wide = {10000, 9000, 80000000, true};
 
-static json_t *info(enum iiif_version version, const struct image_pyramid *pyramid, const struct iiif_limits *limits)
+static json_t *info(enum iiif_version version, const struct image_pyramid *pyramid,
+                    const struct iiif_limits *limits)
 {
     struct bytes out = {0};
     struct err err = {0};
@@ -63,14 +64,20 @@ static void assert_order(json_t *object, const char *const *names)
 static struct image_pyramid tiled(void)
 {
     return (struct image_pyramid){
-        .level_count = 3, .page_count = 1, .orientation = 1, .has_colour = true,
+        .level_count = 3,
+        .page_count = 1,
+        .orientation = 1,
+        .has_colour = true,
         .level = {{{1001, 777}, {256, 128}, 1}, {{501, 389}, {256, 128}, 2}, {{251, 195}, {256, 128}, 4}},
     };
 }
 
 static struct image_pyramid flat(uint32_t width_px, uint32_t height_px)
 {
-    return (struct image_pyramid){.level_count = 1, .page_count = 1, .orientation = 1, .has_colour = true,
+    return (struct image_pyramid){.level_count = 1,
+                                  .page_count = 1,
+                                  .orientation = 1,
+                                  .has_colour = true,
                                   .level = {{{width_px, height_px}, {0, 0}, 1}}};
 }
 
@@ -80,8 +87,23 @@ static void test_version_3(void **state)
     struct image_pyramid pyramid = tiled();
     json_t *found = info(IIIF_3, &pyramid, &wide);
     static const char *const order[] = {
-        "@context", "id", "type", "protocol", "profile", "width", "height", "maxWidth", "maxHeight", "maxArea", "sizes",
-        "tiles", "preferredFormats", "extraQualities", "extraFormats", "extraFeatures", NULL,
+        "@context",
+        "id",
+        "type",
+        "protocol",
+        "profile",
+        "width",
+        "height",
+        "maxWidth",
+        "maxHeight",
+        "maxArea",
+        "sizes",
+        "tiles",
+        "preferredFormats",
+        "extraQualities",
+        "extraFormats",
+        "extraFeatures",
+        NULL,
     };
     assert_order(found, order);
     assert_member(found, "@context", "\"http://iiif.io/api/image/3/context.json\"");
@@ -94,14 +116,16 @@ static void test_version_3(void **state)
     assert_member(found, "maxWidth", "10000");
     assert_member(found, "maxHeight", "9000");
     assert_member(found, "maxArea", "80000000");
-    assert_member(found, "sizes", "[{\"width\":251,\"height\":195},{\"width\":501,\"height\":389},"
-                                  "{\"width\":1001,\"height\":777}]");
+    assert_member(found, "sizes",
+                  "[{\"width\":251,\"height\":195},{\"width\":501,\"height\":389},"
+                  "{\"width\":1001,\"height\":777}]");
     assert_member(found, "tiles", "[{\"width\":256,\"height\":128,\"scaleFactors\":[1,2,4]}]");
     assert_member(found, "preferredFormats", "[\"jpg\",\"webp\"]");
     assert_member(found, "extraQualities", "[\"color\",\"gray\",\"bitonal\"]");
     assert_member(found, "extraFormats", "[\"webp\",\"tif\",\"gif\",\"avif\"]");
-    assert_member(found, "extraFeatures", "[\"canonicalLinkHeader\",\"mirroring\",\"profileLinkHeader\","
-                                          "\"rotationArbitrary\",\"sizeUpscaling\"]");
+    assert_member(found, "extraFeatures",
+                  "[\"canonicalLinkHeader\",\"mirroring\",\"profileLinkHeader\","
+                  "\"rotationArbitrary\",\"sizeUpscaling\"]");
     json_decref(found);
 }
 
@@ -110,10 +134,10 @@ static void test_version_2(void **state)
     (void)state;
     struct image_pyramid pyramid = tiled();
     json_t *found = info(IIIF_2, &pyramid, &wide);
-    static const char *const order[] = {"@context", "@id", "@type", "protocol", "width", "height", "sizes", "tiles",
-                                        "profile", NULL};
-    static const char *const described_order[] = {"formats", "qualities", "maxWidth", "maxHeight", "maxArea", "supports",
-                                                  NULL};
+    static const char *const order[] = {"@context", "@id",   "@type", "protocol", "width",
+                                        "height",   "sizes", "tiles", "profile",  NULL};
+    static const char *const described_order[] = {"formats", "qualities", "maxWidth", "maxHeight",
+                                                  "maxArea", "supports",  NULL};
     assert_order(found, order);
     assert_member(found, "@context", "\"http://iiif.io/api/image/2/context.json\"");
     assert_member(found, "@id", "\"http://h/iiif/x/a%2Fb.tif\"");
@@ -121,20 +145,23 @@ static void test_version_2(void **state)
     assert_member(found, "protocol", "\"http://iiif.io/api/image\"");
     assert_member(found, "width", "1001");
     assert_member(found, "height", "777");
-    assert_member(found, "sizes", "[{\"width\":251,\"height\":195},{\"width\":501,\"height\":389},"
-                                  "{\"width\":1001,\"height\":777}]");
+    assert_member(found, "sizes",
+                  "[{\"width\":251,\"height\":195},{\"width\":501,\"height\":389},"
+                  "{\"width\":1001,\"height\":777}]");
     assert_member(found, "tiles", "[{\"width\":256,\"height\":128,\"scaleFactors\":[1,2,4]}]");
     json_t *profile = json_object_get(found, "profile"), *described = json_array_get(profile, 1);
     assert_int_equal(json_array_size(profile), 2);
-    assert_string_equal(json_string_value(json_array_get(profile, 0)), "http://iiif.io/api/image/2/level2.json");
+    assert_string_equal(json_string_value(json_array_get(profile, 0)),
+                        "http://iiif.io/api/image/2/level2.json");
     assert_order(described, described_order);
     assert_member(described, "formats", "[\"webp\",\"tif\",\"gif\",\"avif\"]");
     assert_member(described, "qualities", "[\"color\",\"gray\",\"bitonal\"]");
     assert_member(described, "maxWidth", "10000");
     assert_member(described, "maxHeight", "9000");
     assert_member(described, "maxArea", "80000000");
-    assert_member(described, "supports", "[\"canonicalLinkHeader\",\"mirroring\",\"profileLinkHeader\",\"regionSquare\","
-                                         "\"rotationArbitrary\",\"sizeAboveFull\"]");
+    assert_member(described, "supports",
+                  "[\"canonicalLinkHeader\",\"mirroring\",\"profileLinkHeader\",\"regionSquare\","
+                  "\"rotationArbitrary\",\"sizeAboveFull\"]");
     json_decref(found);
 }
 
@@ -150,7 +177,8 @@ static void test_without_upscaling(void **state)
     json_decref(found);
     found = info(IIIF_2, &pyramid, &limits);
     assert_member(json_array_get(json_object_get(found, "profile"), 1), "supports",
-                  "[\"canonicalLinkHeader\",\"mirroring\",\"profileLinkHeader\",\"regionSquare\",\"rotationArbitrary\"]");
+                  "[\"canonicalLinkHeader\",\"mirroring\",\"profileLinkHeader\",\"regionSquare\","
+                  "\"rotationArbitrary\"]");
     json_decref(found);
 }
 
@@ -167,7 +195,8 @@ static void test_gray_and_alpha(void **state)
     assert_member(found, "extraQualities", "[\"gray\",\"bitonal\"]");
     json_decref(found);
     found = info(IIIF_2, &pyramid, &wide);
-    assert_member(json_array_get(json_object_get(found, "profile"), 1), "qualities", "[\"gray\",\"bitonal\"]");
+    assert_member(json_array_get(json_object_get(found, "profile"), 1), "qualities",
+                  "[\"gray\",\"bitonal\"]");
     json_decref(found);
 }
 
@@ -181,12 +210,14 @@ static void test_orientation(void **state)
         bool turned = orientation >= 5;
         assert_member(found, "width", turned ? "777" : "1001");
         assert_member(found, "height", turned ? "1001" : "777");
-        assert_member(found, "sizes", turned ? "[{\"width\":195,\"height\":251},{\"width\":389,\"height\":501},"
-                                               "{\"width\":777,\"height\":1001}]"
-                                             : "[{\"width\":251,\"height\":195},{\"width\":501,\"height\":389},"
-                                               "{\"width\":1001,\"height\":777}]");
-        assert_member(found, "tiles", turned ? "[{\"width\":128,\"height\":256,\"scaleFactors\":[1,2,4]}]"
-                                             : "[{\"width\":256,\"height\":128,\"scaleFactors\":[1,2,4]}]");
+        assert_member(found, "sizes",
+                      turned ? "[{\"width\":195,\"height\":251},{\"width\":389,\"height\":501},"
+                               "{\"width\":777,\"height\":1001}]"
+                             : "[{\"width\":251,\"height\":195},{\"width\":501,\"height\":389},"
+                               "{\"width\":1001,\"height\":777}]");
+        assert_member(found, "tiles",
+                      turned ? "[{\"width\":128,\"height\":256,\"scaleFactors\":[1,2,4]}]"
+                             : "[{\"width\":256,\"height\":128,\"scaleFactors\":[1,2,4]}]");
         json_decref(found);
     }
 }
@@ -221,14 +252,16 @@ static void test_flat_pictures(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct image_pyramid pyramid = flat(rows[i].width_px, rows[i].height_px);
         char tiles[128];
-        snprintf(tiles, sizeof tiles, "[{\"width\":512,\"height\":512,\"scaleFactors\":%s}]", rows[i].factors);
+        snprintf(tiles, sizeof tiles, "[{\"width\":512,\"height\":512,\"scaleFactors\":%s}]",
+                 rows[i].factors);
         assert_sizes_and_tiles(&pyramid, &wide, rows[i].sizes, tiles);
     }
     struct image_pyramid largest = flat(UINT32_MAX, 1);
     json_t *found = info(IIIF_3, &largest, &wide);
     assert_missing(found, "sizes");
-    assert_int_equal(json_array_size(json_object_get(json_array_get(json_object_get(found, "tiles"), 0), "scaleFactors")),
-                     24);
+    assert_int_equal(
+        json_array_size(json_object_get(json_array_get(json_object_get(found, "tiles"), 0), "scaleFactors")),
+        24);
     json_decref(found);
 }
 
@@ -257,20 +290,32 @@ static void test_uneven_pyramids(void **state)
     (void)state;
     const char *const sizes = "[{\"width\":250,\"height\":200},{\"width\":500,\"height\":400},"
                               "{\"width\":1000,\"height\":800}]";
-    struct image_pyramid pyramid = {.level_count = 3, .page_count = 1, .orientation = 1, .has_colour = true,
-                                    .level = {{{1000, 800}, {256, 256}, 1}, {{500, 400}, {128, 128}, 2},
-                                              {{250, 200}, {256, 256}, 4}}};
-    assert_sizes_and_tiles(&pyramid, &wide, sizes, "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,4]},"
-                                                   "{\"width\":128,\"height\":128,\"scaleFactors\":[2]}]");
+    struct image_pyramid pyramid = {
+        .level_count = 3,
+        .page_count = 1,
+        .orientation = 1,
+        .has_colour = true,
+        .level = {{{1000, 800}, {256, 256}, 1}, {{500, 400}, {128, 128}, 2}, {{250, 200}, {256, 256}, 4}}};
+    assert_sizes_and_tiles(&pyramid, &wide, sizes,
+                           "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,4]},"
+                           "{\"width\":128,\"height\":128,\"scaleFactors\":[2]}]");
     /* A level in one strip goes along with the tiled ones, wherever it is. */
     pyramid.level[2].tile = (struct image_size){0, 0};
-    assert_sizes_and_tiles(&pyramid, &wide, sizes, "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,4]},"
-                                                   "{\"width\":128,\"height\":128,\"scaleFactors\":[2]}]");
+    assert_sizes_and_tiles(&pyramid, &wide, sizes,
+                           "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,4]},"
+                           "{\"width\":128,\"height\":128,\"scaleFactors\":[2]}]");
     pyramid.level[0].tile = (struct image_size){0, 0};
-    assert_sizes_and_tiles(&pyramid, &wide, sizes, "[{\"width\":128,\"height\":128,\"scaleFactors\":[1,2,4]}]");
+    assert_sizes_and_tiles(&pyramid, &wide, sizes,
+                           "[{\"width\":128,\"height\":128,\"scaleFactors\":[1,2,4]}]");
+    pyramid.level[2].tile = (struct image_size){128, 256};
+    assert_sizes_and_tiles(&pyramid, &wide, sizes,
+                           "[{\"width\":128,\"height\":128,\"scaleFactors\":[1,2]},"
+                           "{\"width\":128,\"height\":256,\"scaleFactors\":[4]}]");
+    pyramid.level[2].tile = (struct image_size){0, 0};
     /* Levels of one size are one size. */
     pyramid.level[2].size = pyramid.level[1].size;
-    assert_sizes_and_tiles(&pyramid, &wide, "[{\"width\":500,\"height\":400},{\"width\":1000,\"height\":800}]",
+    assert_sizes_and_tiles(&pyramid, &wide,
+                           "[{\"width\":500,\"height\":400},{\"width\":1000,\"height\":800}]",
                            "[{\"width\":128,\"height\":128,\"scaleFactors\":[1,2,4]}]");
 }
 
@@ -281,7 +326,8 @@ static void test_identifiers(void **state)
     struct bytes out = {0};
     struct err err = {0};
     assert_int_equal(bytes_append(&out, "before", 6, &err), RC_OK);
-    assert_int_equal(iiif_info_json(IIIF_3, "http://h/a\"b\\c\xc3\xa9</", &pyramid, &wide, &out, &err), RC_OK);
+    assert_int_equal(iiif_info_json(IIIF_3, "http://h/a\"b\\c\xc3\xa9</", &pyramid, &wide, &out, &err),
+                     RC_OK);
     assert_memory_equal(out.data, "before{\"@context\"", 16);
     json_t *found = json_loadb((const char *)out.data + 6, out.length - 6, 0, NULL);
     assert_string_equal(json_string_value(json_object_get(found, "id")), "http://h/a\"b\\c\xc3\xa9</");
@@ -301,8 +347,15 @@ static void test_media_types(void **state)
     const char *const linked_2 = "application/ld+json";
     const char *const linked_3 = "application/ld+json;profile=\"http://iiif.io/api/image/3/context.json\"";
     /* Without a preference each version has its own default. */
-    static const char *const open[] = {NULL, "", "*/*", "application/*", "text/html", ";;;,,,", "*/*;q=0",
-                                       "application/json,application/ld+json", "text/html,*/*;q=0.8"};
+    static const char *const open[] = {NULL,
+                                       "",
+                                       "*/*",
+                                       "application/*",
+                                       "text/html",
+                                       ";;;,,,",
+                                       "*/*;q=0",
+                                       "application/json,application/ld+json",
+                                       "text/html,*/*;q=0.8"};
     for (size_t i = 0; i < sizeof open / sizeof *open; i++) {
         assert_string_equal(iiif_info_media_type(IIIF_2, open[i]), json);
         assert_string_equal(iiif_info_media_type(IIIF_3, open[i]), linked_3);
@@ -321,11 +374,16 @@ static void test_media_types(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_version_3),        cmocka_unit_test(test_version_2),
-        cmocka_unit_test(test_without_upscaling), cmocka_unit_test(test_gray_and_alpha),
-        cmocka_unit_test(test_orientation),      cmocka_unit_test(test_flat_pictures),
-        cmocka_unit_test(test_limits_below_the_levels), cmocka_unit_test(test_uneven_pyramids),
-        cmocka_unit_test(test_identifiers),      cmocka_unit_test(test_media_types),
+        cmocka_unit_test(test_version_3),
+        cmocka_unit_test(test_version_2),
+        cmocka_unit_test(test_without_upscaling),
+        cmocka_unit_test(test_gray_and_alpha),
+        cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_flat_pictures),
+        cmocka_unit_test(test_limits_below_the_levels),
+        cmocka_unit_test(test_uneven_pyramids),
+        cmocka_unit_test(test_identifiers),
+        cmocka_unit_test(test_media_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Plans: the region in whole pixels, the canonical form of every way to ask, and that asking for the canonical form gives
- * the same plan again. */
+/* Plans: the region in whole pixels, the canonical form of every way to ask, and that asking for the
+ * canonical form gives the same plan again. */
 #include "worker/iiif/plan.h"
 
 #include <setjmp.h>
@@ -14,7 +14,10 @@ static const struct iiif_limits wide = {20000, 20000, 400000000, true};
 
 static struct image_pyramid flat(uint32_t width_px, uint32_t height_px)
 {
-    return (struct image_pyramid){.level_count = 1, .page_count = 1, .orientation = 1, .has_colour = true,
+    return (struct image_pyramid){.level_count = 1,
+                                  .page_count = 1,
+                                  .orientation = 1,
+                                  .has_colour = true,
                                   .level = {{{width_px, height_px}, {0, 0}, 1}}};
 }
 
@@ -29,7 +32,8 @@ static enum rc make(enum iiif_version version, const char *parameters, const str
     return iiif_plan_make(&request, pyramid, limits, ret_plan, err);
 }
 
-/* regions ----------------------------------------------------------------------------------------------------- */
+/* regions
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void test_regions(void **state)
 {
@@ -38,15 +42,22 @@ static void test_regions(void **state)
         const char *text;
         struct image_region right;
     } rows[] = {
-        {"full", {0, 0, 300, 200}}, {"square", {50, 0, 200, 200}}, {"0,0,300,200", {0, 0, 300, 200}},
-        {"10,20,30,40", {10, 20, 30, 40}}, {"299,199,1,1", {299, 199, 1, 1}},
+        {"full", {0, 0, 300, 200}},
+        {"square", {50, 0, 200, 200}},
+        {"0,0,300,200", {0, 0, 300, 200}},
+        {"10,20,30,40", {10, 20, 30, 40}},
+        {"299,199,1,1", {299, 199, 1, 1}},
         /* cropped, not padded */
-        {"250,150,100,100", {250, 150, 50, 50}}, {"0,0,4294967295,4294967295", {0, 0, 300, 200}},
+        {"250,150,100,100", {250, 150, 50, 50}},
+        {"0,0,4294967295,4294967295", {0, 0, 300, 200}},
         {"299,0,4294967295,200", {299, 0, 1, 200}},
         /* the specification's example, and halves */
-        {"pct:41.6,7.5,40,70", {125, 15, 120, 140}}, {"pct:41.6,7.5,66.6,100", {125, 15, 175, 185}},
-        {"pct:0,0,100,100", {0, 0, 300, 200}}, {"pct:.5,0.0,99.50,100", {2, 0, 298, 200}},
-        {"pct:50,50,100,100", {150, 100, 150, 100}}, {"pct:33.333333,0,33.333333,100", {100, 0, 100, 200}},
+        {"pct:41.6,7.5,40,70", {125, 15, 120, 140}},
+        {"pct:41.6,7.5,66.6,100", {125, 15, 175, 185}},
+        {"pct:0,0,100,100", {0, 0, 300, 200}},
+        {"pct:.5,0.0,99.50,100", {2, 0, 298, 200}},
+        {"pct:50,50,100,100", {150, 100, 150, 100}},
+        {"pct:33.333333,0,33.333333,100", {100, 0, 100, 200}},
     };
     struct image_pyramid pyramid = flat(300, 200);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -95,7 +106,8 @@ static void test_bad_regions(void **state)
             char parameters[128];
             memset(&plan, 0x5a, sizeof plan);
             snprintf(parameters, sizeof parameters, "%s/max/0/default.jpg", rows[i][0]);
-            if (make(version, parameters, &pyramid, &wide, &plan, &err) != RC_BAD_REQUEST || err.rc != RC_BAD_REQUEST)
+            if (make(version, parameters, &pyramid, &wide, &plan, &err) != RC_BAD_REQUEST ||
+                err.rc != RC_BAD_REQUEST)
                 fail_msg("%s: not refused", parameters);
             if (strstr(err.message, rows[i][1]) == NULL)
                 fail_msg("%s: '%s' does not say '%s'", parameters, err.message, rows[i][1]);
@@ -111,14 +123,19 @@ static void test_orientation(void **state)
         struct image_pyramid pyramid = orientation >= 5 ? flat(200, 300) : flat(300, 200);
         struct iiif_plan plan;
         pyramid.orientation = orientation;
-        assert_int_equal(make(IIIF_3, "290,190,50,50/max/90/default.jpg", &pyramid, &wide, &plan, NULL), RC_OK);
+        assert_int_equal(make(IIIF_3, "290,190,50,50/max/90/default.jpg", &pyramid, &wide, &plan, NULL),
+                         RC_OK);
         assert_memory_equal(&plan.full, &((struct image_size){300, 200}), sizeof plan.full);
         assert_memory_equal(&plan.region, &((struct image_region){290, 190, 10, 10}), sizeof plan.region);
         assert_true(plan.window_x_px == 290 && plan.window_y_px == 190);
+        assert_int_equal(make(IIIF_3, "10,20,100,50/max/90/default.jpg", &pyramid, &wide, &plan, NULL),
+                         RC_OK);
+        assert_true(plan.window_width_px == 100 && plan.window_height_px == 50);
     }
 }
 
-/* canonical form ---------------------------------------------------------------------------------------------- */
+/* canonical form
+ * ---------------------------------------------------------------------------------------------- */
 
 struct pair {
     const char *asked, *right; /* NULL: the same */
@@ -228,7 +245,8 @@ static void test_canonical_quality_of_a_gray_picture(void **state)
     check_canonical(IIIF_3, &pyramid, &wide, rows, COUNT(rows));
 }
 
-/* at random --------------------------------------------------------------------------------------------------- */
+/* at random
+ * --------------------------------------------------------------------------------------------------- */
 
 static unsigned short seed[3] = {11, 21, 31};
 
@@ -250,8 +268,8 @@ static void random_region(char *text, size_t capacity)
         snprintf(text, capacity, "%u,%u,%u,%u", below(2000), below(2000), 1 + below(3000), 1 + below(3000));
         break;
     default:
-        snprintf(text, capacity, "pct:%u.%u,%u.%02u,%u.%u,%u.%03u", below(100), below(10), below(100), below(100),
-                 below(101), below(10), below(101), below(1000));
+        snprintf(text, capacity, "pct:%u.%u,%u.%02u,%u.%u,%u.%03u", below(100), below(10), below(100),
+                 below(100), below(101), below(10), below(101), below(1000));
     }
 }
 
@@ -280,12 +298,14 @@ static void random_size(enum iiif_version version, char *text, size_t capacity)
     }
 }
 
-static void assert_same_plan(const char *asked, const char *form, const struct iiif_plan *a, const struct iiif_plan *b)
+static void assert_same_plan(const char *asked, const char *form, const struct iiif_plan *a,
+                             const struct iiif_plan *b)
 {
-    bool same = memcmp(&a->region, &b->region, sizeof a->region) == 0 && memcmp(&a->size, &b->size, sizeof a->size) == 0 &&
-                a->size_is_max == b->size_is_max && a->size_is_upscaled == b->size_is_upscaled &&
-                a->whole_picture == b->whole_picture && a->mirror == b->mirror && a->rotation_deg == b->rotation_deg &&
-                a->quality == b->quality && a->format == b->format && a->level == b->level && a->exact == b->exact &&
+    bool same = memcmp(&a->region, &b->region, sizeof a->region) == 0 &&
+                memcmp(&a->size, &b->size, sizeof a->size) == 0 && a->size_is_max == b->size_is_max &&
+                a->size_is_upscaled == b->size_is_upscaled && a->whole_picture == b->whole_picture &&
+                a->mirror == b->mirror && a->rotation_deg == b->rotation_deg && a->quality == b->quality &&
+                a->format == b->format && a->level == b->level && a->exact == b->exact &&
                 a->window_x_px == b->window_x_px && a->window_y_px == b->window_y_px &&
                 a->window_width_px == b->window_width_px && a->window_height_px == b->window_height_px;
     if (!same)
@@ -304,8 +324,8 @@ static void test_canonical_form_of_anything_is_stable(void **state)
         char region[64], size[64], asked[256], form[IIIF_CANONICAL_BYTES], again[IIIF_CANONICAL_BYTES];
         random_region(region, sizeof region);
         random_size(version, size, sizeof size);
-        snprintf(asked, sizeof asked, "%s/%s/%s%u.%u/%s.%s", region, size, below(2) ? "!" : "", below(360), below(100000),
-                 iiif_quality_name(below(4)), iiif_format_name(below(IIIF_FORMATS)));
+        snprintf(asked, sizeof asked, "%s/%s/%s%u.%u/%s.%s", region, size, below(2) ? "!" : "", below(360),
+                 below(100000), iiif_quality_name(below(4)), iiif_format_name(below(IIIF_FORMATS)));
         struct iiif_plan plan, second;
         struct err err = {0};
         if (make(version, asked, &pyramid, &limits, &plan, &err) != RC_OK)
@@ -326,8 +346,11 @@ static void test_canonical_form_of_anything_is_stable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_regions),     cmocka_unit_test(test_bad_regions), cmocka_unit_test(test_orientation),
-        cmocka_unit_test(test_canonical_3), cmocka_unit_test(test_canonical_2),
+        cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_bad_regions),
+        cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_canonical_3),
+        cmocka_unit_test(test_canonical_2),
         cmocka_unit_test(test_canonical_quality_of_a_gray_picture),
         cmocka_unit_test(test_canonical_form_of_anything_is_stable),
     };

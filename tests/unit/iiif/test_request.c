@@ -1,4 +1,5 @@
-/* The text of a request: every form that is one, and for everything else the code and the part that the sentence names. */
+/* The text of a request: every form that is one, and for everything else the code and the part that the
+ * sentence names. */
 #include "worker/iiif/request.h"
 
 #include <math.h>
@@ -10,12 +11,14 @@
 
 #include <cmocka.h>
 
-static enum rc parse(enum iiif_version version, const char *path, struct iiif_request *request, struct err *err)
+static enum rc parse(enum iiif_version version, const char *path, struct iiif_request *request,
+                     struct err *err)
 {
     /* Exactly as large as the text, so that the sanitizer sees a read past its end. */
     size_t length = strlen(path);
     char *copy = malloc(length + (length == 0));
-    memcpy(copy, path, length);
+    for (size_t i = 0; i < length; i++)
+        copy[i] = path[i];
     enum rc rc = iiif_request_parse(version, copy, length, request, err);
     free(copy);
     return rc;
@@ -47,7 +50,8 @@ static void assert_refused(enum iiif_version version, const char *path, enum rc 
             fail_msg("%s: a failure wrote its output", path);
 }
 
-/* regions ----------------------------------------------------------------------------------------------------- */
+/* regions
+ * ----------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *text;
@@ -66,6 +70,7 @@ static const struct {
     {"pct:0,0,100,100", IIIF_REGION_PERCENT, {0, 0, 100, 100}},
     {"pct:41.6,7.5,66.6,100", IIIF_REGION_PERCENT, {41.6, 7.5, 66.6, 100}},
     {"pct:.9,22.50,0.25,5.", IIIF_REGION_PERCENT, {0.9, 22.5, 0.25, 5}},
+    {"pct:0.123456789012345678,0,1,1", IIIF_REGION_PERCENT, {0.123456789012345678, 0, 1, 1}},
     {"pct:0,0,12345678901.5,1", IIIF_REGION_PERCENT, {0, 0, 12345678901.5, 1}},
 };
 
@@ -131,6 +136,7 @@ static const char *const bad_regions[][2] = {
     {"full\xff", "'full?'"},
     {"fu\x01ll", "'fu?ll'"},
     {"full%0A", "'full?'"},
+    {"full%7f", "'full?'"},
 };
 
 static void test_bad_regions(void **state)
@@ -144,7 +150,8 @@ static void test_bad_regions(void **state)
     }
 }
 
-/* sizes ------------------------------------------------------------------------------------------------------- */
+/* sizes
+ * ------------------------------------------------------------------------------------------------------- */
 
 enum { V2 = 1, V3 = 2, BOTH = 3 };
 
@@ -256,17 +263,29 @@ static void test_bad_sizes(void **state)
     }
 }
 
-/* rotations --------------------------------------------------------------------------------------------------- */
+/* rotations
+ * --------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *text;
     bool mirror;
     double degrees;
 } good_rotations[] = {
-    {"0", false, 0},       {"!0", true, 0},           {"90", false, 90},          {"%2190", true, 90},
-    {"360", false, 0},     {"!360", true, 0},         {"360.000", false, 0},      {"90.0", false, 90},
-    {"22.50", false, 22.5}, {".9", false, 0.9},       {"!0.9", true, 0.9},        {"090", false, 90},
-    {"359.9", false, 359.9}, {"359.99999999999", false, 0}, {"0.00000000001", false, 0},
+    {"0", false, 0},
+    {"!0", true, 0},
+    {"90", false, 90},
+    {"%2190", true, 90},
+    {"360", false, 0},
+    {"!360", true, 0},
+    {"360.000", false, 0},
+    {"90.0", false, 90},
+    {"22.50", false, 22.5},
+    {".9", false, 0.9},
+    {"!0.9", true, 0.9},
+    {"090", false, 90},
+    {"359.9", false, 359.9},
+    {"359.99999999999", false, 0},
+    {"0.00000000001", false, 0},
     {"1.23456789014", false, 1.2345678901},
 };
 
@@ -321,7 +340,8 @@ static void test_bad_rotations(void **state)
     }
 }
 
-/* quality and format ------------------------------------------------------------------------------------------ */
+/* quality and format
+ * ------------------------------------------------------------------------------------------ */
 
 static void test_qualities_and_formats(void **state)
 {
@@ -377,7 +397,8 @@ static void test_bad_qualities_and_formats(void **state)
     }
 }
 
-/* routes and identifiers -------------------------------------------------------------------------------------- */
+/* routes and identifiers
+ * -------------------------------------------------------------------------------------- */
 
 static void test_routes(void **state)
 {
@@ -391,6 +412,7 @@ static void test_routes(void **state)
         {"a.tif/info.json", IIIF_INFO, "a.tif", "a.tif"},
         {"a.tif/%69nfo.json", IIIF_INFO, "a.tif", "a.tif"},
         {"ark:%2F12025%2f654xz321/info.json", IIIF_INFO, "ark:%2F12025%2f654xz321", "ark:/12025/654xz321"},
+        {"%aA%fF%0a%A9", IIIF_BASE, "%aA%fF%0a%A9", "\xaa\xff\n\xa9"},
         {"1:%253C69", IIIF_BASE, "1:%253C69", "1:%3C69"},
         {"a%252Fb/full/max/0/default.jpg", IIIF_IMAGE, "a%252Fb", "a%2Fb"},
         {"%D1%84/full/max/0/default.jpg", IIIF_IMAGE, "%D1%84", "\xd1\x84"},
@@ -411,9 +433,24 @@ static void test_no_routes(void **state)
 {
     (void)state;
     static const char *const paths[] = {
-        "", "/", "a/", "a/info.jso", "a/INFO.JSON", "a/info.xml", "a/info.json/", "a/b/info.json", "a/info.json%00",
-        "a/full", "a/full/max", "a/full/max/0", "a/b/full/max/0/default.jpg", "a/full/max/0/default.jpg/",
-        "/full/max/0/default.jpg", "/info.json", "a/full%2Fmax/0/default.jpg", "//////////",
+        "",
+        "/",
+        "a/",
+        "a/info.jso",
+        "a/INFO.JSON",
+        "a/info.xml",
+        "a/info.json/",
+        "a/b/info.json",
+        "a/info.json%00",
+        "a/full",
+        "a/full/max",
+        "a/full/max/0",
+        "a/b/full/max/0/default.jpg",
+        "a/full/max/0/default.jpg/",
+        "/full/max/0/default.jpg",
+        "/info.json",
+        "a/full%2Fmax/0/default.jpg",
+        "//////////",
     };
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         assert_refused(IIIF_2, paths[i], RC_NOT_FOUND, "identifier");
@@ -462,11 +499,16 @@ static void test_lengths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_regions),   cmocka_unit_test(test_bad_regions),
-        cmocka_unit_test(test_sizes),     cmocka_unit_test(test_bad_sizes),
-        cmocka_unit_test(test_rotations), cmocka_unit_test(test_bad_rotations),
-        cmocka_unit_test(test_qualities_and_formats), cmocka_unit_test(test_bad_qualities_and_formats),
-        cmocka_unit_test(test_routes),    cmocka_unit_test(test_no_routes),
+        cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_bad_regions),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_bad_sizes),
+        cmocka_unit_test(test_rotations),
+        cmocka_unit_test(test_bad_rotations),
+        cmocka_unit_test(test_qualities_and_formats),
+        cmocka_unit_test(test_bad_qualities_and_formats),
+        cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_no_routes),
         cmocka_unit_test(test_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

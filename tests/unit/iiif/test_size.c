@@ -31,8 +31,8 @@ static void assert_size(enum iiif_version version, const char *text, struct imag
     if (resolve(version, text, region, limits, &size, &err) != RC_OK)
         fail_msg("version %d, %s: %s", version, text, err.message);
     bool upscaled = right.width_px > region.width_px || right.height_px > region.height_px;
-    if (size.size.width_px != right.width_px || size.size.height_px != right.height_px || size.is_max != is_max ||
-        size.is_upscaled != upscaled)
+    if (size.size.width_px != right.width_px || size.size.height_px != right.height_px ||
+        size.is_max != is_max || size.is_upscaled != upscaled)
         fail_msg("version %d, %s of %u x %u: %u x %u, max %d, upscaled %d", version, text, region.width_px,
                  region.height_px, size.size.width_px, size.size.height_px, size.is_max, size.is_upscaled);
 }
@@ -60,26 +60,43 @@ static void test_up_to_the_region(void **state)
         struct image_size region, right;
         bool is_max;
     } rows[] = {
-        {"max", {300, 200}, {300, 200}, true},       {"150,", {300, 200}, {150, 100}, false},
-        {"300,", {300, 200}, {300, 200}, true},      {"100,", {300, 200}, {100, 67}, false},
-        {"200,", {300, 200}, {200, 133}, false},     {",50", {300, 200}, {75, 50}, false},
-        {",67", {300, 200}, {101, 67}, false},       {",200", {300, 200}, {300, 200}, true},
-        {"pct:50", {300, 200}, {150, 100}, false},   {"pct:100", {300, 200}, {300, 200}, true},
-        {"pct:12.5", {300, 200}, {38, 25}, false},   {"pct:0.25", {300, 200}, {1, 1}, false},
-        {"pct:50", {1, 1}, {1, 1}, true},            {"pct:100.000", {7, 7}, {7, 7}, true},
-        {"100,100", {300, 200}, {100, 100}, false},  {"300,1", {300, 200}, {300, 1}, false},
-        {"1,1", {300, 200}, {1, 1}, false},          {"!150,150", {300, 200}, {150, 100}, false},
-        {"!1000,50", {300, 200}, {75, 50}, false},   {"!300,200", {300, 200}, {300, 200}, true},
-        {"!1,1", {300, 200}, {1, 1}, false},         {"!100,67", {300, 200}, {100, 67}, false},
+        {"max", {300, 200}, {300, 200}, true},
+        {"150,", {300, 200}, {150, 100}, false},
+        {"300,", {300, 200}, {300, 200}, true},
+        {"100,", {300, 200}, {100, 67}, false},
+        {"200,", {300, 200}, {200, 133}, false},
+        {",50", {300, 200}, {75, 50}, false},
+        {",67", {300, 200}, {101, 67}, false},
+        {",200", {300, 200}, {300, 200}, true},
+        {"pct:50", {300, 200}, {150, 100}, false},
+        {"pct:100", {300, 200}, {300, 200}, true},
+        {"pct:12.5", {300, 200}, {38, 25}, false},
+        {"pct:0.25", {300, 200}, {1, 1}, false},
+        {"pct:50", {1, 1}, {1, 1}, true},
+        {"pct:100.000", {7, 7}, {7, 7}, true},
+        {"100,100", {300, 200}, {100, 100}, false},
+        {"300,1", {300, 200}, {300, 1}, false},
+        {"1,1", {300, 200}, {1, 1}, false},
+        {"!150,150", {300, 200}, {150, 100}, false},
+        {"!1000,50", {300, 200}, {75, 50}, false},
+        {"!300,200", {300, 200}, {300, 200}, true},
+        {"!1,1", {300, 200}, {1, 1}, false},
+        {"!100,67", {300, 200}, {100, 67}, false},
         {"!100,66", {300, 200}, {99, 66}, false},
         /* An edge that follows from the other is at least one pixel. */
-        {"75,", {300, 1}, {75, 1}, false},           {"1,", {4000, 1}, {1, 1}, false},
-        {",50", {1, 200}, {1, 50}, false},           {"!1,1", {4000, 3}, {1, 1}, false},
+        {"75,", {300, 1}, {75, 1}, false},
+        {"1,", {4000, 1}, {1, 1}, false},
+        {",50", {1, 200}, {1, 50}, false},
+        {"!1,1", {4000, 3}, {1, 1}, false},
         /* Halves round up, whatever a double makes of them. */
-        {"pct:0.35", {1000, 1000}, {4, 4}, false},   {"pct:1.15", {1000, 3000}, {12, 35}, false},
-        {"pct:4.35", {1000, 100}, {44, 4}, false},   {"pct:57.5", {100, 20}, {58, 12}, false},
-        {"pct:8.15", {1000, 1000}, {82, 82}, false}, {"pct:1.45", {1000, 1000}, {15, 15}, false},
-        {"1,", {2, 3}, {1, 2}, false},               {"3,", {4, 2}, {3, 2}, false},
+        {"pct:0.35", {1000, 1000}, {4, 4}, false},
+        {"pct:1.15", {1000, 3000}, {12, 35}, false},
+        {"pct:4.35", {1000, 100}, {44, 4}, false},
+        {"pct:57.5", {100, 20}, {58, 12}, false},
+        {"pct:8.15", {1000, 1000}, {82, 82}, false},
+        {"pct:1.45", {1000, 1000}, {15, 15}, false},
+        {"1,", {2, 3}, {1, 2}, false},
+        {"3,", {4, 2}, {3, 2}, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char caret[64];
@@ -93,9 +110,10 @@ static void test_up_to_the_region(void **state)
         }
     }
     assert_size(IIIF_2, "full", (struct image_size){300, 200}, &wide, (struct image_size){300, 200}, true);
-    assert_size(IIIF_3, "^!150,150", (struct image_size){300, 200}, &wide, (struct image_size){150, 100}, false);
-    assert_size(IIIF_3, "^!300,200", (struct image_size){300, 200}, &wide_no_upscaling, (struct image_size){300, 200},
-                true);
+    assert_size(IIIF_3, "^!150,150", (struct image_size){300, 200}, &wide, (struct image_size){150, 100},
+                false);
+    assert_size(IIIF_3, "^!300,200", (struct image_size){300, 200}, &wide_no_upscaling,
+                (struct image_size){300, 200}, true);
 }
 
 static void test_no_pixel_left(void **state)
@@ -115,9 +133,9 @@ static const struct {
     const char *text; /* without the caret */
     struct image_size right;
 } enlarged[] = {
-    {"600,", {600, 400}},     {"301,", {301, 201}},    {",400", {600, 400}},    {",201", {302, 201}},
-    {"pct:200", {600, 400}},  {"pct:150", {450, 300}}, {"pct:100.1", {300, 200}}, {"400,500", {400, 500}},
-    {"301,200", {301, 200}},  {"300,201", {300, 201}}, {"400,100", {400, 100}},
+    {"600,", {600, 400}},    {"301,", {301, 201}},    {",400", {600, 400}},      {",201", {302, 201}},
+    {"pct:200", {600, 400}}, {"pct:150", {450, 300}}, {"pct:100.1", {300, 200}}, {"400,500", {400, 500}},
+    {"301,200", {301, 200}}, {"300,201", {300, 201}}, {"400,100", {400, 100}},
 };
 
 static void test_enlarging(void **state)
@@ -130,15 +148,18 @@ static void test_enlarging(void **state)
         bool same = right.width_px == 300 && right.height_px == 200;
         snprintf(caret, sizeof caret, "^%s", enlarged[i].text);
         /* 3.0: only with the caret, and 501 where the server does not. */
-        assert_refused(IIIF_3, enlarged[i].text, region, &wide, RC_BAD_REQUEST, "only sizes that begin with ^ enlarge");
+        assert_refused(IIIF_3, enlarged[i].text, region, &wide, RC_BAD_REQUEST,
+                       "only sizes that begin with ^ enlarge");
         assert_refused(IIIF_3, enlarged[i].text, region, &wide, RC_BAD_REQUEST, enlarged[i].text);
         assert_refused(IIIF_3, enlarged[i].text, region, &wide_no_upscaling, RC_BAD_REQUEST, "300 x 200");
         assert_size(IIIF_3, caret, region, &wide, right, same);
-        assert_refused(IIIF_3, caret, region, &wide_no_upscaling, RC_UNSUPPORTED, "this server does not enlarge");
+        assert_refused(IIIF_3, caret, region, &wide_no_upscaling, RC_UNSUPPORTED,
+                       "300 x 200 px, and this server does not enlarge");
         assert_refused(IIIF_3, caret, region, &wide_no_upscaling, RC_UNSUPPORTED, caret);
         /* 2.1.1: without notation. */
         assert_size(IIIF_2, enlarged[i].text, region, &wide, right, same);
-        assert_refused(IIIF_2, enlarged[i].text, region, &wide_no_upscaling, RC_BAD_REQUEST, enlarged[i].text);
+        assert_refused(IIIF_2, enlarged[i].text, region, &wide_no_upscaling, RC_BAD_REQUEST,
+                       enlarged[i].text);
     }
     assert_size(IIIF_3, "^!600,600", region, &wide, (struct image_size){600, 400}, false);
     assert_size(IIIF_3, "^!1000,400", region, &wide, (struct image_size){600, 400}, false);
@@ -175,7 +196,9 @@ static void test_fitting(void **state)
         {{1000000, 1}, {2000000, 2000000, 1000, true}, {1000, 1}}, /* a strip cannot keep its shape */
         {{1, 1000000}, {2000000, 2000000, 1000, true}, {1, 1000}},
         {{1000000, 1}, {1000, 1000, 1000000, true}, {1000, 1}},
-        {{4294967295, 4294967295}, {4294967295, 4294967295, 18446744065119617025u, true}, {4294967295, 4294967295}},
+        {{4294967295, 4294967295},
+         {4294967295, 4294967295, 18446744065119617025u, true},
+         {4294967295, 4294967295}},
         {{4294967295, 1}, {4294967295, 4294967295, 1000000, true}, {1000000, 1}},
         {{10, 10}, {1, 1, 1, true}, {1, 1}},
     };
@@ -193,12 +216,16 @@ static void test_fitting(void **state)
     }
     /* ^max enlarges to the first limit that it meets. */
     const struct image_size region = {300, 200};
-    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){600, 600, 1000000, true}, (struct image_size){600, 400}, true);
-    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){900, 500, 1000000, true}, (struct image_size){750, 500}, true);
-    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){900, 900, 240000, true}, (struct image_size){600, 400}, true);
+    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){600, 600, 1000000, true},
+                (struct image_size){600, 400}, true);
+    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){900, 500, 1000000, true},
+                (struct image_size){750, 500}, true);
+    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){900, 900, 240000, true},
+                (struct image_size){600, 400}, true);
     assert_size(IIIF_3, "^!700,700", region, &(struct iiif_limits){600, 600, 1000000, true},
                 (struct image_size){600, 400}, true);
-    assert_size(IIIF_3, "^600,", region, &(struct iiif_limits){600, 600, 1000000, true}, (struct image_size){600, 400}, true);
+    assert_size(IIIF_3, "^600,", region, &(struct iiif_limits){600, 600, 1000000, true},
+                (struct image_size){600, 400}, true);
     assert_size(IIIF_3, "max", region, &(struct iiif_limits){600, 600, 1000000, true}, region, true);
 }
 
@@ -211,7 +238,9 @@ static void test_above_the_limits(void **state)
         struct iiif_limits limits;
         const char *named;
     } rows[] = {
-        {"1001,", {1000, 1000, 1000000000, true}, "size '1001,': a width of 1001 px is above maxWidth, 1000 px"},
+        {"1001,",
+         {1000, 1100, 1000000000, true},
+         "size '1001,': a width of 1001 px is above maxWidth, 1000 px"},
         {"1001,1", {1000, 1000, 1000000000, true}, "1001 px is above maxWidth"},
         {",801", {3000, 800, 1000000000, true}, "size ',801': a height of 801 px is above maxHeight, 800 px"},
         {"pct:50", {1000, 1000, 1000000000, true}, "size 'pct:50': a width of 1500 px is above maxWidth"},
@@ -225,11 +254,13 @@ static void test_above_the_limits(void **state)
         assert_refused(IIIF_3, rows[i].text, region, &rows[i].limits, RC_BAD_REQUEST, rows[i].named);
     }
     assert_refused(IIIF_2, "full", region, &rows[0].limits, RC_BAD_REQUEST, "max gives the largest allowed");
-    assert_refused(IIIF_3, "^20001,", region, &wide, RC_BAD_REQUEST, "size '^20001,': a width of 20001 px is above");
+    assert_refused(IIIF_3, "^20001,", region, &wide, RC_BAD_REQUEST,
+                   "size '^20001,': a width of 20001 px is above");
     /* Numbers whose products and percentages leave every integer type. */
     assert_refused(IIIF_3, "^4294967295,", region, &wide, RC_BAD_REQUEST, "4294967295 px is above maxWidth");
     assert_refused(IIIF_3, "^4294967295,4294967295", region, &wide, RC_BAD_REQUEST, "maxWidth");
-    assert_refused(IIIF_3, "^4294967295,", (struct image_size){1, 4294967295}, &wide, RC_BAD_REQUEST, "maxWidth");
+    assert_refused(IIIF_3, "^4294967295,", (struct image_size){1, 4294967295}, &wide, RC_BAD_REQUEST,
+                   "maxWidth");
     assert_refused(IIIF_3, "^,4294967295", (struct image_size){4294967295, 1}, &wide, RC_BAD_REQUEST,
                    "18446744065119617025 px is above maxWidth");
     assert_refused(IIIF_2, "pct:99999999999999999999", region, &wide, RC_BAD_REQUEST, "maxWidth");
@@ -237,11 +268,12 @@ static void test_above_the_limits(void **state)
                    "a height of 8589934590 px is above maxHeight");
     const struct iiif_limits all = {UINT32_MAX, UINT32_MAX, UINT64_MAX, true};
     assert_refused(IIIF_3, "^2,", (struct image_size){1, 4294967295}, &all, RC_BAD_REQUEST, "8589934590");
-    assert_size(IIIF_3, "^4294967295,4294967295", region, &all, (struct image_size){UINT32_MAX, UINT32_MAX}, false);
+    assert_size(IIIF_3, "^4294967295,4294967295", region, &all, (struct image_size){UINT32_MAX, UINT32_MAX},
+                false);
 }
 
-/* For any region and any limits: within the limits, within the region unless enlarged, and no larger size of the same
- * shape would do. */
+/* For any region and any limits: within the limits, within the region unless enlarged, and no larger size of
+ * the same shape would do. */
 static void test_fitting_at_random(void **state)
 {
     (void)state;
@@ -260,7 +292,8 @@ static void test_fitting_at_random(void **state)
         assert_true(max.size.width_px >= 1 && max.size.height_px >= 1);
         assert_true(max.size.width_px <= region.width_px && max.size.height_px <= region.height_px);
         assert_true(max.is_max && caret_max.is_max && !max.is_upscaled);
-        assert_true(caret_max.size.width_px >= max.size.width_px && caret_max.size.height_px >= max.size.height_px);
+        assert_true(caret_max.size.width_px >= max.size.width_px &&
+                    caret_max.size.height_px >= max.size.height_px);
         /* Two pixels more in both edges break a limit: one is what rounding may cost. */
         struct image_size more = {caret_max.size.width_px + 2, caret_max.size.height_px + 2};
         if (iiif_size_within(more, &limits))

@@ -1,4 +1,5 @@
-/* Which level an answer is read from and where: tiles by the arithmetic of viewers on random pyramids, and single cases. */
+/* Which level an answer is read from and where: tiles by the arithmetic of viewers on random pyramids, and
+ * single cases. */
 #include "worker/iiif/window.h"
 
 #include <math.h>
@@ -30,8 +31,8 @@ static uint32_t shrink(uint32_t edge, uint32_t factor, enum rounding rounding)
     return shrunk > 0 ? shrunk : 1;
 }
 
-static struct image_pyramid pyramid_of(struct image_size upright, enum rounding rounding, const uint32_t *factors,
-                                       uint8_t orientation)
+static struct image_pyramid pyramid_of(struct image_size upright, enum rounding rounding,
+                                       const uint32_t *factors, uint8_t orientation)
 {
     struct image_pyramid pyramid = {.page_count = 1, .orientation = orientation, .has_colour = true};
     for (; *factors != 0; factors++) {
@@ -51,9 +52,10 @@ static bool fits_grid(struct image_size full, struct image_region region, struct
            (region.height_px % s == 0 || region.y_px + region.height_px == full.height_px);
 }
 
-/* The window of a tile. `s` is the factor that the viewer had in mind, which a corner tile need not reveal. */
-static void check_tile(const struct image_pyramid *pyramid, struct image_size full, struct image_region region,
-                       struct image_size size, uint32_t s, bool stored)
+/* The window of a tile. `s` is the factor that the viewer had in mind, which a corner tile need not
+ * reveal. */
+static void check_tile(const struct image_pyramid *pyramid, struct image_size full,
+                       struct image_region region, struct image_size size, uint32_t s, bool stored)
 {
     struct iiif_window window = iiif_window_choose(pyramid, region, size);
     assert_true(window.level < pyramid->level_count);
@@ -61,8 +63,8 @@ static void check_tile(const struct image_pyramid *pyramid, struct image_size fu
     struct image_size level = image_size_upright(pyramid->level[window.level].size, pyramid->orientation);
     assert_true(window.x_px == (double)region.x_px / f && window.y_px == (double)region.y_px / f);
     if (stored && !window.exact)
-        fail_msg("%u,%u,%u,%u/%u,%u at 1/%u is not exact", region.x_px, region.y_px, region.width_px, region.height_px,
-                 size.width_px, size.height_px, s);
+        fail_msg("%u,%u,%u,%u/%u,%u at 1/%u is not exact", region.x_px, region.y_px, region.width_px,
+                 region.height_px, size.width_px, size.height_px, s);
     if (window.exact) {
         assert_true(window.width_px == size.width_px && window.height_px == size.height_px);
         bool whole = size.width_px == level.width_px && size.height_px == level.height_px && region.x_px == 0;
@@ -85,14 +87,15 @@ static void check_tile(const struct image_pyramid *pyramid, struct image_size fu
         assert_true(pyramid->level[window.level + 1].scale_factor > grid);
 }
 
-static void check_all_tiles(const struct image_pyramid *pyramid, struct image_size full, uint32_t tile, uint32_t s,
-                            bool stored)
+static void check_all_tiles(const struct image_pyramid *pyramid, struct image_size full, uint32_t tile,
+                            uint32_t s, bool stored)
 {
     for (uint64_t y = 0; y < full.height_px; y += (uint64_t)tile * s)
         for (uint64_t x = 0; x < full.width_px; x += (uint64_t)tile * s) {
             uint64_t right = x + (uint64_t)tile * s, bottom = y + (uint64_t)tile * s;
             struct image_region region = {
-                (uint32_t)x, (uint32_t)y,
+                (uint32_t)x,
+                (uint32_t)y,
                 (uint32_t)((right < full.width_px ? right : full.width_px) - x),
                 (uint32_t)((bottom < full.height_px ? bottom : full.height_px) - y),
             };
@@ -104,7 +107,8 @@ static void check_all_tiles(const struct image_pyramid *pyramid, struct image_si
 static void test_every_tile_of_stored_levels(void **state)
 {
     (void)state;
-    static const uint32_t powers[] = {1, 2, 4, 8, 16, 32, 64, 0}, odd[] = {1, 3, 5, 6, 7, 12, 0}, two[] = {1, 4, 0};
+    static const uint32_t powers[] = {1, 2, 4, 8, 16, 32, 64, 0}, odd[] = {1, 3, 5, 6, 7, 12, 0},
+                          two[] = {1, 4, 0};
     static const uint32_t *const sets[] = {powers, odd, two};
     for (int i = 0; i < 600; i++) {
         struct image_size full = {random_between(1, 3000), random_between(1, 3000)};
@@ -136,7 +140,8 @@ static void test_every_level_by_its_own_size(void **state)
     static const uint32_t powers[] = {1, 2, 4, 8, 16, 32, 64, 0};
     for (int i = 0; i < 3000; i++) {
         struct image_size full = {random_between(64, 60000), random_between(64, 60000)};
-        struct image_pyramid pyramid = pyramid_of(full, (enum rounding)(i % 3), powers, (uint8_t)random_between(1, 8));
+        struct image_pyramid pyramid = pyramid_of(full, (enum rounding)(i % 3), powers,
+                                                  (uint8_t)random_between(1, 8));
         for (uint32_t k = 0; k < pyramid.level_count; k++) {
             struct image_size size = image_size_upright(pyramid.level[k].size, pyramid.orientation);
             struct image_region region = {0, 0, full.width_px, full.height_px};
@@ -150,25 +155,31 @@ static void test_every_level_by_its_own_size(void **state)
     }
 }
 
-/* Any region and size: a level that is large enough, none smaller that would be, and the window where the region lies. */
+/* Any region and size: a level that is large enough, none smaller that would be, and the window where the
+ * region lies. */
 static void test_any_request(void **state)
 {
     (void)state;
     static const uint32_t powers[] = {1, 2, 4, 8, 16, 32, 64, 0};
     for (int i = 0; i < 50000; i++) {
         struct image_size full = {random_between(64, 60000), random_between(64, 60000)};
-        struct image_pyramid pyramid = pyramid_of(full, (enum rounding)(i % 3), powers, (uint8_t)random_between(1, 8));
-        struct image_region region = {random_between(0, full.width_px - 1), random_between(0, full.height_px - 1), 0, 0};
+        struct image_pyramid pyramid = pyramid_of(full, (enum rounding)(i % 3), powers,
+                                                  (uint8_t)random_between(1, 8));
+        struct image_region region = {random_between(0, full.width_px - 1),
+                                      random_between(0, full.height_px - 1), 0, 0};
         region.width_px = random_between(1, full.width_px - region.x_px);
         region.height_px = random_between(1, full.height_px - region.y_px);
-        struct image_size size = {random_between(1, region.width_px * 2), random_between(1, region.height_px * 2)};
+        struct image_size size = {random_between(1, region.width_px * 2),
+                                  random_between(1, region.height_px * 2)};
         struct iiif_window window = iiif_window_choose(&pyramid, region, size);
         double f = pyramid.level[window.level].scale_factor;
         assert_true(fabs(window.x_px * f - region.x_px) < 1e-6 && fabs(window.y_px * f - region.y_px) < 1e-6);
-        double beyond_x = window.width_px * f - region.width_px, beyond_y = window.height_px * f - region.height_px;
+        double beyond_x = window.width_px * f - region.width_px,
+               beyond_y = window.height_px * f - region.height_px;
         assert_true(beyond_x > -1e-6 && beyond_x <= window.width_px * f / size.width_px);
         assert_true(beyond_y > -1e-6 && beyond_y <= window.height_px * f / size.height_px);
-        assert_true(window.level == 0 || (window.width_px >= size.width_px && window.height_px >= size.height_px));
+        assert_true(window.level == 0 ||
+                    (window.width_px >= size.width_px && window.height_px >= size.height_px));
         if (window.level + 1 < pyramid.level_count && beyond_x < 1e-6 && beyond_y < 1e-6) {
             double next = pyramid.level[window.level + 1].scale_factor;
             assert_true(region.width_px / next < size.width_px || region.height_px / next < size.height_px);
@@ -185,12 +196,13 @@ struct single {
 static void check_single(const struct image_pyramid *pyramid, const struct single *row)
 {
     struct iiif_window window = iiif_window_choose(pyramid, row->region, row->size);
-    if (window.level != row->right.level || window.exact != row->right.exact || window.x_px != row->right.x_px ||
-        window.y_px != row->right.y_px || window.width_px != row->right.width_px ||
-        window.height_px != row->right.height_px)
-        fail_msg("%u,%u,%u,%u/%u,%u: level %u, exact %d, window %g,%g,%g,%g", row->region.x_px, row->region.y_px,
-                 row->region.width_px, row->region.height_px, row->size.width_px, row->size.height_px, window.level,
-                 window.exact, window.x_px, window.y_px, window.width_px, window.height_px);
+    if (window.level != row->right.level || window.exact != row->right.exact ||
+        window.x_px != row->right.x_px || window.y_px != row->right.y_px ||
+        window.width_px != row->right.width_px || window.height_px != row->right.height_px)
+        fail_msg("%u,%u,%u,%u/%u,%u: level %u, exact %d, window %g,%g,%g,%g", row->region.x_px,
+                 row->region.y_px, row->region.width_px, row->region.height_px, row->size.width_px,
+                 row->size.height_px, window.level, window.exact, window.x_px, window.y_px, window.width_px,
+                 window.height_px);
 }
 
 static void test_single_cases(void **state)
@@ -207,16 +219,16 @@ static void test_single_cases(void **state)
         {{0, 0, 1001, 777}, {501, 388}, {0, false, 0, 0, 1001, 777}}, /* no grid: the column is a stretch */
         {{0, 0, 512, 512}, {256, 256}, {1, true, 0, 0, 256, 256}},
         {{512, 256, 489, 521}, {245, 261}, {1, true, 256, 128, 245, 261}},
-        {{1000, 768, 1, 9}, {1, 5}, {1, true, 500, 384, 1, 5}},      /* begins where the level ends */
+        {{1000, 768, 1, 9}, {1, 5}, {1, true, 500, 384, 1, 5}}, /* begins where the level ends */
         {{0, 0, 1001, 777}, {126, 98}, {2, true, 0, 0, 126, 98}},
         {{511, 0, 490, 512}, {245, 256}, {1, false, 255.5, 0, 245, 256}}, /* x is no multiple of 2 */
         {{0, 0, 511, 512}, {256, 256}, {0, false, 0, 0, 511, 512}},       /* a remainder within the picture */
         {{0, 0, 512, 512}, {128, 128}, {1, false, 0, 0, 256, 256}},       /* 1/4 from 1/2 */
         {{512, 512, 489, 265}, {123, 67}, {1, false, 256, 256, 246, 134}}, /* the same, beyond the edge */
-        {{0, 0, 1001, 777}, {334, 259}, {1, false, 0, 0, 501, 388.5}},    /* 1/3 from 1/2 */
-        {{0, 0, 1001, 777}, {101, 78}, {2, false, 0, 0, 126.25, 97.5}},   /* 1/10 of 1010 x 780 */
+        {{0, 0, 1001, 777}, {334, 259}, {1, false, 0, 0, 501, 388.5}},     /* 1/3 from 1/2 */
+        {{0, 0, 1001, 777}, {101, 78}, {2, false, 0, 0, 126.25, 97.5}},    /* 1/10 of 1010 x 780 */
         {{0, 0, 1001, 777}, {100, 78}, {2, false, 0, 0, 125.125, 97.125}},
-        {{0, 0, 800, 400}, {100, 99}, {1, false, 0, 0, 400, 200}},        /* the height needs more than the width */
+        {{0, 0, 800, 400}, {100, 99}, {1, false, 0, 0, 400, 200}}, /* the height needs more than the width */
         {{0, 0, 400, 800}, {99, 100}, {1, false, 0, 0, 200, 400}},
         {{0, 0, 800, 800}, {99, 100}, {2, false, 0, 0, 100, 100}},
         {{100, 100, 200, 200}, {400, 400}, {0, false, 100, 100, 200, 200}}, /* enlarged */
@@ -230,7 +242,8 @@ static void test_single_cases(void **state)
         check_single(&pyramid, &rows[i]);
 }
 
-/* A level of a size that no rounding explains is mapped by the ratio of its edges and never taken for a grid. */
+/* A level of a size that no rounding explains is mapped by the ratio of its edges and never taken for a
+ * grid. */
 static void test_irregular_levels(void **state)
 {
     (void)state;
@@ -267,13 +280,41 @@ static void test_huge_pictures(void **state)
         check_single(&pyramid, &rows[i]);
 }
 
+/* Corners of one answer pixel fit grids without end: powers of two first, nothing beyond twice the region. */
+static void test_corners_of_flat_pictures(void **state)
+{
+    (void)state;
+    static const uint32_t only[] = {1, 0};
+    static const struct {
+        uint32_t start, rest;
+        double window;
+    } rows[] = {
+        {120, 5, 8},                         /* 5 and 6 divide 120 too */
+        {25, 3, 5},  {49, 3, 3},             /* 7 is more than twice 3 */
+        {49, 4, 7},  {10, 7, 10},            /* 10 is larger than its root */
+        {13, 7, 13}, {17, 7, 7},  {0, 5, 8}, /* the whole picture as one pixel */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint32_t start = rows[i].start, rest = rows[i].rest;
+        struct image_pyramid pyramid = pyramid_of((struct image_size){start + rest, start + rest}, UP, only,
+                                                  1);
+        struct single row = {
+            {start, start, rest, rest}, {1, 1}, {0, false, start, start, rows[i].window, rows[i].window}};
+        check_single(&pyramid, &row);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_tile_of_stored_levels), cmocka_unit_test(test_every_tile_without_its_level),
-        cmocka_unit_test(test_every_level_by_its_own_size), cmocka_unit_test(test_any_request),
-        cmocka_unit_test(test_single_cases),                cmocka_unit_test(test_irregular_levels),
+        cmocka_unit_test(test_every_tile_of_stored_levels),
+        cmocka_unit_test(test_every_tile_without_its_level),
+        cmocka_unit_test(test_every_level_by_its_own_size),
+        cmocka_unit_test(test_any_request),
+        cmocka_unit_test(test_single_cases),
+        cmocka_unit_test(test_irregular_levels),
         cmocka_unit_test(test_huge_pictures),
+        cmocka_unit_test(test_corners_of_flat_pictures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

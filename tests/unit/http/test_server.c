@@ -167,7 +167,7 @@ static void test_small_bodies_are_read_over(void **state)
     static char body[65536];
     serving_start(&serving, (struct http_server_options){0}, handle_at_once);
     connect_client(&serving, &client);
-    memcpy(body, "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", 35);
+    strcpy(body, "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n");
     for (int i = 0; i < 3; i++) {
         ask(&client, "GET", "/a", "Content-Length: 65536\r\n");
         send_bytes(&client, body, sizeof body);
@@ -378,6 +378,26 @@ static void test_a_trickling_request_ends_with_408(void **state)
     serving_stop(&serving);
 }
 
+/* The time for a request is each request's own. */
+static void test_several_slow_requests_in_a_row(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    serving_start(&serving, (struct http_server_options){.request_timeout_s = 1}, handle_at_once);
+    connect_client(&serving, &client);
+    for (int i = 0; i < 4; i++) {
+        send_text(&client, "GET /a HT");
+        pause_ms(500);
+        send_text(&client, "TP/1.1\r\nHost: h\r\n\r\n");
+        assert_true(receive(&client, &reply, true));
+        assert_int_equal(reply.status, 200);
+    }
+    close(client.fd);
+    serving_stop(&serving);
+}
+
 /* What an earlier worker read of the connection, and pauses between requests, are no slow request. */
 static void test_a_quiet_connection_with_a_history_is_left_alone(void **state)
 {
@@ -462,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_no_more_than_max_connections),
         cmocka_unit_test(test_idle_connections_end),
         cmocka_unit_test(test_a_trickling_request_ends_with_408),
+        cmocka_unit_test(test_several_slow_requests_in_a_row),
         cmocka_unit_test(test_a_quiet_connection_with_a_history_is_left_alone),
         cmocka_unit_test(test_a_reader_that_stops_is_given_up),
         cmocka_unit_test(test_stop_ends_what_is_open),

@@ -45,6 +45,29 @@ static void test_answered_by_another_thread(void **state)
     serving_stop(&serving);
 }
 
+/* While the server takes its time, so may the client with the request behind. */
+static void test_patience_waits_while_an_answer_is_due(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    static struct reply reply;
+    serving_start(&serving, (struct http_server_options){.request_timeout_s = 1}, handle_hold);
+    connect_client(&serving, &client);
+    send_text(&client, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\nGET /now HT");
+    struct http_exchange *exchange = take_held(&serving);
+    assert_false(ends_within(&client, 1600));
+    answer(exchange, "first");
+    assert_true(receive(&client, &reply, true));
+    assert_string_equal(reply.body, "first");
+    pause_ms(300);
+    send_text(&client, "TP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(receive(&client, &reply, true));
+    assert_string_equal(reply.body, "now");
+    close(client.fd);
+    serving_stop(&serving);
+}
+
 /* ---- many connections, several answering threads ---- */
 
 #define HANDS 3u
@@ -259,6 +282,7 @@ static void *answer_when_abandoned(void *context)
     struct http_exchange *exchange = context;
     while (!http_exchange_abandoned(exchange))
         usleep(1000);
+    pause_ms(200);
     answer(exchange, "for nobody");
     return NULL;
 }
@@ -283,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answered_by_another_thread),
+        cmocka_unit_test(test_patience_waits_while_an_answer_is_due),
         cmocka_unit_test(test_a_crowd),
         cmocka_unit_test(test_leaving_is_noticed),
         cmocka_unit_test(test_who_only_stops_sending_still_waits),

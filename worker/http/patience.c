@@ -60,7 +60,8 @@ static void look_at(struct http_server *server, struct http_connection *connecti
     if (connection->waiting_since_ms == 0) {
         connection->waiting_since_ms = now_ms;
     } else if (now_ms - connection->waiting_since_ms >= (int64_t)server->options.request_timeout_s * 1000) {
-        send(connection->fd, too_slow, sizeof too_slow - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        /* Not send(): that belongs to the event thread (worker/http/wire.h). */
+        sendto(connection->fd, too_slow, sizeof too_slow - 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
         shutdown(connection->fd, SHUT_RDWR);
     }
 }

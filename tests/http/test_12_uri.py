@@ -19,8 +19,10 @@ IMAGE = "/iiif/3/small.tif/full/max/0/default.jpg"
     ("/iiif/3/small.tif//max/0/default.jpg", (400, 404)), ("/iiif/3//full/max/0/default.jpg", (400, 404)),
     ("//iiif/3/small.tif/info.json", (400, 404)), ("/iiif/3/small.tif/info.jso", (400, 404)),
     ("/iiif/3/small.tif/INFO.JSON", (400, 404)), ("/iiif/3/small.tif/info.xml", (400, 404)),
-    ("/iiif/3/", (400, 404)), ("/iiif/3", (400, 404, 303)), ("/iiif/4/small.tif/info.json", (400, 404)),
-    ("/iiif/1/small.tif/info.json", (400, 404)), ("/IIIF/3/small.tif/info.json", (400, 404)),
+    ("/iiif/3/", (400, 404)), ("/iiif/3", (302, 400, 404)),
+    # No version: an identifier, which leads to the newest.
+    ("/iiif/4/small.tif/info.json", (302, 400, 404)),
+    ("/iiif/1/small.tif/info.json", (302, 400, 404)), ("/IIIF/3/small.tif/info.json", (400, 404)),
     ("/no/such/place", 404), ("/robots.txt", (200, 404)), ("/favicon.ico", (200, 204, 404)),
     ("/iiif/3/nothing.tif/full/max/0/default.jpg", 404), ("/iiif/3/nothing.tif/info.json", 404),
     ("/iiif/3/SMALL.tif/info.json", 404), ("/iiif/3/small/info.json", 404),

@@ -109,7 +109,10 @@ def test_out_of_reach(asked, name):
     "/iiif/3/./good.tif/info.json",
 ])
 def test_dots_in_the_path_are_not_resolved(asked, target):
-    assert asked.get(target).status in (400, 404)
+    reply = asked.get(target)
+    while reply.status == 302:
+        reply = asked.get(reply["location"].partition(f":{asked.port}")[2])
+    assert reply.status in (400, 404)
 
 
 @pytest.mark.parametrize("name", ["empty.tif", "notes.txt"])

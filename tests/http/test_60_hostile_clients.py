@@ -204,10 +204,10 @@ def test_default_leaves_room_for_a_browser_and_a_proxy(served):
     b"POST /iiif/3/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\nx",
     b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: x\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
     b"A" * 5000,
-])
+], ids=lambda data: repr(data[:24]))
 def test_what_is_no_request(served, data):
     workers = served.worker_pids()
-    with served.client(timeout=2).connect() as connection:
+    with served.client(timeout=0.5).connect() as connection:
         push(connection, data)
         connection.socket.shutdown(socket.SHUT_WR)
         try:
@@ -240,7 +240,7 @@ def test_expensive_requests_do_not_starve_cheap_ones(served):
     slow = []
     for number in range(8):
         connection = served.client().connect()
-        target = f"/iiif/3/big.tif/{number},0,7000,5900/2500,2100/{number}.5/default.png"
+        target = f"/iiif/3/big.tif/{number},0,7000,5900/1200,1000/{number}.5/default.png"
         connection.send(request_bytes("GET", target))
         slow.append(connection)
     began = time.monotonic()

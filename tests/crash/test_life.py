@@ -341,6 +341,46 @@ def descriptors(pid):
     return found
 
 
+MANY = 700  # more messages than a channel holds
+
+
+def master_sockets(served):
+    return len([fd for fd in descriptors(served.process.pid) if fd.startswith("socket:")])
+
+
+def test_a_full_channel_to_the_worker_loses_no_connection(start, folder):
+    served = start(folder, workers=1, settings={"connections_per_address": MANY})
+    worker = served.worker_pids()[0]
+    os.kill(worker, signal.SIGSTOP)
+    held = [client.Connection("127.0.0.1", served.port) for _ in range(MANY)]
+    until(lambda: master_sockets(served) >= MANY, 5, "all are accepted")
+    assert "refused" not in served.log()
+    os.kill(worker, signal.SIGCONT)
+    for connection in held:
+        connection.request("GET", INFO)
+    for connection in held:
+        assert connection.reply().status == 200
+        connection.close()
+    until(lambda: master_sockets(served) < 20, 5, "all are forgotten")
+
+
+def test_a_full_channel_to_the_master_loses_no_end(start, folder):
+    served = start(folder, workers=1, settings={"connections_per_address": MANY})
+    held = [client.Connection("127.0.0.1", served.port) for _ in range(MANY)]
+    until(lambda: workers(served)[0]["connections"] >= MANY, 5, "the worker has all")
+    watch = client.Client("127.0.0.1", served.admin_port)
+    watch.get("/status")
+    served.signal(signal.SIGSTOP)
+    for connection in held:
+        connection.close()
+    # The worker has seen them all end, and answers on, though nobody takes its messages.
+    until(lambda: watch.get("/status").json()["workers"][0]["connections"] < 10, 5, "the worker has forgotten all")
+    assert master_sockets(served) >= MANY
+    served.signal(signal.SIGCONT)
+    until(lambda: master_sockets(served) < 20, 5, "the master has forgotten all")
+    assert answers(served)
+
+
 def test_a_new_worker_inherits_no_connection_and_no_listener(start, folder):
     served = start(folder, workers=2)
     idle = [client.Connection("127.0.0.1", served.port) for _ in range(30)]

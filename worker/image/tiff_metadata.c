@@ -1,18 +1,9 @@
 #include "worker/image/tiff_metadata.h"
 
 #include "base/own.h"
+#include "worker/image/tiff_tags.h"
 
 #include <string.h>
-
-enum {
-    TAG_XMP = 700,
-    TAG_IPTC = 33723,
-    TAG_EXIF_IFD = 34665,
-    TAG_ICC = 34675,
-    TAG_GPS_IFD = 34853,
-    TAG_MAKER_NOTE = 37500,
-    TAG_INTEROPERABILITY_IFD = 40965,
-};
 
 #define MAX_EXIF_BYTES (1u << 20)
 #define MAX_DEPTH      3

@@ -1,22 +1,9 @@
 #include "worker/image/tiff_pages.h"
 
 #include "base/own.h"
+#include "worker/image/tiff_tags.h"
 
 #include <string.h>
-
-enum {
-    TAG_NEW_SUBFILE_TYPE = 254,
-    TAG_OLD_SUBFILE_TYPE = 255,
-    TAG_WIDTH = 256,
-    TAG_LENGTH = 257,
-    TAG_BITS = 258,
-    TAG_COMPRESSION = 259,
-    TAG_PHOTOMETRIC = 262,
-    TAG_SAMPLES = 277,
-    TAG_TILE_WIDTH = 322,
-    TAG_TILE_LENGTH = 323,
-    TAG_SUB_IFDS = 330,
-};
 
 enum {
     SUBFILE_REDUCED = 1,

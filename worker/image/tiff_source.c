@@ -4,8 +4,7 @@
 #include "worker/image/source_kinds.h"
 #include "worker/image/tiff_metadata.h"
 #include "worker/image/tiff_pages.h"
-
-#define TAG_ORIENTATION 274
+#include "worker/image/tiff_tags.h"
 
 static struct image_tiff_source *tiff_of(struct image_source *source)
 {

@@ -1,0 +1,33 @@
+/* A directory while it is being understood: what tiff_picture.c (shape) and tiff_samples.c (meaning of the samples) share.
+ * For these two only. */
+#ifndef WORKER_IMAGE_TIFF_READING_H
+#define WORKER_IMAGE_TIFF_READING_H
+
+#include "worker/image/tiff_picture.h"
+
+#define IMAGE_TIFF_MAX_SAMPLES 64u
+
+struct image_tiff_reading {
+    const struct image_tiff_file *file;
+    const struct image_tiff_ifd *ifd;
+    const struct image_source_limits *limits;
+    struct image_tiff_picture *picture; /* what came out so far */
+    struct err *err;
+    unsigned colours; /* samples that the photometric interpretation needs */
+};
+
+/* The first number of `tag`, `preset` without such an entry. RC_CORRUPT above `most`. */
+RC_MUST_USE enum rc image_tiff_reading_number(const struct image_tiff_reading *r, uint16_t tag,
+                                              uint64_t preset, uint64_t most, uint64_t *ret_number);
+RC_MUST_USE enum rc image_tiff_reading_number16(const struct image_tiff_reading *r, uint16_t tag,
+                                                uint16_t preset, uint16_t *ret_number);
+/* A number that every sample has one of: RC_UNSUPPORTED when they differ. */
+RC_MUST_USE enum rc image_tiff_reading_per_sample(const struct image_tiff_reading *r, uint16_t tag,
+                                                  uint16_t preset, uint16_t *ret_number);
+
+/* Fills in picture->format and picture->plane, but for chroma. Needs compression, photometric, bits and samples. */
+RC_MUST_USE enum rc image_tiff_samples_read(struct image_tiff_reading *r);
+/* Fills in the chroma subsampling and the JPEG tables. Needs everything else. */
+RC_MUST_USE enum rc image_tiff_samples_read_chroma(const struct image_tiff_reading *r);
+
+#endif

@@ -35,7 +35,7 @@ __attribute__((noreturn)) static void child_main(const struct worker_heritage *h
 }
 
 enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
-                           struct shm_segment *segment, struct err *err)
+                           struct shm_segment *segment, struct shm_journal *journal, struct err *err)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
@@ -51,8 +51,11 @@ enum rc master_child_spawn(struct master_child *child, const struct settings *se
         return err_set_errno(err, RC_IO, os_errno, "worker %u could not be forked", child->slot);
     }
     if (pid == 0) {
-        const struct worker_heritage heritage = {
-            .settings = settings, .segment = segment, .slot = child->slot, .channel = theirs};
+        const struct worker_heritage heritage = {.settings = settings,
+                                                 .segment = segment,
+                                                 .journal = journal,
+                                                 .slot = child->slot,
+                                                 .channel = theirs};
         child_main(&heritage, master);
     }
     atomic_store_explicit(&segment->slot[child->slot].pid, pid, memory_order_relaxed);

@@ -36,7 +36,8 @@ int64_t master_child_pause_ms(unsigned attempts_failed);
 
 /* Forks a worker into the child's slot. In the new process this does not return. */
 RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
-                                       struct shm_segment *segment, struct err *err);
+                                       struct shm_segment *segment, struct shm_journal *journal,
+                                       struct err *err);
 
 /* One of the worker's messages. RC_BUSY: there is none; RC_IO: its end of the channel is closed; RC_CORRUPT:
  * it is no message. */

@@ -13,6 +13,8 @@
 #define RETRY_MS         10   /* while channels are full */
 #define CLOSED_GRACE_MS  1000 /* between the end of a worker's channel and the end of its process */
 #define KILL_GRACE_MS    5000 /* until a killed process that does not go is left to its fate */
+#define HOLD_MS          50   /* for the replacement of a worker that died: a few ms as a rule. Without it the others
+                                 would get all its connections, keep-alive ones for good, and the new one none */
 #define MESSAGES_AT_ONCE 256
 
 /* Connections and workers -------------------------------------------------------------------------------- */
@@ -69,12 +71,13 @@ static void crew_hand_out(struct master_crew *crew)
     }
 }
 
-/* What a dead worker leaves: connections that nobody serves. Those it was answering on cannot go on. */
+/* What a dead worker leaves: connections that nobody serves. Another goes on with each where the journal says
+ * that it stands. */
 static void crew_orphans(struct master_crew *crew, uint32_t slot)
 {
     struct master_connection *connection;
     while ((connection = master_connection_first(crew->connections, slot)) != NULL)
-        master_connection_end(crew->connections, connection);
+        master_connection_move(crew->connections, connection, MASTER_CONNECTION_WAITING);
 }
 
 /* The life of a worker ----------------------------------------------------------------------------------- */
@@ -108,7 +111,7 @@ static bool crew_listen_to(struct master_crew *crew, const struct master_child *
 static void crew_spawn(struct master_crew *crew, struct master_child *child)
 {
     struct err err = {0};
-    if (master_child_spawn(child, crew->settings, crew->segment, &err) != RC_OK) {
+    if (master_child_spawn(child, crew->settings, crew->segment, crew->journal, &err) != RC_OK) {
         log_error("%s", err.message);
         crew_retry_later(crew, child);
         return;
@@ -136,6 +139,7 @@ static void crew_ready(struct master_crew *crew, struct master_child *child)
     child->was_ready = true;
     crew->ran_well = true;
     crew->attempts_failed = 0;
+    crew->hold_until_ms = 0;
     if (child->state == CHILD_STARTING)
         crew_set_state(crew, child, CHILD_SERVING);
     log_info("worker %u (pid %d) serves", child->slot, (int)child->pid);
@@ -184,7 +188,7 @@ static void crew_log_end(struct master_crew *crew, const struct master_child *ch
         atomic_fetch_add_explicit(&crew->segment->counters.crashes, 1, memory_order_relaxed);
     master_child_describe_end(status, how);
     log_write(is_ours ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
-              "worker %u (pid %d) %s after %.1f s of life, %u connections are closed", child->slot, (int)pid,
+              "worker %u (pid %d) %s after %.1f s of life, %u connections go on elsewhere", child->slot, (int)pid,
               how, age_s, master_connection_count(crew->connections, child->slot));
 }
 
@@ -203,13 +207,14 @@ static void crew_ended(struct master_crew *crew, struct master_child *child, int
     child->drain_untold = false;
     if (crew->is_leaving)
         return;
-    if (child->was_ready)
+    if (child->was_ready) {
         crew_spawn(crew, child);
-    else if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG && !crew->ran_well)
+        crew->hold_until_ms = clock_monotonic_ms() + HOLD_MS;
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG && !crew->ran_well) {
         log_error("worker %u is not started again", child->slot);
-    else
-        crew_retry_later(
-            crew, child); /* also CONFIG, once these settings have been seen to work: a disc may be away */
+    } else { /* also CONFIG, once these settings have been seen to work: a disc may be away */
+        crew_retry_later(crew, child);
+    }
 }
 
 static struct master_child *crew_find(struct master_crew *crew, pid_t pid)
@@ -310,7 +315,12 @@ int64_t master_crew_due(struct master_crew *crew, int64_t now_ms)
     int64_t next_ms = crew->give_up_ms;
     for (uint32_t i = 0; i < crew->count; i++)
         next_ms = clock_earlier_ms(next_ms, crew_due(crew, &crew->child[i], now_ms));
-    crew_hand_out(crew);
+    if (crew->hold_until_ms > now_ms) {
+        next_ms = clock_earlier_ms(next_ms, crew->hold_until_ms);
+    } else {
+        crew->hold_until_ms = 0;
+        crew_hand_out(crew);
+    }
     /* Workers that took no more are asked again soon. Where there is no worker at all, its READY will be the
      * event. */
     if (master_connection_first(crew->connections, MASTER_CONNECTION_WAITING) != NULL)

@@ -15,6 +15,7 @@
 struct master_crew {
     const struct settings *settings;
     struct shm_segment *segment;
+    struct shm_journal *journal;
     struct master_connections *connections;
     int epoll;
     uint64_t event_data; /* what epoll says of a channel, with the slot added */
@@ -23,10 +24,11 @@ struct master_crew {
     bool ran_well;            /* some worker has served with these settings */
     unsigned attempts_failed; /* workers in a row that ended before they served */
     bool is_leaving;          /* nobody is replaced any more */
+    int64_t hold_until_ms;    /* connections wait so long for a replacement; 0: they wait for nobody */
     int64_t give_up_ms;       /* when killed workers are no longer waited for; 0: none has been killed */
 };
 
-/* Forks the first workers. settings, segment, connections, epoll, event_data and count are set; the rest is
+/* Forks the first workers. settings, segment, journal, connections, epoll, event_data and count are set; the rest is
  * zero. */
 RC_MUST_USE enum rc master_crew_start(struct master_crew *crew, struct err *err);
 /* Frees the table. Children that are left are not touched. */

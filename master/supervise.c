@@ -20,6 +20,7 @@ enum event_kind { EVENT_SIGNAL, EVENT_PUBLIC, EVENT_ADMIN, EVENT_CHANNEL };
 struct supervisor {
     const struct settings *settings;
     struct shm_segment *segment;
+    struct shm_journal *journal;
     struct master_connections *connections;
     struct master_acceptor public, admin;
     struct master_crew crew;
@@ -177,6 +178,8 @@ static enum rc supervise_start(struct supervisor *s, uint32_t worker_count, stru
     const struct settings *settings = s->settings;
     enum rc rc = shm_segment_make(worker_count, &s->segment, err);
     if (rc == RC_OK)
+        rc = shm_journal_make(WORKER_MOST_CONNECTIONS((uint32_t)s->settings->max_connections), &s->journal, err);
+    if (rc == RC_OK)
         rc = master_connection_table_new((uint32_t)settings->max_connections,
                                          (uint32_t)settings->connections_per_address, &s->connections, err);
     if (rc == RC_OK)
@@ -190,6 +193,7 @@ static enum rc supervise_start(struct supervisor *s, uint32_t worker_count, stru
         return err_set_errno(err, RC_IO, errno, "events cannot be waited for");
     s->crew = (struct master_crew){.settings = settings,
                                    .segment = s->segment,
+                                   .journal = s->journal,
                                    .connections = s->connections,
                                    .epoll = s->epoll,
                                    .event_data = event_data(EVENT_CHANNEL),
@@ -201,6 +205,7 @@ static void supervise_done(struct supervisor *s)
 {
     master_crew_done(&s->crew);
     master_connection_table_free(&s->connections);
+    shm_journal_free(&s->journal);
     shm_segment_free(&s->segment);
     own_close(&s->signals);
     own_close(&s->epoll);

@@ -95,11 +95,10 @@ void shm_journal_advance(struct shm_journal_slot *slot, uint64_t request_start, 
     atomic_store_explicit(&slot->strikes, 0, memory_order_relaxed);
 }
 
-void shm_journal_decide(struct shm_journal_slot *slot, int64_t date_s, uint64_t fingerprint, bool closes)
+void shm_journal_decide(struct shm_journal_slot *slot, int64_t date_s, bool closes)
 {
     struct shm_journal_mark *mark = shm_journal_mark(slot);
     mark->date_s = date_s;
-    mark->fingerprint = fingerprint;
     mark->closes = closes;
     atomic_store_explicit(&mark->decided, 1, memory_order_release);
 }

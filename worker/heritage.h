@@ -11,6 +11,7 @@
 #define WORKER_HERITAGE_H
 
 #include "base/settings.h"
+#include "shm/journal.h"
 #include "shm/segment.h"
 
 #include <stdint.h>
@@ -19,6 +20,7 @@
 struct worker_heritage {
     const struct settings *settings;
     struct shm_segment *segment;
+    struct shm_journal *journal;
     uint32_t slot; /* this worker's index in the segment's slots, and its name in the log */
     int channel;   /* to the master */
 };

@@ -190,6 +190,7 @@ static enum rc worker_start(struct worker *worker, struct err *err)
         .max_connections = (uint32_t)worker->untold_capacity,
         .idle_timeout_s = (uint32_t)settings->idle_timeout_s,
         .request_timeout_s = (uint32_t)settings->request_timeout_s,
+        .journal = worker->heritage->journal,
         .max_header_bytes = (size_t)settings->max_header_bytes,
         .handle = worker_on_request,
         .closed = worker_on_closed,

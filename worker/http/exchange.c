@@ -1,5 +1,6 @@
 #include "worker/http/exchange.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/own.h"
 #include "worker/http/reply.h"
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 /* No method that is answered here has a use for a body: a small one is read over, so that the connection can
  * be kept; a larger one is refused unread. */
@@ -90,15 +92,37 @@ static enum http_method method_of(const char *name)
     return HTTP_OTHER;
 }
 
+static enum MHD_Result add_header_length(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    uint64_t *length = context;
+    (void)kind;
+    *length += strlen(name) + strlen(value);
+    return MHD_YES;
+}
+
+/* Two answers of the same fingerprint are as long as each other in header and body and are of the same version: one can
+ * go on where the other stopped. */
+static uint64_t fingerprint(const struct http_exchange *exchange, struct MHD_Response *response)
+{
+    uint64_t part[3] = {exchange->status, exchange->answer_bytes, 0};
+    MHD_get_response_headers(response, add_header_length, &part[2]);
+    uint64_t hash = bytes_hash(BYTES_HASH_START, part, sizeof part);
+    const char *etag = MHD_get_response_header(response, "ETag");
+    return etag != NULL ? bytes_hash(hash, etag, strlen(etag)) : hash;
+}
+
 /* Sends what the holder has left in the exchange. */
 static enum MHD_Result send_answer(struct http_exchange *exchange)
 {
     struct MHD_Response *response = TAKE_PTR(exchange->response);
+    struct http_wire *wire = &exchange->connection->wire;
     if (response == NULL)
         return MHD_NO;
-    if (atomic_load_explicit(&exchange->connection->server->draining, memory_order_relaxed))
+    if (exchange->closes)
         MHD_add_response_header(response, "Connection", "close");
-    enum MHD_Result queued = MHD_queue_response(exchange->mhd, exchange->status, response);
+    enum MHD_Result queued = MHD_NO;
+    if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange, response)))
+        queued = MHD_queue_response(exchange->mhd, exchange->status, response);
     MHD_destroy_response(response);
     return queued;
 }
@@ -110,8 +134,13 @@ static void mark_busy(struct http_exchange *exchange)
     struct http_connection *connection = exchange->connection;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd,
                                                                    MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    uint64_t bytes = exchange->body_bytes + (info != NULL ? info->header_size : 0);
-    atomic_fetch_add_explicit(&connection->bytes_taken, bytes, memory_order_relaxed);
+    bool draining = atomic_load_explicit(&connection->server->draining, memory_order_relaxed);
+    exchange->request_bytes = exchange->body_bytes + (info != NULL ? info->header_size : 0);
+    exchange->date_s = time(NULL);
+    exchange->closes = draining;
+    if (connection->wire.slot != NULL)
+        http_wire_decide(&connection->wire, draining, &exchange->date_s, &exchange->closes);
+    atomic_fetch_add_explicit(&connection->bytes_taken, exchange->request_bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&connection->requests, 1, memory_order_relaxed);
     atomic_store_explicit(&connection->busy, true, memory_order_release);
     exchange->stage = HTTP_STAGE_HANDED_ON;
@@ -235,15 +264,16 @@ void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
 {
     struct http_server *server = context;
     struct http_exchange *exchange = *slot;
+    struct http_connection *connection = exchange->connection;
     (void)mhd;
-    (void)code;
+    if (connection->wire.slot != NULL && code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        http_wire_advance(&connection->wire, exchange->request_bytes);
     if (exchange->stage > HTTP_STAGE_HEADER)
         atomic_fetch_sub_explicit(&server->exchanges, 1, memory_order_relaxed);
     if (exchange->response != NULL)
         MHD_destroy_response(exchange->response);
     if (exchange->arena != NULL)
         return_arena(server, exchange->arena);
-    struct http_connection *connection = exchange->connection;
     *exchange = (struct http_exchange){0};
     atomic_store_explicit(&connection->gone, false, memory_order_relaxed);
     atomic_store_explicit(&connection->busy, false, memory_order_release);
@@ -261,12 +291,14 @@ void http_exchange_suspend(struct http_exchange *exchange)
     MHD_suspend_connection(exchange->mhd);
 }
 
-void http_exchange_answer(struct http_exchange *exchange, unsigned status, struct MHD_Response *response)
+void http_exchange_answer(struct http_exchange *exchange, unsigned status, struct MHD_Response *response,
+                          uint64_t body_bytes)
 {
     struct http_server *server = exchange->connection->server;
     assert(exchange->stage == HTTP_STAGE_HANDED_ON && exchange->response == NULL);
     exchange->status = status;
     exchange->response = response;
+    exchange->answer_bytes = body_bytes;
     if (!exchange->suspended)
         return;
     MHD_resume_connection(exchange->mhd); /* from here on the exchange may be gone */

@@ -9,6 +9,7 @@
 #define WORKER_HTTP_EXCHANGE_H
 
 #include "worker/http/server.h"
+#include "worker/http/wire.h"
 
 #include <microhttpd.h>
 #include <pthread.h>
@@ -30,6 +31,10 @@ struct http_exchange {
     const char *line_end;  /* where MHD's copy of the target ends, to notice a NUL in it */
     enum http_method method;
     enum http_stage stage;
+    int64_t date_s;          /* what the answer says */
+    bool closes;             /* the answer says Connection: close, for we leave */
+    uint64_t request_bytes;  /* header and body, once it is complete */
+    uint64_t answer_bytes;   /* of its body */
     bool suspended;      /* written on the event thread before the holder knows the exchange */
     uint64_t body_bytes; /* announced */
     /* The answer, by the holder. A response of NULL once handed on: none could be made, the connection is
@@ -45,6 +50,7 @@ struct http_connection {
     enum http_listener listener;
     struct sockaddr_storage peer;
     struct http_exchange exchange;
+    struct http_wire wire; /* without a slot: not journaled */
 
     /* For patience: written by the event thread. `bytes_before` was received before this worker had the
      * connection. */
@@ -92,8 +98,9 @@ enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, co
 void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
                        enum MHD_RequestTerminationCode code);
 
-/* Gives the exchange back with its answer. `response` NULL: the connection is ended without one. */
-void http_exchange_answer(struct http_exchange *exchange, unsigned status, struct MHD_Response *response);
+/* Gives the exchange back with its answer, `body_bytes` long. `response` NULL: the connection is ended without one. */
+void http_exchange_answer(struct http_exchange *exchange, unsigned status, struct MHD_Response *response,
+                          uint64_t body_bytes);
 
 /* The thread that ends connections whose request does not become complete, and idle ones while draining. */
 RC_MUST_USE enum rc http_patience_start(struct http_server *server, struct err *err);

@@ -14,14 +14,13 @@ static const char text_plain[] = "text/plain; charset=utf-8";
 
 /* ---- headers ---- */
 
-static const char *date_now(void)
+static const char *date_text(time_t date)
 {
     static _Thread_local time_t written;
     static _Thread_local char text[CLOCK_HTTP_DATE_BYTES];
-    time_t now = time(NULL);
-    if (now != written || text[0] == '\0') {
-        clock_http_date(now, text);
-        written = now;
+    if (date != written || text[0] == '\0') {
+        clock_http_date(date, text);
+        written = date;
     }
     return text;
 }
@@ -34,9 +33,9 @@ static void add(struct MHD_Response *response, const char *name, const char *val
         MHD_add_response_header(response, name, value);
 }
 
-static void add_common(struct MHD_Response *response)
+static void add_common(struct MHD_Response *response, const struct http_exchange *exchange)
 {
-    add(response, "Date", date_now());
+    add(response, "Date", date_text(exchange->date_s));
     add(response, "Server", "Vitrine");
     add(response, "Access-Control-Allow-Origin", "*");
     add(response, "Access-Control-Expose-Headers",
@@ -78,10 +77,10 @@ void http_reply_not_modified(struct http_exchange *exchange, const struct http_r
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (response != NULL) {
-        add_common(response);
+        add_common(response, exchange);
         add_validators(response, representation);
     }
-    http_exchange_answer(exchange, 304, response);
+    http_exchange_answer(exchange, 304, response, 0);
 }
 
 static void reply_outside(struct http_exchange *exchange, uint64_t size_bytes)
@@ -126,7 +125,7 @@ void http_reply_body(struct http_exchange *exchange, const struct http_represent
     }
     struct MHD_Response *response = make_part(body, first, last);
     if (response != NULL) {
-        add_common(response);
+        add_common(response, exchange);
         add(response, "Content-Type", representation->media_type);
         add_validators(response, representation);
         add_all(response, representation->header, representation->header_count);
@@ -136,7 +135,7 @@ void http_reply_body(struct http_exchange *exchange, const struct http_represent
             add(response, "Content-Range", part);
         }
     }
-    http_exchange_answer(exchange, range == HTTP_RANGE_PART ? 206 : 200, response);
+    http_exchange_answer(exchange, range == HTTP_RANGE_PART ? 206 : 200, response, last + 1 - first);
 }
 
 void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type,
@@ -148,14 +147,14 @@ void http_reply_text(struct http_exchange *exchange, unsigned status, const char
         length, length == 0 ? NULL : (void *)(uintptr_t)text,
         length == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
     if (response != NULL) {
-        add_common(response);
+        add_common(response, exchange);
         if (media_type != NULL) {
             add(response, "Content-Type", media_type);
             add(response, "X-Content-Type-Options", "nosniff"); /* errors repeat parts of the URL */
         }
         add_all(response, headers, header_count);
     }
-    http_exchange_answer(exchange, status, response);
+    http_exchange_answer(exchange, status, response, length);
 }
 
 void http_reply_error(struct http_exchange *exchange, const struct err *err)

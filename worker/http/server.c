@@ -76,6 +76,7 @@ static void connection_closed(struct http_server *server, struct http_connection
     /* MHD closes its descriptor next. The master's duplicate keeps the socket, so the end must be said by
      * shutdown(); and bytes nobody has read would make the last close() a reset that may destroy what the
      * client has not yet read of the answer. */
+    http_wire_close(connection->fd);
     shutdown(connection->fd, SHUT_WR);
     recv(connection->fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
     forget(server, connection);
@@ -117,7 +118,10 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
         {MHD_OPTION_END, 0, NULL},
     };
     return MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC |
-                                MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK,
+                                MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK |
+                                /* Reads a new connection without being told that something is there: what a dead
+                                 * worker had read is not in the kernel any more. */
+                                MHD_USE_TURBO,
                             0, NULL, NULL, http_exchange_step, server, MHD_OPTION_ARRAY, items,
                             MHD_OPTION_END);
 }
@@ -146,7 +150,7 @@ enum rc http_server_start(const struct http_server_options *options, struct http
                           struct err *err)
 {
     struct http_server *server = calloc(1, sizeof *server);
-    struct http_connection **table = calloc(options->max_connections, sizeof *table);
+    struct http_connection **table = calloc(options->max_connections, sizeof(struct http_connection *));
     if (server == NULL || table == NULL) {
         free(server);
         free(table);
@@ -253,12 +257,26 @@ enum rc http_server_adopt(struct http_server *server, int fd, const struct socka
     connection->fd = fd;
     connection->listener = listener;
     connection->peer = *peer;
-    connection->bytes_before = bytes_read_before(fd);
+    if (server->options.journal == NULL) {
+        connection->bytes_before = bytes_read_before(fd);
+    } else {
+        enum rc rc = http_wire_open(&connection->wire, fd, shm_journal_slot(server->options.journal, connection_id),
+                                    connection_id, err);
+        if (rc != RC_OK) {
+            free(connection);
+            atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);
+            shutdown(fd, SHUT_RDWR);
+            close(fd);
+            return rc;
+        }
+        connection->bytes_before = connection->wire.taken;
+    }
     table_insert(server, connection);
     const struct record_address address = {.family = AF_UNSPEC, .connection = connection};
     if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address, sizeof address) == MHD_YES)
         return RC_OK;
     int os_errno = errno;
+    http_wire_close(fd);
     forget(server, connection);
     return err_set_errno(err, RC_NO_MEMORY, os_errno, "the HTTP server cannot take another connection");
 }

@@ -29,6 +29,7 @@ struct http_server_options {
     uint32_t idle_timeout_s; /* keep-alive and slow requests: no byte for so long ends the connection */
     uint32_t
         request_timeout_s; /* a request must be complete so long after its first byte, else 408 and the end */
+    struct shm_journal *journal;  /* where connections survive this worker; NULL: they do not */
     size_t max_header_bytes; /* request line and header; above it 431 or 414 */
     /* Called on the event thread, once the request is complete. Must lead to exactly one answer, now or
      * later. */

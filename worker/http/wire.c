@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Which descriptors carry a wire. Grown never: as long as the process may have descriptors. An entry is
@@ -123,10 +124,22 @@ void http_wire_advance(struct http_wire *wire, uint64_t request_bytes)
                         wire->taken + wire->replay_bytes);
 }
 
-bool http_wire_is_repeat(const struct http_wire *wire)
+void http_wire_decide(struct http_wire *wire, bool draining, int64_t *ret_date_s, bool *ret_closes)
 {
     const struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
-    return atomic_load_explicit(&mark->decided, memory_order_acquire) != 0;
+    if (atomic_load_explicit(&mark->decided, memory_order_acquire) == 0)
+        shm_journal_decide(wire->slot, time(NULL), draining);
+    *ret_date_s = mark->date_s;
+    *ret_closes = mark->closes != 0;
+}
+
+bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint)
+{
+    struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
+    if (wire->skip_bytes > 0 && atomic_load_explicit(&mark->fingerprint, memory_order_acquire) != fingerprint)
+        return false;
+    atomic_store_explicit(&mark->fingerprint, fingerprint, memory_order_release);
+    return true;
 }
 
 /* ---- receiving ---- */

@@ -37,8 +37,10 @@ void http_wire_close(int fd);
 
 /* A request of `request_bytes` has been answered completely. */
 void http_wire_advance(struct http_wire *wire, uint64_t request_bytes);
-/* Whether the request about to be answered has been begun by a worker that died; then the answer must be
- * as the mark says. */
-bool http_wire_is_repeat(const struct http_wire *wire);
+/* The Date of the answer to the current request, and whether it says Connection: close: what a worker that died has decided,
+ * else now and `draining`. */
+void http_wire_decide(struct http_wire *wire, bool draining, int64_t *ret_date_s, bool *ret_closes);
+/* The answer is made, and this is its shape. False when part of another answer has been sent: the connection cannot go on. */
+bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint);
 
 #endif

@@ -227,19 +227,19 @@ static void test_drain(void **state)
     assert_false(ends_within(&halfway, 300));
     send_text(&halfway, "TP/1.1\r\nHost: h\r\n\r\n");
     assert_true(receive(&halfway, &reply, true));
-    assert_string_equal(header_of(&reply, "Connection"), "close");
+    assert_says(&reply, "Connection", "close");
     assert_true(ends_within(&halfway, 1000));
     assert_false(http_exchange_abandoned(exchange));
     answer(exchange, "last");
     assert_true(receive(&held, &reply, true));
     assert_string_equal(reply.body, "last");
-    assert_string_equal(header_of(&reply, "Connection"), "close");
+    assert_says(&reply, "Connection", "close");
     assert_true(ends_within(&held, 1000));
     until(http_server_connections(serving.server) == 0);
 
     connect_client(&serving, &fresh); /* on the way here when draining began */
     get(&fresh, "/now", "", &reply);
-    assert_string_equal(header_of(&reply, "Connection"), "close");
+    assert_says(&reply, "Connection", "close");
     assert_true(ends_within(&fresh, 1000));
     close(fresh.fd);
     close(idle.fd);

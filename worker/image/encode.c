@@ -11,10 +11,10 @@ static const struct {
 } types[IMAGE_FILE_TYPES] = {
     [IMAGE_JPEG] = {"image/jpeg", image_jpeg_encode_open, 65500, false},
     [IMAGE_PNG] = {"image/png", image_png_encode_open, 1000000, true},
-    [IMAGE_WEBP] = {"image/webp", NULL, 16383, true},
-    [IMAGE_TIFF] = {"image/tiff", NULL, INT32_MAX, true},
-    [IMAGE_GIF] = {"image/gif", NULL, 65535, true},
-    [IMAGE_AVIF] = {"image/avif", NULL, 16384, true},
+    [IMAGE_WEBP] = {"image/webp", image_webp_encode_open, 16383, true},
+    [IMAGE_TIFF] = {"image/tiff", image_tiff_encode_open, INT32_MAX, true},
+    [IMAGE_GIF] = {"image/gif", image_gif_encode_open, 65535, true},
+    [IMAGE_AVIF] = {"image/avif", image_avif_encode_open, 16384, true},
 };
 
 struct image_format image_encode_input(enum image_file_type type, const struct image_format *available)
@@ -92,7 +92,5 @@ enum rc image_encode_open(enum image_file_type type, const struct image_format *
     if (size.width_px > types[type].max_edge_px || size.height_px > types[type].max_edge_px)
         return err_set(err, RC_BAD_REQUEST, "%s holds at most %u pixels along an edge, not %u x %u", types[type].media_type,
                        types[type].max_edge_px, size.width_px, size.height_px);
-    if (types[type].open == NULL)
-        return err_set(err, RC_UNSUPPORTED, "%s cannot be written yet", types[type].media_type);
     return types[type].open(format, size, options, out, ret_sink, err);
 }

@@ -187,12 +187,6 @@ struct image_region image_resample_reads(const struct image_format *from, const 
     return (struct image_region){x0, y0, x1 - x0, y1 - y0};
 }
 
-uint32_t image_resample_margin_px(double source_px, uint32_t wanted_px)
-{
-    double scale = source_px / wanted_px;
-    return scale == 1 ? 0 : (uint32_t)fmin(3 * ceil(fmax(scale, 1)) + 8, UINT32_MAX / 4);
-}
-
 /* memory ---------------------------------------------------------------------------------------------------------- */
 
 /* Rows of `row_bytes`, at least `count` of them; the first `kept` rows stay as they are. */

@@ -23,10 +23,6 @@ struct image_region image_resample_reads(const struct image_format *from, const 
                                          struct image_size picture, const struct image_window *window,
                                          struct image_size wanted);
 
-/* A margin that is wide enough along one axis whatever the chroma layouts, when `source_px` become `wanted_px`; for estimates,
- * image_resample_reads() is exact. 0 when they are equal. */
-uint32_t image_resample_margin_px(double source_px, uint32_t wanted_px);
-
 /* Reads `reader` as far as needed and writes sink->size pixels of sink->format, made of `window` in the reader's pixels;
  * does not call finish(). Model conversions done here: YCBCR → RGB, YCBCR → GRAY (its Y), 16 → 8 bits, chroma layouts;
  * others are image/colour's, and alpha stays as it is. Alpha STRAIGHT weighs its GRAY or RGB while resizing. Where nothing

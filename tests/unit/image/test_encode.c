@@ -4,8 +4,13 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <avif/avif.h>
+#include <gif_lib.h>
 #include <jpeglib.h>
 #include <png.h>
+#include <tiffio.h>
+#include <webp/decode.h>
+#include <webp/mux.h>
 
 static const struct image_encode_options plain = {.jpeg_quality = 90, .webp_quality = 90, .avif_quality = 80};
 
@@ -319,6 +324,358 @@ static void test_png_is_lossless(void **state)
     bytes_done(&xmp);
 }
 
+/* ---- WebP ---- */
+
+/* Interleaved RGBA → planes of `format`; gray is taken from green. */
+static struct planes from_rgba(const uint8_t *rgba, uint32_t width_px, uint32_t height_px, struct image_format format)
+{
+    struct planes to = planes_new(format, width_px, height_px);
+    uint32_t colours = format.model == IMAGE_GRAY ? 1 : 3;
+    for (uint32_t y = 0; y < height_px; y++)
+        for (uint32_t x = 0; x < width_px; x++, rgba += 4) {
+            for (uint32_t i = 0; i < colours; i++)
+                set_sample(&to, i, x, y, rgba[colours == 1 ? 1 : i]);
+            if (format.alpha)
+                set_sample(&to, colours, x, y, rgba[3]);
+            else
+                assert_int_equal(rgba[3], 255);
+        }
+    return to;
+}
+
+static struct planes webp_planes(const struct bytes *file, struct image_format format)
+{
+    int width, height;
+    uint8_t *rgba = WebPDecodeRGBA(file->data, file->length, &width, &height);
+    assert_non_null(rgba);
+    struct planes to = from_rgba(rgba, (uint32_t)width, (uint32_t)height, format);
+    WebPFree(rgba);
+    return to;
+}
+
+/* YCBCR as the RGB it means, without subsampling tricks. */
+static struct planes as_rgb(const struct planes *from)
+{
+    struct planes to = planes_new(FORMAT_RGB, from->size.width_px, from->size.height_px);
+    for (uint32_t y = 0; y < from->size.height_px; y++)
+        for (uint32_t x = 0; x < from->size.width_px; x++) {
+            uint32_t cx = x >> from->format.sub_x_log2, cy = y >> from->format.sub_y_log2;
+            double l = sample(from, 0, x, y), b = sample(from, 1, cx, cy) - 128.0, r = sample(from, 2, cx, cy) - 128.0;
+            double rgb[3] = {l + 1.402 * r, l - 0.344136 * b - 0.714136 * r, l + 1.772 * b};
+            for (uint32_t i = 0; i < 3; i++)
+                set_sample(&to, i, x, y, (uint32_t)fmin(fmax(rgb[i] + 0.5, 0), 255));
+        }
+    return to;
+}
+
+static void test_webp(void **state)
+{
+    const struct image_format formats[] = {FORMAT_GRAY, FORMAT_RGB, FORMAT_GRAY_ALPHA, FORMAT_RGB_ALPHA};
+    (void)state;
+    for (size_t f = 0; f < 4; f++) {
+        struct planes from = photo(formats[f], 131, 67);
+        struct bytes file = encoded(IMAGE_WEBP, &from, &plain, 5);
+        struct planes to = webp_planes(&file, formats[f]);
+        assert_true(psnr(&from, &to) > (formats[f].alpha ? 26 : 33)); /* what is transparent keeps no colour */
+        planes_free(&to);
+        planes_free(&from);
+        bytes_done(&file);
+    }
+    for (uint8_t sub = 0; sub < 2; sub++) /* planes straight in */
+        for (uint32_t band = 16; band < 80; band += 60) {
+            struct planes from = photo(FORMAT_YCC(sub, sub), 131, 67), rgb = as_rgb(&from);
+            struct bytes file = encoded(IMAGE_WEBP, &from, &plain, sub ? band : band - 3);
+            struct planes to = webp_planes(&file, FORMAT_RGB);
+            assert_true(psnr(&rgb, &to) > 33);
+            planes_free(&to);
+            planes_free(&rgb);
+            planes_free(&from);
+            bytes_done(&file);
+        }
+    struct planes from = photo(FORMAT_GRAY, 131, 67);
+    make_bitonal(&from);
+    struct image_encode_options options = plain;
+    options.bitonal = true;
+    struct bytes file = encoded(IMAGE_WEBP, &from, &options, 9);
+    struct planes to = webp_planes(&file, FORMAT_GRAY);
+    assert_int_equal(planes_difference(&from, &to), 0);
+    planes_free(&to);
+    planes_free(&from);
+    bytes_done(&file);
+}
+
+static void test_webp_metadata(void **state)
+{
+    static const char names[3][5] = {"ICCP", "EXIF", "XMP "};
+    struct bytes icc = filled(3001), exif = exif_payload(), xmp = filled(70000);
+    const struct bytes *payload[3] = {&icc, &exif, &xmp};
+    struct image_encode_options options = plain;
+    (void)state;
+    options.icc = &icc;
+    options.exif = &exif;
+    options.xmp = &xmp;
+    struct planes from = photo(FORMAT_RGB_ALPHA, 40, 30);
+    struct bytes file = encoded(IMAGE_WEBP, &from, &options, 5);
+    WebPData data = {file.data, file.length};
+    WebPMux *mux = WebPMuxCreate(&data, 0);
+    for (int i = 0; i < 3; i++) {
+        WebPData chunk;
+        assert_int_equal(WebPMuxGetChunk(mux, names[i], &chunk), WEBP_MUX_OK);
+        assert_int_equal(chunk.size, payload[i]->length);
+        if (i != 1)
+            assert_memory_equal(chunk.bytes, payload[i]->data, chunk.size);
+        else
+            assert_int_equal(chunk.bytes[18], 1);
+    }
+    WebPMuxDelete(mux);
+    planes_free(&from);
+    bytes_done(&file);
+    bytes_done(&icc);
+    bytes_done(&exif);
+    bytes_done(&xmp);
+}
+
+/* ---- TIFF ---- */
+
+struct memory_file {
+    const struct bytes *bytes;
+    uint64_t position;
+};
+
+static tmsize_t memory_read(thandle_t handle, void *data, tmsize_t length)
+{
+    struct memory_file *f = handle;
+    if (f->position + (uint64_t)length > f->bytes->length)
+        return 0;
+    memcpy(data, f->bytes->data + f->position, (size_t)length);
+    f->position += (uint64_t)length;
+    return length;
+}
+
+static tmsize_t memory_write(thandle_t handle, void *data, tmsize_t length)
+{
+    (void)handle;
+    (void)data;
+    (void)length;
+    return 0;
+}
+
+static toff_t memory_seek(thandle_t handle, toff_t offset, int whence)
+{
+    struct memory_file *f = handle;
+    f->position = offset + (whence == SEEK_CUR ? f->position : whence == SEEK_END ? f->bytes->length : 0);
+    return f->position;
+}
+
+static int memory_close(thandle_t handle)
+{
+    (void)handle;
+    return 0;
+}
+
+static toff_t memory_size(thandle_t handle)
+{
+    return ((struct memory_file *)handle)->bytes->length;
+}
+
+static struct planes tiff_planes(TIFF *tiff, struct image_format format)
+{
+    uint32_t width, height;
+    uint16_t samples, photometric, depth;
+    TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &width);
+    TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &height);
+    TIFFGetField(tiff, TIFFTAG_SAMPLESPERPIXEL, &samples);
+    TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &photometric);
+    TIFFGetField(tiff, TIFFTAG_BITSPERSAMPLE, &depth);
+    assert_int_equal(samples, image_format_planes(&format));
+    struct planes to = planes_new(format, width, height);
+    uint8_t *row = malloc((size_t)TIFFScanlineSize(tiff));
+    for (uint32_t y = 0; y < height; y++) {
+        assert_int_equal(TIFFReadScanline(tiff, row, y, 0), 1);
+        for (uint32_t x = 0; x < width; x++)
+            for (uint32_t i = 0; i < samples; i++)
+                set_sample(&to, i, x, y, depth == 8 ? row[x * samples + i] : (row[x / 8] >> (7 - x % 8) & 1) ? 0 : 255);
+    }
+    free(row);
+    assert_int_equal(photometric, depth == 1 ? PHOTOMETRIC_MINISWHITE : format.model == IMAGE_RGB ? PHOTOMETRIC_RGB
+                                                                                                  : PHOTOMETRIC_MINISBLACK);
+    return to;
+}
+
+static void test_tiff(void **state)
+{
+    const struct image_format formats[] = {FORMAT_GRAY, FORMAT_RGB, FORMAT_GRAY_ALPHA, FORMAT_RGB_ALPHA};
+    struct bytes icc = filled(3001), xmp = filled(70001), iptc = filled(333);
+    (void)state;
+    for (size_t f = 0; f < 5; f++) {
+        struct image_encode_options options = plain;
+        struct planes from = photo(formats[f % 4], 631, 467);
+        options.icc = &icc;
+        options.xmp = &xmp;
+        options.iptc = &iptc;
+        options.resolution_dpi = 300;
+        options.bitonal = f == 4;
+        if (f == 4)
+            make_bitonal(&from);
+        struct bytes file = encoded(IMAGE_TIFF, &from, &options, 50);
+        struct memory_file handle = {&file, 0};
+        TIFF *tiff = TIFFClientOpen("test", "rm", &handle, memory_read, memory_write, memory_seek, memory_close, memory_size,
+                                    NULL, NULL);
+        assert_non_null(tiff);
+        struct planes to = tiff_planes(tiff, formats[f % 4]);
+        assert_int_equal(planes_difference(&from, &to), 0);
+        uint32_t length;
+        void *data;
+        float dpi;
+        assert_true(TIFFGetField(tiff, TIFFTAG_ICCPROFILE, &length, &data) && length == icc.length);
+        assert_memory_equal(data, icc.data, length);
+        assert_true(TIFFGetField(tiff, TIFFTAG_XMLPACKET, &length, &data) && length == xmp.length);
+        assert_memory_equal(data, xmp.data, length);
+        assert_true(TIFFGetField(tiff, TIFFTAG_RICHTIFFIPTC, &length, &data) && length == 333);
+        assert_memory_equal(data, iptc.data, 333);
+        assert_true(TIFFGetField(tiff, TIFFTAG_XRESOLUTION, &dpi) && dpi == 300);
+        if (formats[f % 4].alpha) {
+            uint16_t count, *kinds;
+            assert_true(TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds) && count == 1);
+            assert_int_equal(kinds[0], EXTRASAMPLE_UNASSALPHA);
+        }
+        TIFFClose(tiff);
+        planes_free(&to);
+        planes_free(&from);
+        bytes_done(&file);
+    }
+    bytes_done(&icc);
+    bytes_done(&xmp);
+    bytes_done(&iptc);
+}
+
+/* ---- GIF ---- */
+
+static int memory_gif_read(GifFileType *gif, GifByteType *to, int length)
+{
+    struct memory_file *f = gif->UserData;
+    if (f->position + (uint64_t)length > f->bytes->length)
+        length = (int)(f->bytes->length - f->position);
+    memcpy(to, f->bytes->data + f->position, (size_t)length);
+    f->position += (uint64_t)length;
+    return length;
+}
+
+static struct planes gif_planes(const struct bytes *file, struct image_format format, uint32_t *ret_colours)
+{
+    struct memory_file handle = {file, 0};
+    int code;
+    GifFileType *gif = DGifOpen(&handle, memory_gif_read, &code);
+    assert_non_null(gif);
+    assert_int_equal(DGifSlurp(gif), GIF_OK);
+    assert_int_equal(gif->ImageCount, 1);
+    GraphicsControlBlock control = {.TransparentColor = NO_TRANSPARENT_COLOR};
+    DGifSavedExtensionToGCB(gif, 0, &control);
+    uint32_t width = (uint32_t)gif->SWidth, height = (uint32_t)gif->SHeight;
+    uint8_t *rgba = malloc((size_t)width * height * 4);
+    for (uint32_t i = 0; i < width * height; i++) {
+        uint8_t index = gif->SavedImages[0].RasterBits[i];
+        GifColorType c = gif->SColorMap->Colors[index];
+        memcpy(rgba + i * 4, (uint8_t[]){c.Red, c.Green, c.Blue, index == control.TransparentColor ? 0 : 255}, 4);
+    }
+    *ret_colours = (uint32_t)gif->SColorMap->ColorCount;
+    struct planes to = from_rgba(rgba, width, height, format);
+    free(rgba);
+    DGifCloseFile(gif, NULL);
+    return to;
+}
+
+static void test_gif(void **state)
+{
+    uint32_t colours;
+    (void)state;
+    struct planes from = photo(FORMAT_GRAY, 131, 67); /* gray has no more than 256 colours: nothing is lost */
+    struct bytes file = encoded(IMAGE_GIF, &from, &plain, 9);
+    struct planes to = gif_planes(&file, FORMAT_GRAY, &colours);
+    assert_int_equal(planes_difference(&from, &to), 0);
+    planes_free(&to);
+    bytes_done(&file);
+    make_bitonal(&from);
+    file = encoded(IMAGE_GIF, &from, &plain, 9);
+    to = gif_planes(&file, FORMAT_GRAY, &colours);
+    assert_int_equal(planes_difference(&from, &to), 0);
+    assert_int_equal(colours, 2);
+    planes_free(&to);
+    planes_free(&from);
+    bytes_done(&file);
+
+    from = photo(FORMAT_RGB, 300, 200);
+    file = encoded(IMAGE_GIF, &from, &plain, 9);
+    to = gif_planes(&file, FORMAT_RGB, &colours);
+    print_message("GIF of RGB: %.1f dB\n", psnr(&from, &to));
+    assert_true(psnr(&from, &to) > 30);
+    planes_free(&to);
+    planes_free(&from);
+    bytes_done(&file);
+
+    from = photo(FORMAT_RGB_ALPHA, 131, 67);
+    file = encoded(IMAGE_GIF, &from, &plain, 9);
+    to = gif_planes(&file, FORMAT_RGB_ALPHA, &colours);
+    for (uint32_t y = 0; y < 67; y++)
+        for (uint32_t x = 0; x < 131; x++)
+            assert_int_equal(sample(&to, 3, x, y), sample(&from, 3, x, y) >= 128 ? 255 : 0);
+    planes_free(&to);
+    planes_free(&from);
+    bytes_done(&file);
+}
+
+/* ---- AVIF ---- */
+
+static void test_avif(void **state)
+{
+    static const struct image_format formats[] = {{.model = IMAGE_GRAY, .depth_bits = 8},
+                                                  {.model = IMAGE_RGB, .depth_bits = 8},
+                                                  {.model = IMAGE_RGB, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8},
+                                                  {.model = IMAGE_GRAY, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8},
+                                                  {.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1},
+                                                  {.model = IMAGE_YCBCR, .depth_bits = 8}};
+    struct bytes icc = filled(3001), exif = exif_payload(), xmp = filled(7000);
+    (void)state;
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
+        struct image_encode_options options = plain;
+        options.icc = f == 1 ? &icc : NULL;
+        options.exif = &exif;
+        options.xmp = &xmp;
+        struct planes from = photo(formats[f], 131, 67), wanted = from;
+        struct bytes file = encoded(IMAGE_AVIF, &from, &options, 6);
+        avifDecoder *decoder = avifDecoderCreate();
+        avifImage *image = avifImageCreateEmpty();
+        assert_int_equal(avifDecoderReadMemory(decoder, image, file.data, file.length), AVIF_RESULT_OK);
+        assert_int_equal(image->icc.size, f == 1 ? icc.length : 0);
+        assert_int_equal(image->exif.size, exif.length);
+        assert_int_equal(image->exif.data[18], 1);
+        assert_int_equal(image->xmp.size, xmp.length);
+        avifRGBImage rgb;
+        avifRGBImageSetDefaults(&rgb, image);
+        avifRGBImageAllocatePixels(&rgb);
+        assert_int_equal(avifImageYUVToRGB(image, &rgb), AVIF_RESULT_OK);
+        struct image_format format = formats[f];
+        if (format.model == IMAGE_YCBCR) {
+            format = FORMAT_RGB;
+            wanted = as_rgb(&from);
+        }
+        struct planes to = from_rgba(rgb.pixels, rgb.width, rgb.height, format);
+        print_message("AVIF %zu: %.1f dB, %zu bytes\n", f, psnr(&wanted, &to), file.length);
+        assert_true(psnr(&wanted, &to) > 30);
+        avifRGBImageFreePixels(&rgb);
+        avifImageDestroy(image);
+        avifDecoderDestroy(decoder);
+        planes_free(&to);
+        if (wanted.data[0] != from.data[0])
+            planes_free(&wanted);
+        planes_free(&from);
+        bytes_done(&file);
+    }
+    bytes_done(&icc);
+    bytes_done(&exif);
+    bytes_done(&xmp);
+}
+
 /* ---- all ---- */
 
 static void test_inputs(void **state)
@@ -359,6 +716,68 @@ static void test_edges_beyond_the_format_are_refused(void **state)
     }
 }
 
+/* Answers are repeatable: the same pixels, cut into other bands, at another time, are the same bytes. */
+static void test_same_pixels_same_bytes(void **state)
+{
+    (void)state;
+    for (enum image_file_type type = 0; type < IMAGE_FILE_TYPES; type++) {
+        const struct image_format available = FORMAT_RGB_ALPHA;
+        struct planes from = photo(image_encode_input(type, &available), 200, 150);
+        struct bytes one = encoded(type, &from, &plain, 16), two = encoded(type, &from, &plain, 150);
+        assert_int_equal(one.length, two.length);
+        assert_memory_equal(one.data, two.data, one.length);
+        bytes_done(&one);
+        bytes_done(&two);
+        planes_free(&from);
+    }
+}
+
+/* The file is whole after finish(), and is put behind what the buffer held before. */
+static void test_files_are_whole_when_finished(void **state)
+{
+    (void)state;
+    for (enum image_file_type type = 0; type < IMAGE_FILE_TYPES; type++) {
+        struct planes from = photo(FORMAT_RGB, 100, 50);
+        struct bytes reference = encoded(type, &from, &plain, 50), out = {0};
+        struct image_sink *sink = NULL;
+        struct image_reader *reader = planes_reader(&from, NULL, 50);
+        struct image_band band;
+        assert_int_equal(bytes_append(&out, "before", 6, NULL), RC_OK);
+        assert_int_equal(image_encode_open(type, &from.format, from.size, &plain, &out, &sink, NULL), RC_OK);
+        assert_int_equal(reader->ops->read(reader, &band, NULL), RC_OK);
+        assert_int_equal(sink->ops->write(sink, &band, NULL), RC_OK);
+        assert_int_equal(sink->ops->finish(sink, NULL), RC_OK);
+        assert_int_equal(out.length, reference.length + 6);
+        assert_memory_equal(out.data + 6, reference.data, reference.length);
+        image_sink_close(&sink);
+        assert_int_equal(out.length, reference.length + 6);
+        image_reader_close(&reader);
+        bytes_done(&out);
+        bytes_done(&reference);
+        planes_free(&from);
+    }
+}
+
+/* A reader that fails in the middle ends the chain without finish(). */
+static void test_unfinished_encoders_close(void **state)
+{
+    (void)state;
+    for (enum image_file_type type = 0; type < IMAGE_FILE_TYPES; type++) {
+        struct planes from = photo(FORMAT_RGB, 100, 50);
+        struct bytes out = {0};
+        struct image_sink *sink = NULL;
+        struct image_reader *reader = planes_reader(&from, NULL, 20);
+        struct image_band band;
+        assert_int_equal(image_encode_open(type, &from.format, from.size, &plain, &out, &sink, NULL), RC_OK);
+        assert_int_equal(reader->ops->read(reader, &band, NULL), RC_OK);
+        assert_int_equal(sink->ops->write(sink, &band, NULL), RC_OK);
+        image_sink_close(&sink);
+        image_reader_close(&reader);
+        bytes_done(&out);
+        planes_free(&from);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,7 +785,15 @@ int main(void)
         cmocka_unit_test(test_jpeg_of_rgb_is_420),
         cmocka_unit_test(test_jpeg_metadata),
         cmocka_unit_test(test_png_is_lossless),
+        cmocka_unit_test(test_webp),
+        cmocka_unit_test(test_webp_metadata),
+        cmocka_unit_test(test_tiff),
+        cmocka_unit_test(test_gif),
+        cmocka_unit_test(test_avif),
         cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_same_pixels_same_bytes),
+        cmocka_unit_test(test_files_are_whole_when_finished),
+        cmocka_unit_test(test_unfinished_encoders_close),
         cmocka_unit_test(test_edges_beyond_the_format_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

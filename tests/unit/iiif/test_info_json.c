@@ -368,6 +368,7 @@ static void test_media_types(void **state)
         assert_string_equal(iiif_info_media_type(version, "application/ld+json"), linked);
         assert_string_equal(iiif_info_media_type(version, "application/ld+json;profile=\"x\", */*"), linked);
         assert_string_equal(iiif_info_media_type(version, "application/json;q=0, */*"), linked);
+        assert_string_equal(iiif_info_media_type(version, "application/*, application/ld+json"), linked);
     }
 }
 

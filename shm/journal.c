@@ -95,14 +95,6 @@ void shm_journal_advance(struct shm_journal_slot *slot, uint64_t request_start, 
     atomic_store_explicit(&slot->strikes, 0, memory_order_relaxed);
 }
 
-void shm_journal_decide(struct shm_journal_slot *slot, int64_t date_s, bool closes)
-{
-    struct shm_journal_mark *mark = shm_journal_mark(slot);
-    mark->date_s = date_s;
-    mark->closes = closes;
-    atomic_store_explicit(&mark->decided, 1, memory_order_release);
-}
-
 size_t shm_journal_room(struct shm_journal_slot *slot, uint64_t taken, uint8_t **ret_to)
 {
     uint64_t used = taken - shm_journal_mark(slot)->base;

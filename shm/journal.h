@@ -36,10 +36,10 @@ struct shm_journal_mark {
     uint64_t request_start; /* offset of its first byte in the received stream */
     uint64_t answer_start;  /* offset in the sent stream where its answer begins */
     uint64_t base;          /* offset of request[0] in the received stream; not above request_start */
-    int64_t date_s;         /* the Date the answer carries */
-    uint32_t closes;        /* the answer says Connection: close because the server leaves */
-    _Atomic uint32_t decided;     /* date_s and closes hold */
-    _Atomic uint64_t fingerprint; /* of the answer's shape, see worker/http/exchange.c; 0: not made yet */
+    /* What an answer carries that is not in the request. Nothing is sent before all three stand here. */
+    _Atomic int64_t date_s;       /* its Date; 0: not decided */
+    _Atomic uint64_t fingerprint; /* of its shape, see worker/http/exchange.c; 0: not made yet */
+    _Atomic uint32_t closes;      /* it says Connection: close because the server leaves */
 };
 
 struct shm_journal_slot {
@@ -77,8 +77,6 @@ struct shm_journal_mark *shm_journal_mark(struct shm_journal_slot *slot);
 /* The current request is answered completely: the streams stand at these offsets now; `taken` is the end of the bytes taken out
  * of the socket, so that a buffer with nothing read ahead begins at its start again. Strikes are forgotten. */
 void shm_journal_advance(struct shm_journal_slot *slot, uint64_t request_start, uint64_t answer_start, uint64_t taken);
-/* What the answer will carry that is not in the request: decided before it is made, once per request. */
-void shm_journal_decide(struct shm_journal_slot *slot, int64_t date_s, bool closes);
 
 /* Where the next received bytes (at offset `taken`) are to be put, and how many fit; 0: the request is too long to be
  * kept, and nothing before `taken` + what comes now can be made again. */

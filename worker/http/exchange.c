@@ -118,7 +118,10 @@ static enum MHD_Result send_answer(struct http_exchange *exchange)
     struct http_wire *wire = &exchange->connection->wire;
     if (response == NULL)
         return MHD_NO;
-    if (exchange->closes)
+    bool closes = atomic_load_explicit(&exchange->connection->server->draining, memory_order_relaxed);
+    if (wire->slot != NULL)
+        closes = http_wire_closes(wire, closes);
+    if (closes)
         MHD_add_response_header(response, "Connection", "close");
     enum MHD_Result queued = MHD_NO;
     if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange, response)))
@@ -134,12 +137,8 @@ static void mark_busy(struct http_exchange *exchange)
     struct http_connection *connection = exchange->connection;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd,
                                                                    MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    bool draining = atomic_load_explicit(&connection->server->draining, memory_order_relaxed);
     exchange->request_bytes = exchange->body_bytes + (info != NULL ? info->header_size : 0);
-    exchange->date_s = time(NULL);
-    exchange->closes = draining;
-    if (connection->wire.slot != NULL)
-        http_wire_decide(&connection->wire, draining, &exchange->date_s, &exchange->closes);
+    exchange->date_s = connection->wire.slot != NULL ? http_wire_date_s(&connection->wire) : time(NULL);
     atomic_fetch_add_explicit(&connection->bytes_taken, exchange->request_bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&connection->requests, 1, memory_order_relaxed);
     atomic_store_explicit(&connection->busy, true, memory_order_release);
@@ -266,8 +265,9 @@ void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
     struct http_exchange *exchange = *slot;
     struct http_connection *connection = exchange->connection;
     (void)mhd;
-    if (connection->wire.slot != NULL && code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-        http_wire_advance(&connection->wire, exchange->request_bytes);
+    if (connection->wire.slot != NULL && code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
+        !http_wire_advance(&connection->wire, exchange->request_bytes))
+        shutdown(connection->fd, SHUT_RDWR);
     if (exchange->stage > HTTP_STAGE_HEADER)
         atomic_fetch_sub_explicit(&server->exchanges, 1, memory_order_relaxed);
     if (exchange->response != NULL)

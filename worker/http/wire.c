@@ -117,20 +117,39 @@ void http_wire_close(int fd)
         atomic_store_explicit(&wire_of[fd], NULL, memory_order_release);
 }
 
-void http_wire_advance(struct http_wire *wire, uint64_t request_bytes)
+bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes)
 {
+    if (wire->skip_bytes > 0)
+        return false;
     uint64_t start = shm_journal_mark(wire->slot)->request_start + request_bytes;
     shm_journal_advance(wire->slot, start < wire->taken ? start : wire->taken, wire->sent,
                         wire->taken + wire->replay_bytes);
+    return true;
 }
 
-void http_wire_decide(struct http_wire *wire, bool draining, int64_t *ret_date_s, bool *ret_closes)
+int64_t http_wire_date_s(struct http_wire *wire)
 {
-    const struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
-    if (atomic_load_explicit(&mark->decided, memory_order_acquire) == 0)
-        shm_journal_decide(wire->slot, time(NULL), draining);
-    *ret_date_s = mark->date_s;
-    *ret_closes = mark->closes != 0;
+    struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
+    if (atomic_load_explicit(&mark->date_s, memory_order_relaxed) == 0)
+        atomic_store_explicit(&mark->date_s, time(NULL), memory_order_release);
+    return atomic_load_explicit(&mark->date_s, memory_order_relaxed);
+}
+
+bool http_wire_closes(struct http_wire *wire, bool draining)
+{
+    struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
+    if (atomic_load_explicit(&mark->fingerprint, memory_order_acquire) == 0)
+        atomic_store_explicit(&mark->closes, draining, memory_order_release);
+    return atomic_load_explicit(&mark->closes, memory_order_relaxed) != 0;
+}
+
+bool http_wire_close_after(struct http_wire *wire)
+{
+    struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
+    if (atomic_load_explicit(&mark->fingerprint, memory_order_acquire) != 0)
+        return false;
+    mark->closes = 1;
+    return true;
 }
 
 bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint)

@@ -35,11 +35,17 @@ RC_MUST_USE enum rc http_wire_open(struct http_wire *wire, int fd, struct shm_jo
 /* Before the descriptor is closed. */
 void http_wire_close(int fd);
 
-/* A request of `request_bytes` has been answered completely. */
-void http_wire_advance(struct http_wire *wire, uint64_t request_bytes);
-/* The Date of the answer to the current request, and whether it says Connection: close: what a worker that died has decided,
- * else now and `draining`. */
-void http_wire_decide(struct http_wire *wire, bool draining, int64_t *ret_date_s, bool *ret_closes);
+/* A request of `request_bytes` has been answered completely. False when a dead worker had sent more than this answer has:
+ * the connection cannot go on. */
+bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes);
+/* The Date of the answer to the current request: what a worker that died has decided, else now. */
+int64_t http_wire_date_s(struct http_wire *wire);
+/* Whether the answer says Connection: close because the server leaves: what a worker that died has sent, else
+ * `draining`. Right before http_wire_may_answer(). */
+bool http_wire_closes(struct http_wire *wire, bool draining);
+/* The server leaves since that was decided: the answer is to close the connection after all. False when some worker has
+ * begun to send the answer, which cannot change any more. */
+bool http_wire_close_after(struct http_wire *wire);
 /* The answer is made, and this is its shape. False when part of another answer has been sent: the connection cannot go on. */
 bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint);
 

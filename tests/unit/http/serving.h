@@ -167,11 +167,11 @@ static inline const char *header_of(const struct reply *reply, const char *name)
     return NULL;
 }
 
-#define assert_says(reply, name, value)                                                                      \
-    do {                                                                                                     \
-        const char *said_ = header_of(reply, name);                                                          \
-        assert_non_null(said_);                                                                              \
-        assert_string_equal(said_, value);                                                                   \
+#define assert_says(reply, name, value)             \
+    do {                                            \
+        const char *said_ = header_of(reply, name); \
+        assert_non_null(said_);                     \
+        assert_string_equal(said_, value);          \
     } while (0)
 
 /* Reads one answer; false when the connection ends before it is complete. */

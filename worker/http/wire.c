@@ -143,15 +143,6 @@ bool http_wire_closes(struct http_wire *wire, bool draining)
     return atomic_load_explicit(&mark->closes, memory_order_relaxed) != 0;
 }
 
-bool http_wire_close_after(struct http_wire *wire)
-{
-    struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
-    if (atomic_load_explicit(&mark->fingerprint, memory_order_acquire) != 0)
-        return false;
-    mark->closes = 1;
-    return true;
-}
-
 bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint)
 {
     struct shm_journal_mark *mark = shm_journal_mark(wire->slot);

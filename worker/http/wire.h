@@ -43,9 +43,6 @@ int64_t http_wire_date_s(struct http_wire *wire);
 /* Whether the answer says Connection: close because the server leaves: what a worker that died has sent, else
  * `draining`. Right before http_wire_may_answer(). */
 bool http_wire_closes(struct http_wire *wire, bool draining);
-/* The server leaves since that was decided: the answer is to close the connection after all. False when some worker has
- * begun to send the answer, which cannot change any more. */
-bool http_wire_close_after(struct http_wire *wire);
 /* The answer is made, and this is its shape. False when part of another answer has been sent: the connection cannot go on. */
 bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint);
 

@@ -79,6 +79,7 @@ static void choose_reading(const struct image_source *source, const struct iiif_
 /* The chain, from its end: each step takes over what stands in `sink` and puts itself there. */
 struct chain {
     struct image_sink *sink;
+    struct image_encode_options encode; /* lent to the encoder */
 };
 
 static void chain_close(struct chain *chain)
@@ -137,11 +138,11 @@ static enum rc chain_end(const struct picture *picture, const struct iiif_plan *
     struct image_format offered = offered_format(picture, plan);
     struct image_format format = image_encode_input(type, &offered);
     format = image_symmetry_format(symmetry, reading->wanted, &format);
-    struct image_encode_options encode = {
+    chain->encode = (struct image_encode_options){
         .jpeg_quality = options->jpeg_quality, .webp_quality = options->webp_quality,
         .avif_quality = options->avif_quality, .bitonal = plan->quality == IIIF_BITONAL && !is_free_angle(plan)};
-    choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &encode);
-    enum rc rc = image_encode_open(type, &format, canvas, &encode, out, &chain->sink, err);
+    choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &chain->encode);
+    enum rc rc = image_encode_open(type, &format, canvas, &chain->encode, out, &chain->sink, err);
     if (rc == RC_OK && is_free_angle(plan))
         rc = image_rotate_by_degrees(plan->rotation_deg, turned, &format, TAKE_PTR(chain->sink), &chain->sink, err);
     if (rc == RC_OK)
@@ -177,7 +178,7 @@ enum rc render_picture(const struct picture *picture, const struct iiif_plan *pl
 {
     struct reading reading;
     choose_reading(picture->source, plan, &reading);
-    OWN(chain_close) struct chain chain = {NULL};
+    OWN(chain_close) struct chain chain = {.sink = NULL};
     enum rc rc = chain_end(picture, plan, &reading, options, &chain, out, err);
     if (rc == RC_OK)
         rc = chain_colour(picture, plan, &chain, err);

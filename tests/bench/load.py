@@ -28,7 +28,7 @@ def run_wrk(side, list_path, connections, seconds):
             answers = told["answers"]
             return {"answers": answers, "requests_s": answers / told["seconds"], "p50_ms": told["p50_ms"],
                     "p99_ms": told["p99_ms"], "max_ms": told["max_ms"],
-                    "bytes": told["bytes"] / answers if answers else 0,
+                    "bytes": told["bytes"] / answers if answers else 0, "refused": told["status_errors"],
                     "errors": told["status_errors"] + told["other_errors"]}
     raise RuntimeError(f"wrk said nothing of use: {done.stdout[-500:]} {done.stderr[-500:]}")
 
@@ -36,7 +36,8 @@ def run_wrk(side, list_path, connections, seconds):
 def figures(told):
     answers = told["answers"]
     return {"answers": answers, "p50_ms": told["p50_ms"], "p99_ms": told["p99_ms"], "max_ms": told["max_ms"],
-            "bytes": told["bytes"] / answers if answers else 0, "errors": told["refused"] + told["failed"]}
+            "bytes": told["bytes"] / answers if answers else 0, "refused": told["refused"],
+            "errors": told["refused"] + told["failed"]}
 
 
 def run_player(player, side, list_path, connections, seconds):
@@ -49,6 +50,7 @@ def run_player(player, side, list_path, connections, seconds):
     result = figures(told["all"])
     result["requests_s"] = told["answers_in_time"] / told["seconds"]
     result["errors"] += told["unanswered"]
+    result["statuses"] = told["statuses"]
     if len(told["classes"]) > 1:
         result["parts"] = {kind: figures(part) for kind, part in told["classes"].items()}
     return result
@@ -70,6 +72,9 @@ def one_round(side, kind, list_path, connections, seconds, player):
             result["server_cpu_s"] = processes.cpu_s(side.roots(side.server)) - server
             result["front_cpu_s"] = processes.cpu_s(side.roots(side.front)) - front
         result["memory_bytes"] = memory.bytes
+        trouble = side.trouble()
+        if trouble:
+            result["trouble"] = trouble
         result["foreign_load"] = max(0.0, (machine - own) / seconds_taken / os.cpu_count())
     return result
 

@@ -58,6 +58,7 @@ static struct sockaddr_in address;
 static int epoll_fd;
 static uint64_t end_us, answers_in_time;
 static size_t busy_count;
+static uint64_t statuses[600];
 static char buffer[READ_BYTES];
 
 static void die(const char *what)
@@ -191,6 +192,7 @@ static void connection_answered(struct connection *connection)
     }
     class->latency_us[class->answers++] = (uint32_t)(now - connection->sent_us);
     class->body_bytes += connection->taken_bytes;
+    statuses[connection->status > 0 && connection->status < 600 ? connection->status : 0]++;
     if (connection->status != 200)
         class->refused++;
     if (now <= end_us)
@@ -342,7 +344,11 @@ static void print_all(double seconds, size_t unanswered)
     printf("{\"seconds\": %.6f, \"answers_in_time\": %llu, \"unanswered\": %zu, \"all\": ", seconds,
            (unsigned long long)answers_in_time, unanswered);
     print_class(&all);
-    printf(", \"classes\": {");
+    printf(", \"statuses\": {");
+    for (size_t i = 0, printed = 0; i < sizeof statuses / sizeof statuses[0]; i++)
+        if (statuses[i] > 0)
+            printf("%s\"%zu\": %llu", printed++ > 0 ? ", " : "", i, (unsigned long long)statuses[i]);
+    printf("}, \"classes\": {");
     for (size_t i = 0; i < class_count; i++) {
         printf("%s\"%s\": ", i > 0 ? ", " : "", classes[i].name);
         print_class(&classes[i]);

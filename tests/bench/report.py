@@ -53,7 +53,7 @@ def merge(rounds):
 
 
 def merge_side(several):
-    answers = sum(one["answers"] for one in several)
+    answers = sum(one["answers"] - one["refused"] for one in several)
     merged = {name: median([one[name] for one in several]) for name in ("requests_s", "p50_ms", "p99_ms", "bytes")}
     merged["max_ms"] = max(one["max_ms"] for one in several)
     merged["memory_bytes"] = max(one["memory_bytes"] for one in several)
@@ -63,6 +63,7 @@ def merge_side(several):
         merged[f"{part}_ms"] = sum(one[f"{part}_cpu_s"] for one in several) / max(1, answers) * 1e3
     merged["cpu_ms"] = merged["server_ms"] + merged["front_ms"]
     merged["disturbed"] = max(one["foreign_load"] for one in several)
+    merged["trouble"] = [line for one in several for line in one.get("trouble", [])]
     if "parts" in several[0]:
         merged["parts"] = {kind: {name: median([one["parts"][kind][name] for one in several if kind in one["parts"]])
                                   for name in ("p50_ms", "p99_ms", "max_ms")} for kind in several[0]["parts"]}
@@ -145,9 +146,15 @@ def markdown(facts, floor, same, merged, plot):
     text += ["## Codec floor", "", "| class | decode ms | encode ms | Mpx/s decoded | Mpx/s encoded |",
              "|---|--:|--:|--:|--:|"]
     text += [f"| {CLASSES[kind][0]} | {number(cost['decode_ms'])} | {number(cost['encode_ms'])} | "
-             f"{number(cost.get('decode_mpx_s', 0))} | {number(cost.get('encode_mpx_s', 0))} |"
+             f"{number(cost['decode_mpx_s'])} | {number(cost['encode_mpx_s'])} |" if "decode_mpx_s" in cost else
+             f"| {CLASSES[kind][0]} | {number(cost['decode_ms'])} | {number(cost['encode_ms'])} | | |"
              for kind, cost in floor.items()]
     text += ["", "## The same pictures?", "", same_text(same), ""]
+    troubles = [f"- {side}, {CLASSES[kind][0]}, {connections:,} connections: `{line}`"
+                for (kind, connections), by_side in merged.items() for side, figures in by_side.items()
+                for line in figures["trouble"]]
+    if troubles:
+        text += ["## Errors in the logs", "", *troubles, ""]
     text += [f"⚠ Something else used more than {NOISE:.0%} of the CPUs.", ""]
     return "\n".join(text)
 

@@ -111,6 +111,16 @@ class Side:
         with open(os.path.join(self.home, "log"), errors="replace") as log:
             return log.read()
 
+    def trouble(self):
+        """What the logs call an error, such as a worker that died: the first lines."""
+        lines = []
+        for name in ("log", "nginx-error.log"):
+            path = os.path.join(self.home, name)
+            if os.path.exists(path):
+                with open(path, errors="replace") as log:
+                    lines += [line.strip() for line in log if re.search(r" error: |\[(error|crit|alert|emerg)\]", line)]
+        return lines[:5] + ([f"and {len(lines) - 5} more"] if len(lines) > 5 else [])
+
     def roots(self, which=None):
         return [process.pid for process in (self.server + self.front if which is None else which)]
 

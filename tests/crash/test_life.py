@@ -28,6 +28,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
+def start(start):
+    """As everywhere, but all workers serve: /ready says 200 already when the first does."""
+    def begin(*arguments, **options):
+        served = start(*arguments, **options)
+        until(lambda: len(workers(served)) == served.workers, 5, "all workers serve")
+        return served
+    return begin
+
+
+@pytest.fixture
 def served(start, folder):
     return start(folder)
 
@@ -60,7 +70,7 @@ def workers(served):
 
 def kill_slot(served, slot, number=signal.SIGKILL):
     """Kills the worker of the slot; returns the pid of the one that serves there next."""
-    victim = workers(served)[slot]["pid"]
+    victim = until(lambda: workers(served).get(slot), 3, f"slot {slot} serves; log:\n{served.log()}")["pid"]
     os.kill(victim, number)
 
     def successor():
@@ -71,9 +81,11 @@ def kill_slot(served, slot, number=signal.SIGKILL):
 
 def answers(served):
     try:
-        return served.get(INFO).status == 200
+        reply = served.get(INFO)
     except OSError:
         return False
+    assert reply.status == 200, f"{reply}; log:\n{served.log()}"
+    return True
 
 
 def slow_reader(served):
@@ -108,7 +120,7 @@ def test_a_worker_that_ran_well_is_replaced_at_once_ten_times(served):
         assert time.monotonic() - killed < server.patience(1)
         assert answers(served)
     assert "tried again" not in served.log()
-    assert served.admin().get("/status").json()["crashes"] == 10
+    assert served.admin().get("/status").json()["crashes"] == 10, served.log()
 
 
 def test_all_workers_die_at_once(served):
@@ -131,16 +143,18 @@ def test_no_zombie_is_left(served):
     until(lambda: "Z" not in children(served.process.pid).values(), 1, "no zombie")
 
 
-def test_connections_of_a_dead_worker_do_not_count_any_more(start, folder):
+def test_connections_of_a_dead_worker_live_on_and_still_count(start, folder):
     served = start(folder, workers=1, settings={"connections_per_address": 3})
     held = [client.Connection("127.0.0.1", served.port) for _ in range(3)]
-    for connection in held:
-        connection.request("GET", INFO)
-        assert connection.reply().status == 200
-    os.kill(served.worker_pids()[0], signal.SIGKILL)
-    until(lambda: answers(served), 3, "a fourth connection is let in")
+    for _ in range(3):
+        for connection in held:
+            connection.request("GET", INFO)
+            assert connection.reply().status == 200
+        kill_slot(served, 0)
+    assert is_refused(served.port)
     for connection in held:
         connection.close()
+    until(lambda: answers(served), 3, "there is room again")
 
 
 def test_failing_starts_back_off_only_until_one_succeeds(start, tmp_path, folder):
@@ -153,7 +167,7 @@ def test_failing_starts_back_off_only_until_one_succeeds(start, tmp_path, folder
     os.kill(served.worker_pids()[0], signal.SIGKILL)
     until(lambda: served.log().count("tried again") >= 3, 5, "three attempts")
     assert all(f"tried again in {pause} ms" in served.log() for pause in (100, 200, 400))
-    assert answers(served), "the other worker goes on"
+    assert answers(served), f"the other worker goes on; log:\n{served.log()}"
     (tmp_path / "away").rename(images)
     until(lambda: len(workers(served)) == 2, 5, "two workers")
 
@@ -381,16 +395,24 @@ def test_a_full_channel_to_the_master_loses_no_end(start, folder):
     assert answers(served)
 
 
-def test_a_new_worker_inherits_no_connection_and_no_listener(start, folder):
-    served = start(folder, workers=2)
-    idle = [client.Connection("127.0.0.1", served.port) for _ in range(30)]
-    until(lambda: len([fd for fd in descriptors(served.process.pid) if fd.startswith("socket:")]) >= 30, 2, "accepted")
-    fresh = kill_slot(served, 1)
+def listening_inodes(*ports):
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) in ports}
 
-    def shared():
+
+def test_a_new_worker_has_no_listener_and_only_its_own_connections(served):
+    held = [client.Connection("127.0.0.1", served.port) for _ in range(30)]
+    until(lambda: master_sockets(served) >= 30, 2, "all are accepted")
+    fresh = kill_slot(served, 1)
+    listeners = listening_inodes(served.port, served.admin_port)
+    assert len(listeners) == 2 and listeners <= set(descriptors(served.process.pid))
+    assert not listeners & set(descriptors(fresh))
+
+    def only_its_own():
+        """As many sockets shared with the master as it serves; for a moment also the one over which this asks."""
         both = set(descriptors(fresh)) & set(descriptors(served.process.pid))
-        return [fd for fd in both if fd.startswith("socket:")]
-    # For a moment it may hold the admin connection over which this test asked.
-    until(lambda: not shared(), 2, f"the new worker shares no socket with the master: {shared()}")
-    for connection in idle:
+        return len([fd for fd in both if fd.startswith("socket:")]) <= workers(served)[1]["connections"] < 30
+    until(only_its_own, 2, f"the new worker holds only what it serves: {descriptors(fresh)}")
+    for connection in held:
         connection.close()

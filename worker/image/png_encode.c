@@ -99,8 +99,10 @@ static void start(struct encoder *e, const void *argument)
     png_set_write_fn(e->png, e, on_output, on_flush);
     png_set_IHDR(e->png, e->info, e->sink.size.width_px, e->sink.size.height_px, is_bilevel(e) ? 1 : 8, type,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_BASE, PNG_FILTER_TYPE_BASE);
-    png_set_compression_level(e->png, 3);
-    png_set_filter(e->png, PNG_FILTER_TYPE_BASE, is_bilevel(e) ? PNG_FILTER_NONE : PNG_FILTER_SUB);
+    /* Measured on photographs of a megapixel: 60 ms; level 6 takes 200 to 400 ms to be 8 % smaller, all five filters 25 ms
+     * more for 1 %. */
+    png_set_compression_level(e->png, 2);
+    png_set_filter(e->png, PNG_FILTER_TYPE_BASE, is_bilevel(e) ? PNG_FILTER_NONE : PNG_FILTER_SUB | PNG_FILTER_UP);
     set_metadata(e);
     png_write_info(e->png, e->info);
     if (is_bilevel(e))

@@ -129,7 +129,7 @@ static bool set_layout(struct encoder *e)
     ok = ok && TIFFSetField(t, TIFFTAG_COMPRESSION, e->bilevel ? COMPRESSION_CCITTFAX4 : COMPRESSION_ADOBE_DEFLATE);
     if (!e->bilevel) {
         ok = ok && TIFFSetField(t, TIFFTAG_PREDICTOR, PREDICTOR_HORIZONTAL);
-        ok = ok && TIFFSetField(t, TIFFTAG_ZIPQUALITY, 4);
+        ok = ok && TIFFSetField(t, TIFFTAG_ZIPQUALITY, 1); /* a megapixel in 25 ms; level 4: 50 ms, 3 % less */
     }
     /* Fax coding is made for black on white: what is 1 is black. */
     ok = ok && TIFFSetField(t, TIFFTAG_PHOTOMETRIC,

@@ -291,6 +291,26 @@ static void test_stripes_leave_no_trace(void **state)
     planes_free(&from);
 }
 
+/* By a whole factor every stripe has the geometry of the one before, and what was built for it serves again. */
+static void test_equal_stripes(void **state)
+{
+    static const uint32_t widths[] = {64, 48, 128, 20};
+    (void)state;
+    struct planes from = planes_new(FORMAT_YCC(1, 1), 64, 400000);
+    planes_fill(&from, 5);
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        struct planes big = resample_whole(&from, FORMAT_YCC(1, 1), widths[i], 200000);
+        struct planes low = resample_window(&from, (struct image_window){0, 380000, 64, 20000}, FORMAT_YCC(1, 1), widths[i],
+                                            10000, 64);
+        for (uint32_t plane = 0; plane < 3; plane++)
+            assert_memory_equal(low.data[plane], big.data[plane] + (plane ? 95000 : 190000) * big.stride_bytes[plane],
+                                plane_height(&low, plane) * low.stride_bytes[plane]);
+        planes_free(&low);
+        planes_free(&big);
+    }
+    planes_free(&from);
+}
+
 static void test_ycbcr_to_rgb_is_jfif(void **state)
 {
     (void)state;
@@ -421,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_zone_plate_does_not_alias),
         cmocka_unit_test(test_regions_are_crops_of_the_whole),
         cmocka_unit_test(test_stripes_leave_no_trace),
+        cmocka_unit_test(test_equal_stripes),
         cmocka_unit_test(test_ycbcr_to_rgb_is_jfif),
         cmocka_unit_test(test_sixteen_bits_round_to_eight),
         cmocka_unit_test(test_straight_alpha_weighs_colour),

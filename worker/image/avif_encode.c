@@ -6,21 +6,22 @@
 #include <avif/avif.h>
 #include <string.h>
 
-/* AV1 of the libaom that Debian builds libavif with, one thread, no tiles: the same bytes every time. A megapixel takes
- * 40 ms at speed 9; 8 takes 140 ms and 6 takes 500 ms, for files that are no smaller. */
+/* AV1 of the libaom that Debian builds libavif with, one thread, no tiles: the same bytes every time. A
+ * megapixel takes 40 ms at speed 9; 8 takes 140 ms and 6 takes 500 ms, for files that are no smaller. */
 #define SPEED 9
 
 struct encoder {
     struct image_sink sink;
     const struct image_encode_options *options;
     struct bytes *out;
-    avifImage *image;    /* the whole picture */
-    uint8_t *rgb;        /* RGB: the whole picture with its alpha, pixel after pixel */
+    avifImage *image; /* the whole picture */
+    uint8_t *rgb;     /* RGB: the whole picture with its alpha, pixel after pixel */
 };
 
-/* pixels ------------------------------------------------------------------------------------------------------------ */
+/* ---- pixels ---- */
 
-static void hold_plane(const struct encoder *e, const struct image_band *band, uint32_t plane, uint8_t *to, uint32_t stride)
+static void hold_plane(const struct encoder *e, const struct image_band *band, uint32_t plane, uint8_t *to,
+                       uint32_t stride)
 {
     const struct image_sink *sink = &e->sink;
     uint32_t width = image_plane_width(&sink->format, plane, sink->size.width_px);
@@ -39,7 +40,8 @@ static enum rc encoder_write(struct image_sink *sink, const struct image_band *b
     (void)err;
     if (sink->format.model == IMAGE_RGB) {
         for (uint32_t y = 0; y < band->height_px; y++)
-            image_encode_interleave(band, y, planes, sink->size.width_px, e->rgb + (band->y_px + y) * row_bytes);
+            image_encode_interleave(band, y, planes, sink->size.width_px,
+                                    e->rgb + (band->y_px + y) * row_bytes);
         return RC_OK;
     }
     bool alpha = sink->format.alpha != IMAGE_ALPHA_NONE;
@@ -50,7 +52,7 @@ static enum rc encoder_write(struct image_sink *sink, const struct image_band *b
     return RC_OK;
 }
 
-/* the file ---------------------------------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 static enum rc avif_failed(avifResult result, struct err *err)
 {
@@ -116,9 +118,11 @@ static enum rc encoder_finish(struct image_sink *sink, struct err *err)
     encoder->maxThreads = 1;
     encoder->speed = SPEED;
     encoder->minQuantizer = encoder->maxQuantizer = quantizer;
-    encoder->minQuantizerAlpha = encoder->maxQuantizerAlpha = quantizer / 2; /* a soft edge shows every step */
+    encoder->minQuantizerAlpha = encoder->maxQuantizerAlpha = quantizer /
+                                                              2; /* a soft edge shows every step */
     result = avifEncoderWrite(encoder, e->image, &file);
-    rc = result == AVIF_RESULT_OK ? bytes_append(e->out, file.data, file.size, err) : avif_failed(result, err);
+    rc = result == AVIF_RESULT_OK ? bytes_append(e->out, file.data, file.size, err)
+                                  : avif_failed(result, err);
     avifRWDataFree(&file);
     return rc;
 }
@@ -137,9 +141,10 @@ static void encoder_close(struct image_sink *sink)
 static bool allocate(struct encoder *e)
 {
     const struct image_format *format = &e->sink.format;
-    avifPixelFormat layout = format->model == IMAGE_GRAY                                 ? AVIF_PIXEL_FORMAT_YUV400
-                             : format->model == IMAGE_YCBCR && format->sub_x_log2 == 0 ? AVIF_PIXEL_FORMAT_YUV444
-                                                                                       : AVIF_PIXEL_FORMAT_YUV420;
+    avifPixelFormat layout = format->model == IMAGE_GRAY ? AVIF_PIXEL_FORMAT_YUV400
+                             : format->model == IMAGE_YCBCR && format->sub_x_log2 == 0
+                                 ? AVIF_PIXEL_FORMAT_YUV444
+                                 : AVIF_PIXEL_FORMAT_YUV420;
     avifImage *image = avifImageCreate(e->sink.size.width_px, e->sink.size.height_px, 8, layout);
 
     e->image = image;
@@ -152,14 +157,16 @@ static bool allocate(struct encoder *e)
     image->yuvChromaSamplePosition = AVIF_CHROMA_SAMPLE_POSITION_UNKNOWN; /* JPEG's centre has no name */
     if (format->model == IMAGE_RGB)
         e->rgb = malloc(image_size_area(e->sink.size) * image_format_planes(format));
-    avifResult result = avifImageAllocatePlanes(image, format->alpha != IMAGE_ALPHA_NONE ? AVIF_PLANES_ALL : AVIF_PLANES_YUV);
-    return result == AVIF_RESULT_OK && image->yuvPlanes[0] != NULL && (format->model != IMAGE_RGB || e->rgb != NULL) &&
+    avifResult result = avifImageAllocatePlanes(image, format->alpha != IMAGE_ALPHA_NONE ? AVIF_PLANES_ALL
+                                                                                         : AVIF_PLANES_YUV);
+    return result == AVIF_RESULT_OK && image->yuvPlanes[0] != NULL &&
+           (format->model != IMAGE_RGB || e->rgb != NULL) &&
            (format->alpha == IMAGE_ALPHA_NONE || image->alphaPlane != NULL);
 }
 
 enum rc image_avif_encode_open(const struct image_format *format, struct image_size size,
-                               const struct image_encode_options *options, struct bytes *out, struct image_sink **ret_sink,
-                               struct err *err)
+                               const struct image_encode_options *options, struct bytes *out,
+                               struct image_sink **ret_sink, struct err *err)
 {
     static const struct image_sink_ops ops = {encoder_write, encoder_finish, encoder_close};
     struct encoder *e = calloc(1, sizeof *e);
@@ -171,7 +178,8 @@ enum rc image_avif_encode_open(const struct image_format *format, struct image_s
     e->out = out;
     if (!allocate(e)) {
         encoder_close(&e->sink);
-        return err_set(err, RC_NO_MEMORY, "no memory to write an AVIF of %u x %u pixels", size.width_px, size.height_px);
+        return err_set(err, RC_NO_MEMORY, "no memory to write an AVIF of %u x %u pixels", size.width_px,
+                       size.height_px);
     }
     *ret_sink = &e->sink;
     return RC_OK;

@@ -8,13 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHUNK_ROWS       16u
-#define REMEMBERED       24u /* profiles; a collection rarely has more than a handful */
-#define PROFILE_MAX      ((size_t)16 << 20)
-#define TRANSFORM_FLAGS  (cmsFLAGS_NOCACHE | cmsFLAGS_BLACKPOINTCOMPENSATION)
-#define INTENT           INTENT_RELATIVE_COLORIMETRIC
+#define CHUNK_ROWS      16u
+#define REMEMBERED      24u /* profiles; a collection rarely has more than a handful */
+#define PROFILE_MAX     ((size_t)16 << 20)
+#define TRANSFORM_FLAGS (cmsFLAGS_NOCACHE | cmsFLAGS_BLACKPOINTCOMPENSATION)
+#define INTENT          INTENT_RELATIVE_COLORIMETRIC
 
-/* What one profile demands of one kind of pixels. Immutable but for the count, which `remembered.mutex` guards. */
+/* What one profile demands of one kind of pixels. Immutable but for the count, which `remembered.mutex`
+ * guards. */
 struct verdict {
     unsigned references;
     uint64_t hash;
@@ -36,7 +37,7 @@ struct image_colour {
     bool formula; /* CMYK without a usable profile */
 };
 
-/* profiles ---------------------------------------------------------------------------------------------------------- */
+/* ---- profiles ---- */
 
 static void profile_close(cmsHPROFILE *profile)
 {
@@ -88,7 +89,7 @@ const struct bytes *image_colour_output_profile(bool gray)
     return &output_profile[gray];
 }
 
-/* verdicts ---------------------------------------------------------------------------------------------------------- */
+/* ---- verdicts ---- */
 
 /* lcms2's name for rows of planes that lie one behind the other. */
 static cmsUInt32Number planar(enum image_model model, uint8_t depth_bits)
@@ -117,9 +118,12 @@ static const char *unfit(cmsHPROFILE profile, enum image_model model)
     cmsColorSpaceSignature space = cmsGetColorSpace(profile);
     cmsProfileClassSignature kind = cmsGetDeviceClass(profile);
 
-    if (kind != cmsSigInputClass && kind != cmsSigDisplayClass && kind != cmsSigOutputClass && kind != cmsSigColorSpaceClass)
+    if (kind != cmsSigInputClass && kind != cmsSigDisplayClass && kind != cmsSigOutputClass &&
+        kind != cmsSigColorSpaceClass)
         return "its colour profile is not one of a device";
-    if (space != (model == IMAGE_GRAY ? cmsSigGrayData : model == IMAGE_CMYK ? cmsSigCmykData : cmsSigRgbData))
+    if (space != (model == IMAGE_GRAY   ? cmsSigGrayData
+                  : model == IMAGE_CMYK ? cmsSigCmykData
+                                        : cmsSigRgbData))
         return "its colour profile is for another colour space than its pixels";
     return NULL;
 }
@@ -152,8 +156,9 @@ static bool changes_nothing(cmsHPROFILE from, cmsHPROFILE to, enum image_model m
     return same;
 }
 
-/* Of 16 bits lcms2 makes a coarse table for RGB and CMYK, up to 20 levels wrong near the edge of sRGB; its 8-bit path is exact
- * to a level. Gray has a curve of its own either way, and Lab is calculated point by point. */
+/* Of 16 bits lcms2 makes a coarse table for RGB and CMYK, up to 20 levels wrong near the edge of sRGB; its
+ * 8-bit path is exact to a level. Gray has a curve of its own either way, and Lab is calculated point by
+ * point. */
 static uint8_t transform_depth(enum image_model model, uint8_t depth_bits)
 {
     return model == IMAGE_GRAY || model == IMAGE_LAB ? depth_bits : 8;
@@ -163,8 +168,9 @@ static uint8_t transform_depth(enum image_model model, uint8_t depth_bits)
 static void judge(struct verdict *verdict)
 {
     bool gray = verdict->model == IMAGE_GRAY, lab = verdict->model == IMAGE_LAB;
-    OWN(profile_close) cmsHPROFILE from =
-        lab ? cmsCreateLab4Profile(NULL) : cmsOpenProfileFromMem(verdict->icc.data, (cmsUInt32Number)verdict->icc.length);
+    OWN(profile_close)
+    cmsHPROFILE from = lab ? cmsCreateLab4Profile(NULL)
+                           : cmsOpenProfileFromMem(verdict->icc.data, (cmsUInt32Number)verdict->icc.length);
     OWN(profile_close) cmsHPROFILE to = gray ? gray_profile() : cmsCreate_sRGBProfile();
 
     if (from == NULL || to == NULL) {
@@ -172,7 +178,8 @@ static void judge(struct verdict *verdict)
         return;
     }
     verdict->note = lab ? NULL : unfit(from, verdict->model);
-    if (verdict->note != NULL || ((gray || verdict->model == IMAGE_RGB) && changes_nothing(from, to, verdict->model)))
+    if (verdict->note != NULL ||
+        ((gray || verdict->model == IMAGE_RGB) && changes_nothing(from, to, verdict->model)))
         return;
     verdict->transform = cmsCreateTransform(from, planar(verdict->model, verdict->depth_bits), to,
                                             planar(output_model(verdict->model), 8), INTENT,
@@ -205,7 +212,8 @@ static bool same_question(const struct verdict *a, const struct verdict *b)
            (a->icc.length == 0 || memcmp(a->icc.data, b->icc.data, a->icc.length) == 0);
 }
 
-/* With the mutex held: the verdict on the same question moved to the front and referenced once more, or NULL. */
+/* With the mutex held: the verdict on the same question moved to the front and referenced once more, or
+ * NULL. */
 static struct verdict *recall(const struct verdict *question)
 {
     for (size_t i = 0; i < REMEMBERED && remembered.slot[i] != NULL; i++) {
@@ -231,8 +239,8 @@ static struct verdict *remember(struct verdict *verdict)
     return last != NULL && --last->references == 0 ? last : NULL;
 }
 
-static enum rc verdict_find(enum image_model model, uint8_t depth_bits, const struct bytes *icc, struct verdict **ret,
-                            struct err *err)
+static enum rc verdict_find(enum image_model model, uint8_t depth_bits, const struct bytes *icc,
+                            struct verdict **ret, struct err *err)
 {
     struct verdict question = {.model = model, .depth_bits = depth_bits, .icc = *icc};
 
@@ -266,10 +274,10 @@ static enum rc verdict_find(enum image_model model, uint8_t depth_bits, const st
     return RC_OK;
 }
 
-/* decision ---------------------------------------------------------------------------------------------------------- */
+/* ---- decision ---- */
 
-enum rc image_colour_decide(const struct image_format *format, const struct bytes *icc, struct image_colour **ret_colour,
-                            const char **ret_note, struct err *err)
+enum rc image_colour_decide(const struct image_format *format, const struct bytes *icc,
+                            struct image_colour **ret_colour, const char **ret_note, struct err *err)
 {
     static const struct bytes none;
     enum image_model model = format->model == IMAGE_YCBCR ? IMAGE_RGB : format->model;
@@ -299,7 +307,8 @@ enum rc image_colour_decide(const struct image_format *format, const struct byte
         colour->input.model = model;
         colour->input.depth_bits = transform_depth(model, format->depth_bits);
         colour->output.model = output_model(model);
-        colour->input.sub_x_log2 = colour->input.sub_y_log2 = colour->output.sub_x_log2 = colour->output.sub_y_log2 = 0;
+        colour->input.sub_x_log2 = colour->input.sub_y_log2 = colour->output.sub_x_log2 =
+            colour->output.sub_y_log2 = 0;
         if (format->alpha == IMAGE_ALPHA_PREMULTIPLIED)
             colour->output.alpha = IMAGE_ALPHA_STRAIGHT;
     }
@@ -326,7 +335,7 @@ struct image_format image_colour_output(const struct image_colour *colour)
     return colour->output;
 }
 
-/* the step ---------------------------------------------------------------------------------------------------------- */
+/* ---- the step ---- */
 
 struct convert {
     struct image_sink sink;
@@ -392,8 +401,8 @@ static void transform_row(struct convert *c, const struct image_band *band, uint
     for (uint32_t i = 0; i < colours; i++) {
         memcpy(c->row + i * length, band->plane[i] + y * band->stride_bytes[i], length);
         if (format->alpha == IMAGE_ALPHA_PREMULTIPLIED)
-            divide_by_alpha(c->row + i * length, band->plane[colours] + y * band->stride_bytes[colours], width,
-                            format->depth_bits);
+            divide_by_alpha(c->row + i * length, band->plane[colours] + y * band->stride_bytes[colours],
+                            width, format->depth_bits);
     }
     if (format->model == IMAGE_LAB && format->depth_bits == 16) {
         lab_for_lcms(c->row + length, width);
@@ -413,7 +422,8 @@ static void chunk_alpha(struct convert *c, const struct image_band *band, uint32
         return;
     for (uint32_t i = 0; i < out->height_px; i++)
         for (uint32_t x = 0; x < width; x++)
-            c->alpha[(size_t)i * width + x] = (uint8_t)((wide(out->plane[to] + i * out->stride_bytes[to], x) + 128u) / 257u);
+            c->alpha[(size_t)i * width + x] =
+                (uint8_t)((wide(out->plane[to] + i * out->stride_bytes[to], x) + 128u) / 257u);
     out->plane[to] = c->alpha;
     out->stride_bytes[to] = width;
 }
@@ -425,7 +435,8 @@ static enum rc convert_write(struct image_sink *sink, const struct image_band *b
 
     for (uint32_t y = 0; y < band->height_px; y += CHUNK_ROWS) {
         struct image_band out = {.y_px = band->y_px + y,
-                                 .height_px = band->height_px - y < CHUNK_ROWS ? band->height_px - y : CHUNK_ROWS};
+                                 .height_px = band->height_px - y < CHUNK_ROWS ? band->height_px - y
+                                                                               : CHUNK_ROWS};
         for (uint32_t i = 0; i < out.height_px; i++) {
             uint8_t *row = c->out + (size_t)i * width * colours;
             if (c->transform != NULL)
@@ -463,8 +474,8 @@ static void convert_close(struct image_sink *sink)
     free(c);
 }
 
-enum rc image_colour_sink(const struct image_colour *colour, struct image_sink *next, struct image_sink **ret_sink,
-                          struct err *err)
+enum rc image_colour_sink(const struct image_colour *colour, struct image_sink *next,
+                          struct image_sink **ret_sink, struct err *err)
 {
     static const struct image_sink_ops ops = {convert_write, convert_finish, convert_close};
     cmsHTRANSFORM transform = colour->verdict != NULL ? colour->verdict->transform : NULL;

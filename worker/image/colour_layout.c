@@ -26,11 +26,14 @@ static uint8_t times(uint32_t a, uint32_t b)
     return (uint8_t)((product + (product >> 8)) >> 8);
 }
 
-static void alpha_onto_white(enum image_alpha alpha, const uint8_t *colour, const uint8_t *cover, uint8_t *to, uint32_t width)
+static void alpha_onto_white(enum image_alpha alpha, const uint8_t *colour, const uint8_t *cover, uint8_t *to,
+                             uint32_t width)
 {
     for (uint32_t x = 0; x < width; x++) {
-        uint32_t ink = alpha == IMAGE_ALPHA_STRAIGHT ? times(colour[x], cover[x]) : colour[x], sum = ink + 255u - cover[x];
-        to[x] = (uint8_t)(sum > 255 ? 255 : sum); /* premultiplied colour may lie about being below its alpha */
+        uint32_t ink = alpha == IMAGE_ALPHA_STRAIGHT ? times(colour[x], cover[x]) : colour[x],
+                 sum = ink + 255u - cover[x];
+        to[x] = (uint8_t)(sum > 255 ? 255
+                                    : sum); /* premultiplied colour may lie about being below its alpha */
     }
 }
 
@@ -55,8 +58,8 @@ static void luma(const uint8_t *red, const uint8_t *green, const uint8_t *blue, 
         to[x] = (uint8_t)((19595u * red[x] + 38470u * green[x] + 7471u * blue[x] + 32768u) >> 16);
 }
 
-/* Brings one row's alpha to what is wanted: writes colour planes to own rows where they change; `row` points to the
- * current samples before and after. */
+/* Brings one row's alpha to what is wanted: writes colour planes to own rows where they change; `row` points
+ * to the current samples before and after. */
 static void row_alpha(struct layout *l, const uint8_t *row[IMAGE_MAX_PLANES], const uint8_t *cover, size_t at)
 {
     enum image_alpha from = l->sink.format.alpha, to = l->next->format.alpha;
@@ -89,7 +92,8 @@ static void layout_row(struct layout *l, const uint8_t *row[IMAGE_MAX_PLANES], s
         row[1] = row[2] = row[0];
     }
     if (to->alpha != IMAGE_ALPHA_NONE)
-        row[colours_of(to)] = cover != NULL ? cover : l->plane[colours_of(to)]; /* opaque rows were filled once */
+        row[colours_of(to)] = cover != NULL ? cover
+                                            : l->plane[colours_of(to)]; /* opaque rows were filled once */
 }
 
 static enum rc layout_write(struct image_sink *sink, const struct image_band *band, struct err *err)
@@ -99,7 +103,8 @@ static enum rc layout_write(struct image_sink *sink, const struct image_band *ba
 
     for (uint32_t y = 0; y < band->height_px; y += CHUNK_ROWS) {
         struct image_band out = {.y_px = band->y_px + y,
-                                 .height_px = band->height_px - y < CHUNK_ROWS ? band->height_px - y : CHUNK_ROWS};
+                                 .height_px = band->height_px - y < CHUNK_ROWS ? band->height_px - y
+                                                                               : CHUNK_ROWS};
         for (uint32_t i = 0; i < out.height_px; i++) {
             const uint8_t *row[IMAGE_MAX_PLANES];
             for (uint32_t p = 0; p < image_format_planes(&sink->format); p++)
@@ -127,7 +132,8 @@ static enum rc threshold_write(struct image_sink *sink, const struct image_band 
 
     for (uint32_t y = 0; y < band->height_px; y += CHUNK_ROWS) {
         struct image_band out = {.y_px = band->y_px + y,
-                                 .height_px = band->height_px - y < CHUNK_ROWS ? band->height_px - y : CHUNK_ROWS};
+                                 .height_px = band->height_px - y < CHUNK_ROWS ? band->height_px - y
+                                                                               : CHUNK_ROWS};
         for (uint32_t p = 0; p < image_format_planes(&sink->format); p++) {
             const uint8_t *from = band->plane[p] + y * band->stride_bytes[p];
             out.plane[p] = p < colours ? l->plane[p] : from;
@@ -159,8 +165,8 @@ static void layout_close(struct image_sink *sink)
     free(l);
 }
 
-static enum rc layout_open(const struct image_sink_ops *ops, const struct image_format *from, struct image_sink *next,
-                           struct image_sink **ret_sink, struct err *err)
+static enum rc layout_open(const struct image_sink_ops *ops, const struct image_format *from,
+                           struct image_sink *next, struct image_sink **ret_sink, struct err *err)
 {
     struct layout *l = calloc(1, sizeof *l);
 
@@ -174,17 +180,19 @@ static enum rc layout_open(const struct image_sink_ops *ops, const struct image_
         l->plane[i] = malloc((size_t)next->size.width_px * CHUNK_ROWS);
         if (l->plane[i] == NULL) {
             layout_close(&l->sink);
-            return err_set(err, RC_NO_MEMORY, "no memory to convert rows of %u pixels", l->sink.size.width_px);
+            return err_set(err, RC_NO_MEMORY, "no memory to convert rows of %u pixels",
+                           l->sink.size.width_px);
         }
     }
-    if (from->alpha == IMAGE_ALPHA_NONE) /* for an opaque plane, where `next` wants one: nobody writes here again */
+    if (from->alpha ==
+        IMAGE_ALPHA_NONE) /* for an opaque plane, where `next` wants one: nobody writes here again */
         memset(l->plane[colours_of(&next->format)], 255, (size_t)next->size.width_px * CHUNK_ROWS);
     *ret_sink = &l->sink;
     return RC_OK;
 }
 
-enum rc image_colour_to_layout(const struct image_format *from, struct image_sink *next, struct image_sink **ret_sink,
-                               struct err *err)
+enum rc image_colour_to_layout(const struct image_format *from, struct image_sink *next,
+                               struct image_sink **ret_sink, struct err *err)
 {
     static const struct image_sink_ops ops = {layout_write, layout_finish, layout_close};
     const struct image_format *to = &next->format;
@@ -193,7 +201,8 @@ enum rc image_colour_to_layout(const struct image_format *from, struct image_sin
         *ret_sink = next;
         return RC_OK;
     }
-    assert((from->model == IMAGE_GRAY || from->model == IMAGE_RGB) && (to->model == IMAGE_GRAY || to->model == IMAGE_RGB));
+    assert((from->model == IMAGE_GRAY || from->model == IMAGE_RGB) &&
+           (to->model == IMAGE_GRAY || to->model == IMAGE_RGB));
     struct image_format plain = *from;
     plain.depth_bits = 8;
     return layout_open(&ops, &plain, next, ret_sink, err);

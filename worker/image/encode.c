@@ -26,7 +26,8 @@ struct image_format image_encode_input(enum image_file_type type, const struct i
         input.alpha = IMAGE_ALPHA_STRAIGHT;
     if (available->model != IMAGE_YCBCR)
         return input;
-    if (available->alpha != IMAGE_ALPHA_NONE || (type != IMAGE_JPEG && type != IMAGE_WEBP && type != IMAGE_AVIF)) {
+    if (available->alpha != IMAGE_ALPHA_NONE ||
+        (type != IMAGE_JPEG && type != IMAGE_WEBP && type != IMAGE_AVIF)) {
         input.model = IMAGE_RGB;
         return input;
     }
@@ -51,7 +52,8 @@ const char *image_encode_media_type(enum image_file_type type)
     return types[type].media_type;
 }
 
-void image_encode_interleave(const struct image_band *band, uint32_t row, uint32_t planes, uint32_t width_px, uint8_t *to)
+void image_encode_interleave(const struct image_band *band, uint32_t row, uint32_t planes, uint32_t width_px,
+                             uint8_t *to)
 {
     const uint8_t *from[IMAGE_MAX_PLANES];
 
@@ -84,13 +86,13 @@ void image_encode_interleave(const struct image_band *band, uint32_t row, uint32
     }
 }
 
-enum rc image_encode_open(enum image_file_type type, const struct image_format *format, struct image_size size,
-                          const struct image_encode_options *options, struct bytes *out, struct image_sink **ret_sink,
-                          struct err *err)
+enum rc image_encode_open(enum image_file_type type, const struct image_format *format,
+                          struct image_size size, const struct image_encode_options *options,
+                          struct bytes *out, struct image_sink **ret_sink, struct err *err)
 {
     assert(format->depth_bits == 8 && format->alpha != IMAGE_ALPHA_PREMULTIPLIED);
     if (size.width_px > types[type].max_edge_px || size.height_px > types[type].max_edge_px)
-        return err_set(err, RC_BAD_REQUEST, "%s holds at most %u pixels along an edge, not %u x %u", types[type].media_type,
-                       types[type].max_edge_px, size.width_px, size.height_px);
+        return err_set(err, RC_BAD_REQUEST, "%s holds at most %u pixels along an edge, not %u x %u",
+                       types[type].media_type, types[type].max_edge_px, size.width_px, size.height_px);
     return types[type].open(format, size, options, out, ret_sink, err);
 }

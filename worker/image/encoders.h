@@ -9,8 +9,8 @@ typedef enum rc image_encoder_open(const struct image_format *format, struct ima
                                    const struct image_encode_options *options, struct bytes *out,
                                    struct image_sink **ret_sink, struct err *err);
 
-image_encoder_open image_jpeg_encode_open, image_png_encode_open, image_webp_encode_open, image_tiff_encode_open,
-    image_gif_encode_open, image_avif_encode_open;
+image_encoder_open image_jpeg_encode_open, image_png_encode_open, image_webp_encode_open,
+    image_tiff_encode_open, image_gif_encode_open, image_avif_encode_open;
 
 static inline bool image_encode_given(const struct bytes *payload)
 {
@@ -18,6 +18,7 @@ static inline bool image_encode_given(const struct bytes *payload)
 }
 
 /* Row `row` of `band` as pixel after pixel: `width_px` times the samples of `planes` planes. */
-void image_encode_interleave(const struct image_band *band, uint32_t row, uint32_t planes, uint32_t width_px, uint8_t *to);
+void image_encode_interleave(const struct image_band *band, uint32_t row, uint32_t planes, uint32_t width_px,
+                             uint8_t *to);
 
 #endif

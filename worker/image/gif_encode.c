@@ -11,7 +11,7 @@ struct encoder {
     struct bytes *out;
     uint8_t *plane[IMAGE_MAX_PLANES]; /* the whole picture */
     struct image_gif_palette palette;
-    struct err *err;                  /* of finish() */
+    struct err *err; /* of finish() */
     enum rc rc;
 };
 
@@ -52,12 +52,13 @@ static enum rc choose_colours(struct encoder *e, struct err *err)
 
     for (uint32_t y = 0; rc == RC_OK && y < e->sink.size.height_px; y = again ? 0 : y + 1) {
         struct row row = row_of(e, y);
-        rc = image_gif_palette_count(&e->palette, row.red, row.green, row.blue, row.alpha, e->sink.size.width_px, &again, err);
+        rc = image_gif_palette_count(&e->palette, row.red, row.green, row.blue, row.alpha,
+                                     e->sink.size.width_px, &again, err);
     }
     return rc == RC_OK ? image_gif_palette_choose(&e->palette, err) : rc;
 }
 
-/* giflib's side ----------------------------------------------------------------------------------------------------- */
+/* ---- giflib's side ---- */
 
 static int on_output(GifFileType *gif, const GifByteType *data, int length)
 {
@@ -78,7 +79,8 @@ static bool write_header(const struct encoder *e, GifFileType *gif)
     if (map == NULL)
         return false;
     for (uint32_t i = 0; i < e->palette.count; i++)
-        map->Colors[i] = (GifColorType){e->palette.colour[i][0], e->palette.colour[i][1], e->palette.colour[i][2]};
+        map->Colors[i] = (GifColorType){e->palette.colour[i][0], e->palette.colour[i][1],
+                                        e->palette.colour[i][2]};
     EGifSetGifVersion(gif, true);
     ok = EGifPutScreenDesc(gif, width, height, 8, 0, map) == GIF_OK;
     GifFreeMapObject(map);
@@ -128,7 +130,9 @@ static enum rc encoder_finish(struct image_sink *sink, struct err *err)
         written = false;
     if (e->rc != RC_OK)
         return e->rc;
-    return written ? RC_OK : err_set(err, RC_UNSUPPORTED, "the picture cannot be written as GIF: %s", GifErrorString(code));
+    return written ? RC_OK
+                   : err_set(err, RC_UNSUPPORTED, "the picture cannot be written as GIF: %s",
+                             GifErrorString(code));
 }
 
 static void encoder_close(struct image_sink *sink)
@@ -142,8 +146,8 @@ static void encoder_close(struct image_sink *sink)
 }
 
 enum rc image_gif_encode_open(const struct image_format *format, struct image_size size,
-                              const struct image_encode_options *options, struct bytes *out, struct image_sink **ret_sink,
-                              struct err *err)
+                              const struct image_encode_options *options, struct bytes *out,
+                              struct image_sink **ret_sink, struct err *err)
 {
     static const struct image_sink_ops ops = {encoder_write, encoder_finish, encoder_close};
     struct encoder *e = calloc(1, sizeof *e);
@@ -157,7 +161,8 @@ enum rc image_gif_encode_open(const struct image_format *format, struct image_si
     for (uint32_t i = 0; i < image_format_planes(format); i++)
         if ((e->plane[i] = malloc(image_size_area(size))) == NULL) {
             encoder_close(&e->sink);
-            return err_set(err, RC_NO_MEMORY, "no memory to write a GIF of %u x %u pixels", size.width_px, size.height_px);
+            return err_set(err, RC_NO_MEMORY, "no memory to write a GIF of %u x %u pixels", size.width_px,
+                           size.height_px);
         }
     *ret_sink = &e->sink;
     return RC_OK;

@@ -88,7 +88,7 @@ enum rc image_gif_palette_count(struct image_gif_palette *palette, const uint8_t
     return RC_OK;
 }
 
-/* cutting ----------------------------------------------------------------------------------------------------------- */
+/* ---- cutting ---- */
 
 static uint32_t channel(uint16_t bin, uint32_t axis)
 {
@@ -157,7 +157,8 @@ static uint32_t worst(const struct box *box, uint32_t count)
     return found;
 }
 
-static void average(struct image_gif_palette *palette, const uint16_t *used, const struct box *box, uint8_t ret[3])
+static void average(struct image_gif_palette *palette, const uint16_t *used, const struct box *box,
+                    uint8_t ret[3])
 {
     uint64_t sum[3] = {0};
 
@@ -176,7 +177,8 @@ static uint8_t nearest(const struct image_gif_palette *palette, const struct ima
     for (uint32_t k = 0; k < 3; k++)
         at[k] = (int32_t)(bin->sum[k] / bin->count);
     for (uint32_t i = 0; i < palette->count; i++) {
-        int32_t r = at[0] - palette->colour[i][0], g = at[1] - palette->colour[i][1], b = at[2] - palette->colour[i][2];
+        int32_t r = at[0] - palette->colour[i][0], g = at[1] - palette->colour[i][1],
+                b = at[2] - palette->colour[i][2];
         int32_t distance = 3 * r * r + 6 * g * g + b * b;
         if (distance < least) {
             least = distance;
@@ -217,7 +219,8 @@ enum rc image_gif_palette_choose(struct image_gif_palette *palette, struct err *
     return RC_OK;
 }
 
-uint8_t image_gif_palette_index(const struct image_gif_palette *palette, uint8_t red, uint8_t green, uint8_t blue)
+uint8_t image_gif_palette_index(const struct image_gif_palette *palette, uint8_t red, uint8_t green,
+                                uint8_t blue)
 {
     if (!palette->exact)
         return palette->index_of_bin[bin_of(red, green, blue)];

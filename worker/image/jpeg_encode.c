@@ -11,27 +11,28 @@
 
 #define MARKER_BYTES 65533u /* a marker's 16-bit length counts itself */
 
-/* libjpeg leaves by longjmp. Only guarded() calls setjmp, and owns nothing; what it calls owns nothing either. */
+/* libjpeg leaves by longjmp. Only guarded() calls setjmp, and owns nothing; what it calls owns nothing
+ * either. */
 struct encoder {
     struct image_sink sink;
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr errors;
     struct jpeg_destination_mgr destination;
     jmp_buf failed;
-    enum rc rc;               /* why, when our own code failed beneath libjpeg */
-    struct err *err;          /* of the call in progress */
+    enum rc rc;      /* why, when our own code failed beneath libjpeg */
+    struct err *err; /* of the call in progress */
     const struct image_encode_options *options;
     struct bytes *out;
-    struct bytes exif, iptc;  /* marker bodies */
+    struct bytes exif, iptc; /* marker bodies */
 
-    bool raw;                 /* planes go in as they are; else RGB rows */
-    uint8_t *row;             /* RGB: one row of pixels */
-    uint8_t *unit[3];         /* planes: one row of MCUs, edges repeated */
+    bool raw;                          /* planes go in as they are; else RGB rows */
+    uint8_t *row;                      /* RGB: one row of pixels */
+    uint8_t *unit[3];                  /* planes: one row of MCUs, edges repeated */
     uint32_t unit_width[3], unit_rows; /* samples per row of a unit; luma rows per unit */
-    uint32_t held_rows;       /* luma rows in `unit` */
+    uint32_t held_rows;                /* luma rows in `unit` */
 };
 
-/* libjpeg's side ---------------------------------------------------------------------------------------------------- */
+/* ---- libjpeg's side ---- */
 
 static void on_error(j_common_ptr common)
 {
@@ -76,8 +77,8 @@ static void end_output(j_compress_ptr jpeg)
     e->out->length = e->out->capacity - e->destination.free_in_buffer;
 }
 
-static enum rc guarded(struct encoder *e, void (*step)(struct encoder *e, const void *argument), const void *argument,
-                       struct err *err)
+static enum rc guarded(struct encoder *e, void (*step)(struct encoder *e, const void *argument),
+                       const void *argument, struct err *err)
 {
     e->err = err;
     e->rc = RC_OK;
@@ -89,12 +90,14 @@ static enum rc guarded(struct encoder *e, void (*step)(struct encoder *e, const 
         return e->rc;
     char text[JMSG_LENGTH_MAX];
     e->jpeg.err->format_message((j_common_ptr)&e->jpeg, text);
-    return err_set(err, e->jpeg.err->msg_code == JERR_OUT_OF_MEMORY ? RC_NO_MEMORY : RC_UNSUPPORTED, "the picture cannot be written as JPEG: %s", text);
+    return err_set(err, e->jpeg.err->msg_code == JERR_OUT_OF_MEMORY ? RC_NO_MEMORY : RC_UNSUPPORTED,
+                   "the picture cannot be written as JPEG: %s", text);
 }
 
-/* header ------------------------------------------------------------------------------------------------------------ */
+/* ---- header ---- */
 
-static void write_marker(struct encoder *e, int marker, const char *name, size_t name_length, const struct bytes *body)
+static void write_marker(struct encoder *e, int marker, const char *name, size_t name_length,
+                         const struct bytes *body)
 {
     if (body->length == 0 || body->length > MARKER_BYTES - name_length)
         return;
@@ -107,7 +110,8 @@ static void write_marker(struct encoder *e, int marker, const char *name, size_t
 
 static void write_metadata(struct encoder *e)
 {
-    static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/", photoshop[] = "Photoshop 3.0";
+    static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/",
+                      photoshop[] = "Photoshop 3.0";
     const struct image_encode_options *o = e->options;
 
     write_marker(e, JPEG_APP0 + 1, exif, sizeof exif, &e->exif);
@@ -142,7 +146,9 @@ static void start(struct encoder *e, const void *argument)
     jpeg->image_width = e->sink.size.width_px;
     jpeg->image_height = e->sink.size.height_px;
     jpeg->input_components = format->model == IMAGE_GRAY ? 1 : 3;
-    jpeg->in_color_space = format->model == IMAGE_GRAY ? JCS_GRAYSCALE : format->model == IMAGE_RGB ? JCS_RGB : JCS_YCbCr;
+    jpeg->in_color_space = format->model == IMAGE_GRAY  ? JCS_GRAYSCALE
+                           : format->model == IMAGE_RGB ? JCS_RGB
+                                                        : JCS_YCbCr;
     jpeg_set_defaults(jpeg); /* RGB: YCbCr 4:2:0 */
     jpeg_set_quality(jpeg, e->options->jpeg_quality, TRUE);
     set_components(e);
@@ -163,7 +169,8 @@ static enum rc wrap_iptc(struct encoder *e, struct err *err)
     if (!image_encode_given(iptc) || iptc->length > MARKER_BYTES - 64)
         return RC_OK;
     size_t n = iptc->length;
-    const uint8_t head[12] = {'8', 'B', 'I', 'M', 4, 4, 0, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+    const uint8_t head[12] = {'8',       'B', 'I', 'M', 4, 4, 0, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8),
+                              (uint8_t)n};
     enum rc rc = bytes_append(&e->iptc, head, sizeof head, err);
     if (rc == RC_OK)
         rc = bytes_append(&e->iptc, iptc->data, n, err);
@@ -172,7 +179,7 @@ static enum rc wrap_iptc(struct encoder *e, struct err *err)
     return rc;
 }
 
-/* pixels ------------------------------------------------------------------------------------------------------------ */
+/* ---- pixels ---- */
 
 static void write_rgb(struct encoder *e, const void *argument)
 {
@@ -210,7 +217,8 @@ static void write_unit(struct encoder *e, const void *argument)
 
 static enum rc flush_unit(struct encoder *e, struct err *err)
 {
-    struct unit unit = {{e->unit[0], e->unit[1], e->unit[2]}, {e->unit_width[0], e->unit_width[1], e->unit_width[2]}};
+    struct unit unit = {{e->unit[0], e->unit[1], e->unit[2]},
+                        {e->unit_width[0], e->unit_width[1], e->unit_width[2]}};
 
     e->held_rows = 0;
     return guarded(e, write_unit, &unit, err);
@@ -221,7 +229,8 @@ static uint32_t plane_rows(const struct encoder *e, int plane, uint32_t rows)
     return image_plane_height(&e->sink.format, (uint32_t)plane, rows);
 }
 
-/* Copies `count` luma rows of the band from row `y` on, and their chroma, behind the held rows; repeats the last column. */
+/* Copies `count` luma rows of the band from row `y` on, and their chroma, behind the held rows; repeats the
+ * last column. */
 static void hold_rows(struct encoder *e, const struct image_band *band, uint32_t y, uint32_t count)
 {
     for (int i = 0; i < e->jpeg.num_components; i++) {
@@ -252,7 +261,8 @@ static void fill_unit(struct encoder *e)
 
 static enum rc write_planes(struct encoder *e, const struct image_band *band, struct err *err)
 {
-    bool whole = e->unit_width[0] == e->sink.size.width_px; /* no column to repeat: the band's own rows will do */
+    bool whole = e->unit_width[0] ==
+                 e->sink.size.width_px; /* no column to repeat: the band's own rows will do */
     enum rc rc = RC_OK;
 
     for (uint32_t y = 0, count; rc == RC_OK && y < band->height_px; y += count) {
@@ -275,7 +285,7 @@ static enum rc write_planes(struct encoder *e, const struct image_band *band, st
     return rc;
 }
 
-/* the sink ---------------------------------------------------------------------------------------------------------- */
+/* ---- the sink ---- */
 
 static enum rc encoder_write(struct image_sink *sink, const struct image_band *band, struct err *err)
 {
@@ -331,12 +341,13 @@ static enum rc allocate(struct encoder *e, struct err *err)
         e->unit[i] = malloc((size_t)e->unit_width[i] * image_plane_height(format, i, e->unit_rows));
         enough = enough && e->unit[i] != NULL;
     }
-    return enough ? RC_OK : err_set(err, RC_NO_MEMORY, "no memory to write a JPEG of %u pixels' width", width);
+    return enough ? RC_OK
+                  : err_set(err, RC_NO_MEMORY, "no memory to write a JPEG of %u pixels' width", width);
 }
 
 enum rc image_jpeg_encode_open(const struct image_format *format, struct image_size size,
-                               const struct image_encode_options *options, struct bytes *out, struct image_sink **ret_sink,
-                               struct err *err)
+                               const struct image_encode_options *options, struct bytes *out,
+                               struct image_sink **ret_sink, struct err *err)
 {
     static const struct image_sink_ops ops = {encoder_write, encoder_finish, encoder_close};
     struct encoder *e = calloc(1, sizeof *e);

@@ -7,18 +7,21 @@
 #include <string.h>
 #include <zimg.h>
 
-/* Rows are resampled in stripes: the source rows of a stripe lie in memory, a graph of zimg makes the stripe's output
- * rows of them, the rows under the next stripe's kernel stay. zimg's own streaming (callbacks per row) does not serve:
- * it works off wide pictures in columns and wants the rows again for each. A tile is one stripe.
+/* Rows are resampled in stripes: the source rows of a stripe lie in memory, a graph of zimg makes the
+ * stripe's output rows of them, the rows under the next stripe's kernel stay. zimg's own streaming (callbacks
+ * per row) does not serve: it works off wide pictures in columns and wants the rows again for each. A tile is
+ * one stripe.
  *
- * Every plane has a graph of its own kind (zimg's "grey"), so chroma needs no special sizes: plane 1 of 4:2:0 is a picture
- * of half the size with a window of half the size. Only straight alpha makes planes depend on each other. */
+ * Every plane has a graph of its own kind (zimg's "grey"), so chroma needs no special sizes: plane 1 of 4:2:0
+ * is a picture of half the size with a window of half the size. Only straight alpha makes planes depend on
+ * each other. */
 
-#define STRIPE_BYTES     ((uint64_t)4 << 20)  /* source and output rows of a stripe, without the kernel's surround */
+#define STRIPE_BYTES \
+    ((uint64_t)4 << 20) /* source and output rows of a stripe, without the kernel's surround */
 #define STRIPE_MAX_BYTES ((uint64_t)512 << 20)
-#define ALIGN_BYTES      64u                  /* what zimg's widest instructions want of rows */
-#define KERNEL_SUPPORT   2.0                  /* source pixels to each side at scale 1: bicubic b = 0, c = 0.5 */
-#define CHROMA_SUPPORT   1.0                  /* bilinear: at 1:2 what every JPEG decoder does */
+#define ALIGN_BYTES      64u /* what zimg's widest instructions want of rows */
+#define KERNEL_SUPPORT   2.0 /* source pixels to each side at scale 1: bicubic b = 0, c = 0.5 */
+#define CHROMA_SUPPORT   1.0 /* bilinear: at 1:2 what every JPEG decoder does */
 
 /* Rows of one plane in memory of our own. */
 struct rows {
@@ -34,9 +37,9 @@ struct group {
     uint8_t stage[IMAGE_MAX_PLANES];  /* index in the stage's format */
     uint8_t from_x_log2, from_y_log2, to_x_log2, to_y_log2;
     double support;
-    bool weighted;                    /* one graph over all planes, the last of which is straight alpha */
-    bool copied;                      /* nothing to do but to point at the right samples */
-    zimg_filter_graph *graph;         /* of the last stripe; fits the next one when its geometry is the same */
+    bool weighted;            /* one graph over all planes, the last of which is straight alpha */
+    bool copied;              /* nothing to do but to point at the right samples */
+    zimg_filter_graph *graph; /* of the last stripe; fits the next one when its geometry is the same */
     struct image_size graph_from, graph_to;
     double graph_top;
     size_t scratch_bytes;
@@ -54,15 +57,16 @@ struct resampler {
     struct group group[2];
 
     struct rows source[IMAGE_MAX_PLANES];
-    uint32_t first_row, end_row; /* rows of the reader's picture in `source`; first_row fits the subsampling */
-    struct image_band band;      /* the last one read: rows below end_row of it have been taken over */
+    uint32_t first_row,
+        end_row;            /* rows of the reader's picture in `source`; first_row fits the subsampling */
+    struct image_band band; /* the last one read: rows below end_row of it have been taken over */
 
     struct rows staged[IMAGE_MAX_PLANES];
     struct rows rgb[3];
     struct rows scratch;
 };
 
-/* geometry ------------------------------------------------------------------------------------------------------- */
+/* ---- geometry ---- */
 
 static double scaled(double value, int log2)
 {
@@ -80,7 +84,8 @@ struct axis {
     uint32_t count;
 };
 
-static struct axis axis_of(double start_px, double extent_px, uint32_t wanted_px, uint8_t from_log2, uint8_t to_log2)
+static struct axis axis_of(double start_px, double extent_px, uint32_t wanted_px, uint8_t from_log2,
+                           uint8_t to_log2)
 {
     return (struct axis){
         .start = scaled(start_px, -(int)from_log2),
@@ -104,7 +109,8 @@ static bool axis_is_plain(const struct axis *axis)
     return axis->step == 1 && axis->start == floor(axis->start);
 }
 
-/* The samples [*first, *end) that the outputs [from, to) of an axis look at, of a plane with `extent` samples. */
+/* The samples [*first, *end) that the outputs [from, to) of an axis look at, of a plane with `extent`
+ * samples. */
 static void axis_reach(const struct axis *axis, double support, uint32_t from, uint32_t to, uint32_t extent,
                        uint32_t *first, uint32_t *end)
 {
@@ -122,8 +128,8 @@ static uint32_t plane_end(uint32_t end, uint8_t log2, uint32_t extent_px)
 }
 
 /* Sorts the planes of `from` into groups that lead to `to`. */
-static uint32_t groups_of(const struct image_format *from, const struct image_format *to, struct image_format *stage,
-                          struct group group[2])
+static uint32_t groups_of(const struct image_format *from, const struct image_format *to,
+                          struct image_format *stage, struct group group[2])
 {
     bool chroma = from->model == IMAGE_YCBCR && to->model != IMAGE_GRAY;
 
@@ -131,11 +137,15 @@ static uint32_t groups_of(const struct image_format *from, const struct image_fo
     if (chroma)
         stage->model = IMAGE_YCBCR;
     assert(from->alpha == to->alpha && (from->depth_bits >= to->depth_bits));
-    assert(from->model == to->model || (from->model == IMAGE_YCBCR && to->model != IMAGE_CMYK && to->model != IMAGE_LAB));
+    assert(from->model == to->model ||
+           (from->model == IMAGE_YCBCR && to->model != IMAGE_CMYK && to->model != IMAGE_LAB));
 
     group[0] = (struct group){.support = KERNEL_SUPPORT};
-    group[1] = (struct group){.support = CHROMA_SUPPORT, .from_x_log2 = from->sub_x_log2, .from_y_log2 = from->sub_y_log2,
-                              .to_x_log2 = stage->sub_x_log2, .to_y_log2 = stage->sub_y_log2};
+    group[1] = (struct group){.support = CHROMA_SUPPORT,
+                              .from_x_log2 = from->sub_x_log2,
+                              .from_y_log2 = from->sub_y_log2,
+                              .to_x_log2 = stage->sub_x_log2,
+                              .to_y_log2 = stage->sub_y_log2};
     uint32_t count = image_format_planes(stage);
     for (uint32_t plane = 0; plane < count; plane++) {
         bool alpha = stage->alpha != IMAGE_ALPHA_NONE && plane == count - 1;
@@ -148,13 +158,14 @@ static uint32_t groups_of(const struct image_format *from, const struct image_fo
 }
 
 /* Whether a group's samples are the reader's own. */
-static bool group_copies(const struct group *group, const struct image_format *from, const struct image_format *to,
-                         struct image_size picture, const struct image_window *window, struct image_size wanted)
+static bool group_copies(const struct group *group, const struct image_format *from,
+                         const struct image_format *to, struct image_size picture,
+                         const struct image_window *window, struct image_size wanted)
 {
     struct axis x = axis_x(group, window, wanted.width_px), y = axis_y(group, window, wanted.height_px);
 
-    return from->depth_bits == to->depth_bits && axis_is_plain(&x) && axis_is_plain(&y) && x.start >= 0 && y.start >= 0 &&
-           x.start + x.count <= shifted_up(picture.width_px, group->from_x_log2) &&
+    return from->depth_bits == to->depth_bits && axis_is_plain(&x) && axis_is_plain(&y) && x.start >= 0 &&
+           y.start >= 0 && x.start + x.count <= shifted_up(picture.width_px, group->from_x_log2) &&
            y.start + y.count <= shifted_up(picture.height_px, group->from_y_log2);
 }
 
@@ -168,15 +179,18 @@ struct image_region image_resample_reads(const struct image_format *from, const 
     uint32_t x0 = picture.width_px, y0 = picture.height_px, x1 = 0, y1 = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        struct axis x = axis_x(&group[i], window, wanted.width_px), y = axis_y(&group[i], window, wanted.height_px);
+        struct axis x = axis_x(&group[i], window, wanted.width_px),
+                    y = axis_y(&group[i], window, wanted.height_px);
         uint32_t first, end;
 
-        axis_reach(&x, group[i].support, 0, x.count, shifted_up(picture.width_px, group[i].from_x_log2), &first, &end);
+        axis_reach(&x, group[i].support, 0, x.count, shifted_up(picture.width_px, group[i].from_x_log2),
+                   &first, &end);
         if (first << group[i].from_x_log2 < x0)
             x0 = first << group[i].from_x_log2;
         end = plane_end(end, group[i].from_x_log2, picture.width_px);
         x1 = end > x1 ? end : x1;
-        axis_reach(&y, group[i].support, 0, y.count, shifted_up(picture.height_px, group[i].from_y_log2), &first, &end);
+        axis_reach(&y, group[i].support, 0, y.count, shifted_up(picture.height_px, group[i].from_y_log2),
+                   &first, &end);
         if (first << group[i].from_y_log2 < y0)
             y0 = first << group[i].from_y_log2;
         end = plane_end(end, group[i].from_y_log2, picture.height_px);
@@ -187,21 +201,24 @@ struct image_region image_resample_reads(const struct image_format *from, const 
     return (struct image_region){x0, y0, x1 - x0, y1 - y0};
 }
 
-/* memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* Rows of `row_bytes`, at least `count` of them; the first `kept` rows stay as they are. */
-static enum rc rows_ensure(struct rows *rows, size_t row_bytes, uint64_t count, uint64_t kept, struct err *err)
+static enum rc rows_ensure(struct rows *rows, size_t row_bytes, uint64_t count, uint64_t kept,
+                           struct err *err)
 {
     size_t stride = (row_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
 
     if (rows->data != NULL && rows->stride_bytes == stride && rows->capacity >= count)
         return RC_OK;
     if (count > STRIPE_MAX_BYTES / stride)
-        return err_set(err, RC_TOO_LARGE, "reducing the picture that far takes %llu rows of %zu bytes at a time",
+        return err_set(err, RC_TOO_LARGE,
+                       "reducing the picture that far takes %llu rows of %zu bytes at a time",
                        (unsigned long long)count, stride);
     uint8_t *data = aligned_alloc(ALIGN_BYTES, stride * (size_t)count);
     if (data == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for %llu rows of %zu bytes", (unsigned long long)count, stride);
+        return err_set(err, RC_NO_MEMORY, "no memory for %llu rows of %zu bytes", (unsigned long long)count,
+                       stride);
     if (kept > 0)
         memcpy(data, rows->data, (size_t)kept * stride);
     free(rows->data);
@@ -222,7 +239,7 @@ static void resampler_done(struct resampler *r)
         zimg_filter_graph_free(r->group[i].graph);
 }
 
-/* reading --------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static enum rc read_band(struct resampler *r, struct err *err)
 {
@@ -265,10 +282,11 @@ static enum rc move_rows(struct resampler *r, uint32_t first, uint32_t end, stru
         for (uint32_t i = 0; i < group->count; i++) {
             struct rows *rows = &r->source[group->source[i]];
             if (kept > 0 && first > r->first_row)
-                memmove(rows->data, rows->data + (size_t)((first - r->first_row) >> log2) * rows->stride_bytes,
+                memmove(rows->data,
+                        rows->data + (size_t)((first - r->first_row) >> log2) * rows->stride_bytes,
                         (size_t)shifted_up(kept, log2) * rows->stride_bytes);
-            enum rc rc = rows_ensure(rows, source_row_bytes(r, group->source[i]), shifted_up(end - first, log2),
-                                     shifted_up(kept, log2), err);
+            enum rc rc = rows_ensure(rows, source_row_bytes(r, group->source[i]),
+                                     shifted_up(end - first, log2), shifted_up(kept, log2), err);
             if (rc != RC_OK)
                 return rc;
         }
@@ -298,7 +316,7 @@ static enum rc fetch_rows(struct resampler *r, uint32_t first, uint32_t end, str
     return rc;
 }
 
-/* zimg ------------------------------------------------------------------------------------------------------------ */
+/* ---- zimg ---- */
 
 static enum rc zimg_failed(struct err *err)
 {
@@ -364,7 +382,8 @@ static enum rc graph_run(struct resampler *r, const struct group *group, uint64_
         zimg_image_buffer_const from = {.version = ZIMG_API_VERSION};
         zimg_image_buffer to = {.version = ZIMG_API_VERSION};
         for (uint32_t i = 0; i < planes; i++) {
-            const struct rows *source = &r->source[group->source[run + i]], *staged = &r->staged[group->stage[run + i]];
+            const struct rows *source = &r->source[group->source[run + i]],
+                              *staged = &r->staged[group->stage[run + i]];
             uint32_t slot = zimg_slot(group, i);
             from.plane[slot].data = source->data + skip_rows * source->stride_bytes;
             from.plane[slot].stride = (ptrdiff_t)source->stride_bytes;
@@ -379,7 +398,7 @@ static enum rc graph_run(struct resampler *r, const struct group *group, uint64_
     return RC_OK;
 }
 
-/* stripes --------------------------------------------------------------------------------------------------------- */
+/* ---- stripes ---- */
 
 /* Makes output rows [row, row + height) of the group's planes and points `band` at them. */
 static enum rc group_stripe(struct resampler *r, struct group *group, uint32_t row, uint32_t height,
@@ -389,25 +408,27 @@ static enum rc group_stripe(struct resampler *r, struct group *group, uint32_t r
     struct axis y = axis_y(group, &r->window, r->sink->size.height_px);
     uint32_t from_row = row >> group->to_y_log2, rows = shifted_up(height, group->to_y_log2);
     uint32_t base = r->first_row >> group->from_y_log2;
-    struct image_size from = {shifted_up(r->reader->size.width_px, group->from_x_log2), 0}, to = {x.count, rows};
+    struct image_size from = {shifted_up(r->reader->size.width_px, group->from_x_log2), 0},
+                      to = {x.count, rows};
     uint32_t first, end, sample_bytes = r->stage.depth_bits / 8u;
 
     if (group->copied) {
         uint64_t skip = (uint64_t)y.start + from_row - base;
         for (uint32_t i = 0; i < group->count; i++) {
             const struct rows *source = &r->source[group->source[i]];
-            band->plane[group->stage[i]] = source->data + skip * source->stride_bytes + (size_t)x.start * sample_bytes;
+            band->plane[group->stage[i]] = source->data + skip * source->stride_bytes +
+                                           (size_t)x.start * sample_bytes;
             band->stride_bytes[group->stage[i]] = source->stride_bytes;
         }
         return RC_OK;
     }
-    axis_reach(&y, group->support, from_row, from_row + rows, shifted_up(r->reader->size.height_px, group->from_y_log2),
-               &first, &end);
+    axis_reach(&y, group->support, from_row, from_row + rows,
+               shifted_up(r->reader->size.height_px, group->from_y_log2), &first, &end);
     from.height_px = end - first;
     double top = y.start + from_row * y.step - first;
 
-    if (group->graph == NULL || from.height_px != group->graph_from.height_px || rows != group->graph_to.height_px ||
-        top != group->graph_top) {
+    if (group->graph == NULL || from.height_px != group->graph_from.height_px ||
+        rows != group->graph_to.height_px || top != group->graph_top) {
         zimg_image_format source = zimg_format(group, r->reader->format.depth_bits, from);
         zimg_image_format target = zimg_format(group, r->stage.depth_bits, to);
         source.active_region.left = x.start;
@@ -445,8 +466,9 @@ static inline int16_t part(int16_t a, int16_t share)
     return (int16_t)((int32_t)a * share >> 16);
 }
 
-/* JFIF's equations, within 0.51 of exact: R = Y + 1.402 Cr, G = Y - 0.344 Cb - 0.714 Cr, B = Y + 1.772 Cb, the factors split
- * so that what is left of them fits 16 bits. The trip count is a constant so that the compiler vectorises at -O2. */
+/* JFIF's equations, within 0.51 of exact: R = Y + 1.402 Cr, G = Y - 0.344 Cb - 0.714 Cr, B = Y + 1.772 Cb,
+ * the factors split so that what is left of them fits 16 bits. The trip count is a constant so that the
+ * compiler vectorises at -O2. */
 static void rgb_chunk(const uint8_t *restrict y, const uint8_t *restrict cb, const uint8_t *restrict cr,
                       uint8_t *restrict red, uint8_t *restrict green, uint8_t *restrict blue)
 {
@@ -479,7 +501,8 @@ static enum rc stripe_to_rgb(struct resampler *r, uint32_t height, struct image_
         for (uint32_t x = 0; x < whole; x += CHUNK)
             rgb_chunk(in[0] + x, in[1] + x, in[2] + x, out[0] + x, out[1] + x, out[2] + x);
         if (rest > 0) {
-            uint8_t tail[3][CHUNK] = {{0}}; /* what lies behind the row may not be ours; our own rows are padded */
+            uint8_t tail[3][CHUNK] = {
+                {0}}; /* what lies behind the row may not be ours; our own rows are padded */
             for (uint32_t i = 0; i < 3; i++)
                 memcpy(tail[i], in[i] + whole, rest);
             rgb_chunk(tail[0], tail[1], tail[2], out[0] + whole, out[1] + whole, out[2] + whole);
@@ -534,7 +557,8 @@ static enum rc run_stripes(struct resampler *r, struct err *err)
             end_px = end > end_px ? end : end_px;
         }
         uint8_t log2 = r->group_count > 1 ? r->group[1].from_y_log2 : 0;
-        end_px = plane_end(shifted_up(end_px, log2), log2, r->reader->size.height_px); /* chroma rows are whole */
+        end_px = plane_end(shifted_up(end_px, log2), log2,
+                           r->reader->size.height_px); /* chroma rows are whole */
         enum rc rc = fetch_rows(r, first_px >> log2 << log2, end_px, err);
         for (uint32_t g = 0; rc == RC_OK && g < r->group_count; g++)
             rc = group_stripe(r, &r->group[g], row, count, &band, err);
@@ -578,18 +602,24 @@ static enum rc pass_bands(struct resampler *r, struct err *err)
     return RC_OK;
 }
 
-enum rc image_resample_run(struct image_reader *reader, const struct image_window *window, struct image_sink *sink,
-                           bool (*cancelled)(void *context), void *context, struct err *err)
+enum rc image_resample_run(struct image_reader *reader, const struct image_window *window,
+                           struct image_sink *sink, bool (*cancelled)(void *context), void *context,
+                           struct err *err)
 {
-    OWN(resampler_done) struct resampler r = {
-        .reader = reader, .sink = sink, .window = *window, .cancelled = cancelled, .context = context,
+    OWN(resampler_done)
+    struct resampler r = {
+        .reader = reader,
+        .sink = sink,
+        .window = *window,
+        .cancelled = cancelled,
+        .context = context,
     };
     bool untouched = true;
 
     r.group_count = groups_of(&reader->format, &sink->format, &r.stage, r.group);
     for (uint32_t g = 0; g < r.group_count; g++) {
-        r.group[g].copied =
-            group_copies(&r.group[g], &reader->format, &sink->format, reader->size, window, sink->size);
+        r.group[g].copied = group_copies(&r.group[g], &reader->format, &sink->format, reader->size, window,
+                                         sink->size);
         untouched = untouched && r.group[g].copied;
     }
     if (untouched && r.stage.model == sink->format.model)

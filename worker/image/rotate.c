@@ -5,12 +5,12 @@
 #include <assert.h>
 #include <string.h>
 
-/* algebra --------------------------------------------------------------------------------------------------------- */
+/* ---- algebra ---- */
 
 struct image_symmetry image_symmetry_of_orientation(uint8_t orientation)
 {
     static const struct image_symmetry symmetry[9] = {
-        [1] = {false, 0}, [2] = {true, 0}, [3] = {false, 2}, [4] = {true, 2},
+        [1] = {false, 0}, [2] = {true, 0},  [3] = {false, 2}, [4] = {true, 2},
         [5] = {true, 3},  [6] = {false, 1}, [7] = {true, 1},  [8] = {false, 3},
     };
     return symmetry[orientation <= 8 ? orientation : 0];
@@ -81,7 +81,7 @@ struct image_format image_symmetry_format(struct image_symmetry symmetry, struct
     return after;
 }
 
-/* planes ---------------------------------------------------------------------------------------------------------- */
+/* ---- planes ---- */
 
 static void reverse_row(const uint8_t *from, uint8_t *to, uint32_t length)
 {
@@ -124,8 +124,8 @@ static void transpose_8x8(const uint8_t *from, ptrdiff_t from_stride, uint8_t *t
 }
 
 /* to[x][y] = from[y][x], by blocks that stay in the cache. Strides may be negative. */
-static void transpose(const uint8_t *from, ptrdiff_t from_stride, uint8_t *to, ptrdiff_t to_stride, uint32_t width,
-                      uint32_t height)
+static void transpose(const uint8_t *from, ptrdiff_t from_stride, uint8_t *to, ptrdiff_t to_stride,
+                      uint32_t width, uint32_t height)
 {
     uint32_t x, y;
 
@@ -142,7 +142,7 @@ static void transpose(const uint8_t *from, ptrdiff_t from_stride, uint8_t *to, p
             to[(ptrdiff_t)x * to_stride + y] = from[(ptrdiff_t)y * from_stride + x];
 }
 
-/* the step -------------------------------------------------------------------------------------------------------- */
+/* ---- the step ---- */
 
 struct turn {
     struct image_sink sink;
@@ -166,8 +166,8 @@ static enum rc turn_allocate(struct turn *turn, uint32_t plane, uint64_t rows, s
     /* Both factors are below 2^32. */
     turn->plane[plane] = malloc(stride * rows);
     if (turn->plane[plane] == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory to turn a picture of %u x %u pixels", turn->sink.size.width_px,
-                       turn->sink.size.height_px);
+        return err_set(err, RC_NO_MEMORY, "no memory to turn a picture of %u x %u pixels",
+                       turn->sink.size.width_px, turn->sink.size.height_px);
     turn->capacity_bytes[plane] = stride * rows;
     return RC_OK;
 }
@@ -184,7 +184,8 @@ static enum rc mirror_write(struct image_sink *sink, const struct image_band *ba
         if (rc != RC_OK)
             return rc;
         for (uint32_t y = 0; y < rows; y++)
-            reverse_row(band->plane[i] + y * band->stride_bytes[i], turn->plane[i] + y * turn->stride_bytes[i], width);
+            reverse_row(band->plane[i] + y * band->stride_bytes[i],
+                        turn->plane[i] + y * turn->stride_bytes[i], width);
         out.plane[i] = turn->plane[i];
         out.stride_bytes[i] = turn->stride_bytes[i];
     }
@@ -198,8 +199,8 @@ static enum rc mirror_finish(struct image_sink *sink, struct err *err)
 }
 
 /* Puts some rows of a plane where they belong in the turned plane. */
-static void turn_rows(const struct turn *turn, uint32_t plane, const uint8_t *from, size_t from_stride, uint32_t y,
-                      uint32_t rows)
+static void turn_rows(const struct turn *turn, uint32_t plane, const uint8_t *from, size_t from_stride,
+                      uint32_t y, uint32_t rows)
 {
     const struct image_sink *sink = &turn->sink;
     uint32_t width = image_plane_width(&sink->format, plane, sink->size.width_px);
@@ -237,10 +238,12 @@ static enum rc turn_write(struct image_sink *sink, const struct image_band *band
     for (uint32_t i = 0; i < image_format_planes(&sink->format); i++) {
         /* Rows of the picture's last band need not fill its last chroma row. */
         uint32_t y = image_plane_height(&sink->format, i, band->y_px);
-        enum rc rc = turn_allocate(turn, i, image_plane_height(&turn->next->format, i, turn->next->size.height_px), err);
+        enum rc rc = turn_allocate(
+            turn, i, image_plane_height(&turn->next->format, i, turn->next->size.height_px), err);
         if (rc != RC_OK)
             return rc;
-        turn_rows(turn, i, band->plane[i], band->stride_bytes[i], y, image_plane_height(&sink->format, i, band->height_px));
+        turn_rows(turn, i, band->plane[i], band->stride_bytes[i], y,
+                  image_plane_height(&sink->format, i, band->height_px));
     }
     return RC_OK;
 }
@@ -268,8 +271,8 @@ static void turn_close(struct image_sink *sink)
     free(turn);
 }
 
-enum rc image_rotate_by_symmetry(struct image_symmetry symmetry, struct image_size size, struct image_sink *next,
-                                 struct image_sink **ret_sink, struct err *err)
+enum rc image_rotate_by_symmetry(struct image_symmetry symmetry, struct image_size size,
+                                 struct image_sink *next, struct image_sink **ret_sink, struct err *err)
 {
     static const struct image_sink_ops mirror_ops = {mirror_write, mirror_finish, turn_close};
     static const struct image_sink_ops turn_ops = {turn_write, turn_finish, turn_close};
@@ -289,8 +292,8 @@ enum rc image_rotate_by_symmetry(struct image_symmetry symmetry, struct image_si
         image_sink_close(&next);
         return err_set(err, RC_NO_MEMORY, "no memory to turn a picture");
     }
-    turn->sink = (struct image_sink){.ops = flips.y || flips.swap ? &turn_ops : &mirror_ops,
-                                     .format = next->format, .size = size};
+    turn->sink = (struct image_sink){
+        .ops = flips.y || flips.swap ? &turn_ops : &mirror_ops, .format = next->format, .size = size};
     if (flips.swap)
         swap_subsampling(&turn->sink.format);
     turn->next = next;

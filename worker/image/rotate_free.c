@@ -8,17 +8,17 @@
 
 #define BAND_ROWS 16u
 
-/* Positions in the picture are fixed point with 32 fractional bits, so that a row is stepped through without drift and
- * the result does not depend on how the compiler orders additions. */
+/* Positions in the picture are fixed point with 32 fractional bits, so that a row is stepped through without
+ * drift and the result does not depend on how the compiler orders additions. */
 #define ONE ((int64_t)1 << 32)
 
 struct free_turn {
     struct image_sink sink;
     struct image_sink *next;
-    uint32_t colours;                  /* colour planes; both sides have the same */
-    bool opaque;                       /* what is written has no alpha */
-    uint8_t *plane[IMAGE_MAX_PLANES];  /* the whole picture */
-    uint8_t *band[IMAGE_MAX_PLANES];   /* BAND_ROWS rows of the canvas */
+    uint32_t colours;                 /* colour planes; both sides have the same */
+    bool opaque;                      /* what is written has no alpha */
+    uint8_t *plane[IMAGE_MAX_PLANES]; /* the whole picture */
+    uint8_t *band[IMAGE_MAX_PLANES];  /* BAND_ROWS rows of the canvas */
     double cosine, sine;
 };
 
@@ -58,11 +58,13 @@ static enum rc free_turn_write(struct image_sink *sink, const struct image_band 
     (void)err;
     for (uint32_t i = 0; i < image_format_planes(&sink->format); i++)
         for (uint32_t y = 0; y < band->height_px; y++)
-            memcpy(turn->plane[i] + (band->y_px + y) * width, band->plane[i] + y * band->stride_bytes[i], width);
+            memcpy(turn->plane[i] + (band->y_px + y) * width, band->plane[i] + y * band->stride_bytes[i],
+                   width);
     return RC_OK;
 }
 
-/* The four samples around a position: where the first lies, and their weights (65536 in all) where they exist. */
+/* The four samples around a position: where the first lies, and their weights (65536 in all) where they
+ * exist. */
 struct quad {
     int64_t offset;
     uint32_t weight[4];
@@ -76,7 +78,8 @@ static bool quad_at(struct image_size size, int64_t x, int64_t y, struct quad *r
 
     if (column < -1 || row < -1 || column >= size.width_px || row >= size.height_px)
         return false;
-    bool left = column >= 0, right = column + 1 < size.width_px, top = row >= 0, bottom = row + 1 < size.height_px;
+    bool left = column >= 0, right = column + 1 < size.width_px, top = row >= 0,
+         bottom = row + 1 < size.height_px;
     ret->offset = row * size.width_px + column;
     ret->weight[0] = left && top ? (256 - fx) * (256 - fy) : 0;
     ret->weight[1] = right && top ? fx * (256 - fy) : 0;
@@ -86,7 +89,8 @@ static bool quad_at(struct image_size size, int64_t x, int64_t y, struct quad *r
 }
 
 /* Samples without weight may lie outside the plane and are not looked at. */
-static void quad_samples(const struct free_turn *turn, const struct quad *quad, uint32_t plane, uint32_t ret[4])
+static void quad_samples(const struct free_turn *turn, const struct quad *quad, uint32_t plane,
+                         uint32_t ret[4])
 {
     const uint8_t *from = turn->plane[plane];
     int64_t width = turn->sink.size.width_px;
@@ -120,8 +124,8 @@ static void blend_pixel(const struct free_turn *turn, const struct quad *quad, s
         if (alpha)
             turn->band[i][to] = (uint8_t)(cover > 0 ? (sum + cover / 2) / cover : 0);
         else
-            turn->band[i][to] =
-                (uint8_t)((sum + (65536u * 255 - cover) * (uint64_t)255 + 65536 * 255 / 2) / (65536 * 255));
+            turn->band[i][to] = (uint8_t)((sum + (65536u * 255 - cover) * (uint64_t)255 + 65536 * 255 / 2) /
+                                          (65536 * 255));
     }
     if (alpha)
         turn->band[turn->colours][to] = (uint8_t)((cover + 32768) >> 16);
@@ -152,7 +156,8 @@ static enum rc free_turn_finish(struct image_sink *sink, struct err *err)
     const struct image_size canvas = turn->next->size;
 
     for (uint32_t y = 0; y < canvas.height_px; y += BAND_ROWS) {
-        struct image_band out = {.y_px = y, .height_px = canvas.height_px - y < BAND_ROWS ? canvas.height_px - y : BAND_ROWS};
+        struct image_band out = {
+            .y_px = y, .height_px = canvas.height_px - y < BAND_ROWS ? canvas.height_px - y : BAND_ROWS};
         for (uint32_t i = 0; i < out.height_px; i++)
             draw_row(turn, y + i, (size_t)i * canvas.width_px);
         for (uint32_t i = 0; i < image_format_planes(&turn->next->format); i++) {
@@ -195,7 +200,8 @@ enum rc image_rotate_by_degrees(double degrees, struct image_size size, const st
     static const struct image_sink_ops ops = {free_turn_write, free_turn_finish, free_turn_close};
     struct free_turn *turn = calloc(1, sizeof *turn);
 
-    assert((format->model == IMAGE_GRAY || format->model == IMAGE_RGB) && format->model == next->format.model);
+    assert((format->model == IMAGE_GRAY || format->model == IMAGE_RGB) &&
+           format->model == next->format.model);
     assert(format->depth_bits == 8 && format->alpha != IMAGE_ALPHA_PREMULTIPLIED);
     if (turn == NULL) {
         image_sink_close(&next);
@@ -208,7 +214,8 @@ enum rc image_rotate_by_degrees(double degrees, struct image_size size, const st
     direction(degrees, &turn->cosine, &turn->sine);
     if (!allocate(turn)) {
         free_turn_close(&turn->sink);
-        return err_set(err, RC_NO_MEMORY, "no memory to turn a picture of %u x %u pixels", size.width_px, size.height_px);
+        return err_set(err, RC_NO_MEMORY, "no memory to turn a picture of %u x %u pixels", size.width_px,
+                       size.height_px);
     }
     *ret_sink = &turn->sink;
     return RC_OK;

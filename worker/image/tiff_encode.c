@@ -15,7 +15,7 @@ struct encoder {
     size_t start;      /* where in `out` the file begins */
     uint64_t position; /* libtiff's, in the file */
     TIFF *tiff;
-    struct err *err;   /* of the call in progress */
+    struct err *err; /* of the call in progress */
     enum rc rc;
     bool bilevel;
     uint8_t *strip;
@@ -23,7 +23,7 @@ struct encoder {
     uint32_t strip_rows, held_rows, strips;
 };
 
-/* libtiff's side: a file in memory ---------------------------------------------------------------------------------- */
+/* ---- libtiff's side: a file in memory ---- */
 
 static tmsize_t file_write(thandle_t handle, void *data, tmsize_t length)
 {
@@ -80,8 +80,8 @@ static toff_t file_size(thandle_t handle)
     return e->out->length - e->start;
 }
 
-__attribute__((format(printf, 4, 0)))
-static int on_error(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments)
+__attribute__((format(printf, 4, 0))) static int on_error(TIFF *tiff, void *user, const char *module,
+                                                          const char *format, va_list arguments)
 {
     struct encoder *e = user;
     char text[160];
@@ -110,7 +110,7 @@ static enum rc failure(struct encoder *e, const char *sentence)
     return e->rc != RC_OK ? e->rc : err_set(e->err, RC_NO_MEMORY, "%s", sentence);
 }
 
-/* header ------------------------------------------------------------------------------------------------------------ */
+/* ---- header ---- */
 
 static bool set_layout(struct encoder *e)
 {
@@ -126,14 +126,18 @@ static bool set_layout(struct encoder *e)
     ok = ok && TIFFSetField(t, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
     ok = ok && TIFFSetField(t, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
     ok = ok && TIFFSetField(t, TIFFTAG_ROWSPERSTRIP, e->strip_rows);
-    ok = ok && TIFFSetField(t, TIFFTAG_COMPRESSION, e->bilevel ? COMPRESSION_CCITTFAX4 : COMPRESSION_ADOBE_DEFLATE);
+    ok = ok &&
+         TIFFSetField(t, TIFFTAG_COMPRESSION, e->bilevel ? COMPRESSION_CCITTFAX4 : COMPRESSION_ADOBE_DEFLATE);
     if (!e->bilevel) {
         ok = ok && TIFFSetField(t, TIFFTAG_PREDICTOR, PREDICTOR_HORIZONTAL);
-        ok = ok && TIFFSetField(t, TIFFTAG_ZIPQUALITY, 1); /* a megapixel in 25 ms; level 4: 50 ms, 3 % less */
+        ok = ok &&
+             TIFFSetField(t, TIFFTAG_ZIPQUALITY, 1); /* a megapixel in 25 ms; level 4: 50 ms, 3 % less */
     }
     /* Fax coding is made for black on white: what is 1 is black. */
     ok = ok && TIFFSetField(t, TIFFTAG_PHOTOMETRIC,
-                            e->bilevel ? PHOTOMETRIC_MINISWHITE : gray ? PHOTOMETRIC_MINISBLACK : PHOTOMETRIC_RGB);
+                            e->bilevel ? PHOTOMETRIC_MINISWHITE
+                            : gray     ? PHOTOMETRIC_MINISBLACK
+                                       : PHOTOMETRIC_RGB);
     if (alpha)
         ok = ok && TIFFSetField(t, TIFFTAG_EXTRASAMPLES, 1, extra);
     if (e->options->resolution_dpi > 0) {
@@ -158,7 +162,7 @@ static bool set_metadata(struct encoder *e)
     return ok;
 }
 
-/* pixels ------------------------------------------------------------------------------------------------------------ */
+/* ---- pixels ---- */
 
 static void pack_bits(const uint8_t *from, uint32_t width, uint8_t *to, size_t row_bytes)
 {
@@ -231,7 +235,8 @@ static enum rc begin(struct encoder *e)
     TIFFOpenOptionsSetErrorHandlerExtR(how, on_error, e);
     TIFFOpenOptionsSetWarningHandlerExtR(how, on_warning, e);
     /* little-endian on every machine; no mapping */
-    e->tiff = TIFFClientOpenExt("derivative", "wlm", e, file_read, file_write, file_seek, file_close, file_size, NULL, NULL, how);
+    e->tiff = TIFFClientOpenExt("derivative", "wlm", e, file_read, file_write, file_seek, file_close,
+                                file_size, NULL, NULL, how);
     TIFFOpenOptionsFree(how);
     if (e->tiff == NULL || !set_layout(e) || !set_metadata(e))
         return failure(e, "no memory to write a TIFF");
@@ -239,8 +244,8 @@ static enum rc begin(struct encoder *e)
 }
 
 enum rc image_tiff_encode_open(const struct image_format *format, struct image_size size,
-                               const struct image_encode_options *options, struct bytes *out, struct image_sink **ret_sink,
-                               struct err *err)
+                               const struct image_encode_options *options, struct bytes *out,
+                               struct image_sink **ret_sink, struct err *err)
 {
     static const struct image_sink_ops ops = {encoder_write, encoder_finish, encoder_close};
     struct encoder *e = calloc(1, sizeof *e);
@@ -253,7 +258,8 @@ enum rc image_tiff_encode_open(const struct image_format *format, struct image_s
     e->start = out->length;
     e->err = err;
     e->bilevel = options->bitonal && format->model == IMAGE_GRAY && format->alpha == IMAGE_ALPHA_NONE;
-    e->row_bytes = e->bilevel ? ((size_t)size.width_px + 7) / 8 : (size_t)size.width_px * image_format_planes(format);
+    e->row_bytes = e->bilevel ? ((size_t)size.width_px + 7) / 8
+                              : (size_t)size.width_px * image_format_planes(format);
     size_t rows = STRIP_BYTES / e->row_bytes;
     e->strip_rows = rows == 0 ? 1 : rows > size.height_px ? size.height_px : (uint32_t)rows;
     e->strip = malloc(e->row_bytes * e->strip_rows);

@@ -7,17 +7,17 @@
 #include <webp/encode.h>
 #include <webp/mux.h>
 
-/* Lossy WebP is 4:2:0 with the reduced range of video (BT.601, 16 to 235). Planes are put into that range on their way in;
- * RGB is left to libwebp, which is careful with the chroma of edges. */
+/* Lossy WebP is 4:2:0 with the reduced range of video (BT.601, 16 to 235). Planes are put into that range on
+ * their way in; RGB is left to libwebp, which is careful with the chroma of edges. */
 struct encoder {
     struct image_sink sink;
     const struct image_encode_options *options;
     struct bytes *out;
     WebPConfig config;
-    WebPPicture picture; /* the whole picture */
+    WebPPicture picture;            /* the whole picture */
     uint8_t luma[256], chroma[256]; /* full range → reduced range */
-    struct bytes file;   /* what libwebp wrote, before metadata is put around it */
-    struct err *err;     /* of finish() */
+    struct bytes file;              /* what libwebp wrote, before metadata is put around it */
+    struct err *err;                /* of finish() */
     enum rc rc;
 };
 
@@ -29,7 +29,7 @@ static int on_output(const uint8_t *data, size_t length, const WebPPicture *pict
     return e->rc == RC_OK;
 }
 
-/* pixels ------------------------------------------------------------------------------------------------------------ */
+/* ---- pixels ---- */
 
 static void hold_mapped(const uint8_t map[256], const uint8_t *from, uint8_t *to, uint32_t count)
 {
@@ -37,8 +37,8 @@ static void hold_mapped(const uint8_t map[256], const uint8_t *from, uint8_t *to
         to[x] = map[from[x]];
 }
 
-/* A row of chroma that is not subsampled, which comes only of an odd picture that was turned around: two columns make one
- * sample, an odd row is mixed with the even one before it. */
+/* A row of chroma that is not subsampled, which comes only of an odd picture that was turned around: two
+ * columns make one sample, an odd row is mixed with the even one before it. */
 static void hold_mixed(const struct encoder *e, const uint8_t *from, bool odd, uint8_t *to)
 {
     uint32_t width = e->sink.size.width_px;
@@ -73,9 +73,11 @@ static void hold_yuv(struct encoder *e, const struct image_band *band)
 
     for (uint32_t y = 0; y < band->height_px; y++) {
         ptrdiff_t row = (ptrdiff_t)(band->y_px + y);
-        hold_mapped(e->luma, band->plane[0] + y * band->stride_bytes[0], e->picture.y + row * e->picture.y_stride, width);
+        hold_mapped(e->luma, band->plane[0] + y * band->stride_bytes[0],
+                    e->picture.y + row * e->picture.y_stride, width);
         if (e->sink.format.alpha != IMAGE_ALPHA_NONE)
-            memcpy(e->picture.a + row * e->picture.a_stride, band->plane[alpha] + y * band->stride_bytes[alpha], width);
+            memcpy(e->picture.a + row * e->picture.a_stride,
+                   band->plane[alpha] + y * band->stride_bytes[alpha], width);
     }
     if (e->sink.format.model == IMAGE_YCBCR)
         hold_chroma(e, band);
@@ -88,7 +90,8 @@ static void hold_argb(struct encoder *e, const struct image_band *band)
 
     for (uint32_t y = 0; y < band->height_px; y++) {
         uint32_t *to = e->picture.argb + (ptrdiff_t)(band->y_px + y) * e->picture.argb_stride;
-        const uint8_t *red = band->plane[0] + y * band->stride_bytes[0], *green = red, *blue = red, *alpha = NULL;
+        const uint8_t *red = band->plane[0] + y * band->stride_bytes[0], *green = red, *blue = red,
+                      *alpha = NULL;
         if (colours == 3) {
             green = band->plane[1] + y * band->stride_bytes[1];
             blue = band->plane[2] + y * band->stride_bytes[2];
@@ -96,7 +99,8 @@ static void hold_argb(struct encoder *e, const struct image_band *band)
         if (format->alpha != IMAGE_ALPHA_NONE)
             alpha = band->plane[colours] + y * band->stride_bytes[colours];
         for (uint32_t x = 0; x < e->sink.size.width_px; x++)
-            to[x] = (alpha != NULL ? (uint32_t)alpha[x] : 255u) << 24 | (uint32_t)red[x] << 16 | (uint32_t)green[x] << 8 | blue[x];
+            to[x] = (alpha != NULL ? (uint32_t)alpha[x] : 255u) << 24 | (uint32_t)red[x] << 16 |
+                    (uint32_t)green[x] << 8 | blue[x];
     }
 }
 
@@ -112,7 +116,7 @@ static enum rc encoder_write(struct image_sink *sink, const struct image_band *b
     return RC_OK;
 }
 
-/* the file ---------------------------------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 static void mux_free(WebPMux **mux)
 {
@@ -140,7 +144,8 @@ static enum rc add_metadata(struct encoder *e, struct err *err)
     OWN(mux_free) WebPMux *mux = WebPMuxCreate(&file, 0);
     if (mux == NULL || !mux_chunk(mux, "ICCP", e->options->icc) || !mux_chunk(mux, "EXIF", &exif) ||
         !mux_chunk(mux, "XMP ", e->options->xmp) || WebPMuxAssemble(mux, &whole) != WEBP_MUX_OK)
-        return err_set(err, RC_NO_MEMORY, "no memory to put metadata into a WebP of %zu bytes", e->file.length);
+        return err_set(err, RC_NO_MEMORY, "no memory to put metadata into a WebP of %zu bytes",
+                       e->file.length);
     rc = bytes_append(e->out, whole.bytes, whole.size, err);
     WebPDataClear(&whole);
     return rc;
@@ -158,7 +163,8 @@ static enum rc encoder_finish(struct image_sink *sink, struct err *err)
                       e->picture.error_code == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY;
         return e->rc != RC_OK ? e->rc
                               : err_set(err, memory ? RC_NO_MEMORY : RC_UNSUPPORTED,
-                                        "the picture cannot be written as WebP (libwebp's error %d)", e->picture.error_code);
+                                        "the picture cannot be written as WebP (libwebp's error %d)",
+                                        e->picture.error_code);
     }
     if (image_encode_given(o->icc) || image_encode_given(o->exif) || image_encode_given(o->xmp))
         return add_metadata(e, err);
@@ -175,8 +181,8 @@ static void encoder_close(struct image_sink *sink)
 }
 
 enum rc image_webp_encode_open(const struct image_format *format, struct image_size size,
-                               const struct image_encode_options *options, struct bytes *out, struct image_sink **ret_sink,
-                               struct err *err)
+                               const struct image_encode_options *options, struct bytes *out,
+                               struct image_sink **ret_sink, struct err *err)
 {
     static const struct image_sink_ops ops = {encoder_write, encoder_finish, encoder_close};
     struct encoder *e = calloc(1, sizeof *e);
@@ -204,9 +210,11 @@ enum rc image_webp_encode_open(const struct image_format *format, struct image_s
     }
     if (!WebPPictureAlloc(&e->picture)) {
         encoder_close(&e->sink);
-        return err_set(err, RC_NO_MEMORY, "no memory to write a WebP of %u x %u pixels", size.width_px, size.height_px);
+        return err_set(err, RC_NO_MEMORY, "no memory to write a WebP of %u x %u pixels", size.width_px,
+                       size.height_px);
     }
-    for (int32_t y = 0; format->model == IMAGE_GRAY && !e->picture.use_argb && y < (e->picture.height + 1) / 2; y++) {
+    for (int32_t y = 0;
+         format->model == IMAGE_GRAY && !e->picture.use_argb && y < (e->picture.height + 1) / 2; y++) {
         memset(e->picture.u + (ptrdiff_t)y * e->picture.uv_stride, 128, (size_t)e->picture.uv_stride);
         memset(e->picture.v + (ptrdiff_t)y * e->picture.uv_stride, 128, (size_t)e->picture.uv_stride);
     }

@@ -1,6 +1,6 @@
-/* Pictures in memory for the tests of worker/image: a reader that lends them band by band, a sink that collects them.
- * Bands live in memory of their own that is freed as soon as the contract allows, so that AddressSanitizer sees who holds
- * on to them. */
+/* Pictures in memory for the tests of worker/image: a reader that lends them band by band, a sink that
+ * collects them. Bands live in memory of their own that is freed as soon as the contract allows, so that
+ * AddressSanitizer sees who holds on to them. */
 #ifndef TESTS_UNIT_IMAGE_PLANES_H
 #define TESTS_UNIT_IMAGE_PLANES_H
 
@@ -75,7 +75,8 @@ static UNUSED uint32_t planes_difference(const struct planes *a, const struct pl
     for (uint32_t i = 0; i < image_format_planes(&a->format); i++)
         for (uint32_t y = 0; y < plane_height(a, i); y++)
             for (uint32_t x = 0; x < plane_width(a, i); x++) {
-                uint32_t one = sample(a, i, x, y), two = sample(b, i, x, y), difference = one > two ? one - two : two - one;
+                uint32_t one = sample(a, i, x, y), two = sample(b, i, x, y),
+                         difference = one > two ? one - two : two - one;
                 most = difference > most ? difference : most;
             }
     return most;
@@ -103,7 +104,8 @@ struct planes_reader {
     uint8_t *lent[IMAGE_MAX_PLANES];
 };
 
-static UNUSED enum rc planes_reader_read(struct image_reader *reader, struct image_band *ret_band, struct err *err)
+static UNUSED enum rc planes_reader_read(struct image_reader *reader, struct image_band *ret_band,
+                                         struct err *err)
 {
     struct planes_reader *r = (struct planes_reader *)(void *)reader;
     const struct image_format *f = &r->planes->format;
@@ -140,14 +142,15 @@ static UNUSED void planes_reader_close(struct image_reader *reader)
     free(r);
 }
 
-static UNUSED struct image_reader *planes_reader(const struct planes *planes, const struct image_region *region,
-                                                 uint32_t band_px)
+static UNUSED struct image_reader *planes_reader(const struct planes *planes,
+                                                 const struct image_region *region, uint32_t band_px)
 {
     static const struct image_reader_ops ops = {planes_reader_read, planes_reader_close};
     struct planes_reader *r = calloc(1, sizeof *r);
     assert_non_null(r);
     r->planes = planes;
-    r->region = region != NULL ? *region : (struct image_region){0, 0, planes->size.width_px, planes->size.height_px};
+    r->region = region != NULL ? *region
+                               : (struct image_region){0, 0, planes->size.width_px, planes->size.height_px};
     r->band_px = band_px;
     r->base = (struct image_reader){&ops, planes->format, {r->region.width_px, r->region.height_px}};
     return &r->base;
@@ -162,14 +165,16 @@ struct planes_sink {
     bool finished;
 };
 
-static UNUSED enum rc planes_sink_write(struct image_sink *sink, const struct image_band *band, struct err *err)
+static UNUSED enum rc planes_sink_write(struct image_sink *sink, const struct image_band *band,
+                                        struct err *err)
 {
     struct planes_sink *s = (struct planes_sink *)(void *)sink;
     struct planes *p = s->planes;
     (void)err;
     assert_int_equal(band->y_px, s->y_px);
     assert_true(band->height_px > 0 && band->height_px <= p->size.height_px - band->y_px);
-    assert_true(band->height_px % (1u << p->format.sub_y_log2) == 0 || band->y_px + band->height_px == p->size.height_px);
+    assert_true(band->height_px % (1u << p->format.sub_y_log2) == 0 ||
+                band->y_px + band->height_px == p->size.height_px);
     for (uint32_t i = 0; i < image_format_planes(&p->format); i++) {
         bool chroma = p->format.model == IMAGE_YCBCR && (i == 1 || i == 2);
         uint32_t y = band->y_px >> (chroma ? p->format.sub_y_log2 : 0);
@@ -208,7 +213,8 @@ static UNUSED struct image_sink *planes_sink(struct planes *planes)
 }
 
 /* Writes all of `from` into `sink` in bands of `band_px` rows, finishes and closes it. */
-static UNUSED enum rc planes_write(const struct planes *from, struct image_sink *sink, uint32_t band_px, struct err *err)
+static UNUSED enum rc planes_write(const struct planes *from, struct image_sink *sink, uint32_t band_px,
+                                   struct err *err)
 {
     struct image_reader *reader = planes_reader(from, NULL, band_px);
     enum rc rc = RC_OK;
@@ -225,10 +231,13 @@ static UNUSED enum rc planes_write(const struct planes *from, struct image_sink 
     return rc;
 }
 
-#define FORMAT_GRAY       ((struct image_format){.model = IMAGE_GRAY, .depth_bits = 8})
-#define FORMAT_GRAY_ALPHA ((struct image_format){.model = IMAGE_GRAY, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8})
-#define FORMAT_RGB        ((struct image_format){.model = IMAGE_RGB, .depth_bits = 8})
-#define FORMAT_RGB_ALPHA  ((struct image_format){.model = IMAGE_RGB, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8})
-#define FORMAT_YCC(x, y)  ((struct image_format){.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = x, .sub_y_log2 = y})
+#define FORMAT_GRAY ((struct image_format){.model = IMAGE_GRAY, .depth_bits = 8})
+#define FORMAT_GRAY_ALPHA \
+    ((struct image_format){.model = IMAGE_GRAY, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8})
+#define FORMAT_RGB ((struct image_format){.model = IMAGE_RGB, .depth_bits = 8})
+#define FORMAT_RGB_ALPHA \
+    ((struct image_format){.model = IMAGE_RGB, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8})
+#define FORMAT_YCC(x, y) \
+    ((struct image_format){.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = x, .sub_y_log2 = y})
 
 #endif

@@ -85,7 +85,8 @@ static void adobe_to_srgb(const double rgb[3], double gamma, double ret[3])
     }
 }
 
-static struct planes converted(const struct planes *from, const struct bytes *icc, struct image_format expected)
+static struct planes converted(const struct planes *from, const struct bytes *icc,
+                               struct image_format expected)
 {
     struct image_colour *colour = NULL;
     const char *note = "unset";
@@ -152,10 +153,12 @@ static void test_unfit_profiles_are_ignored_with_a_note(void **state)
 {
     struct bytes adobe = adobe_profile(2.2), gray = gray_gamma_profile(1.8), rubbish = {0};
     (void)state;
-    assert_int_equal(bytes_append(&rubbish, "no profile at all, just some text that is long enough for a header............"
-                                            ".....................................................................", 140,
-                                  NULL),
-                     RC_OK);
+    assert_int_equal(
+        bytes_append(&rubbish,
+                     "no profile at all, just some text that is long enough for a header............"
+                     ".....................................................................",
+                     140, NULL),
+        RC_OK);
     expect_untouched(FORMAT_GRAY, &adobe, true);
     expect_untouched(FORMAT_RGB, &gray, true);
     expect_untouched(FORMAT_YCC(1, 1), &gray, true);
@@ -226,7 +229,8 @@ static void test_gray_profile(void **state)
     struct bytes gamma = gray_gamma_profile(1.8);
     (void)state;
     for (uint8_t depth = 8; depth <= 16; depth += 8) {
-        struct planes from = planes_new((struct image_format){.model = IMAGE_GRAY, .depth_bits = depth}, 256, 1);
+        struct planes from = planes_new((struct image_format){.model = IMAGE_GRAY, .depth_bits = depth}, 256,
+                                        1);
         for (uint32_t x = 0; x < 256; x++)
             set_sample(&from, 0, x, 0, depth == 8 ? x : x * 257);
         struct planes to = converted(&from, &gamma, FORMAT_GRAY);
@@ -245,8 +249,10 @@ static void test_alpha_goes_around_the_transform(void **state)
     (void)state;
     for (uint8_t depth = 8; depth <= 16; depth += 8)
         for (int premultiplied = 0; premultiplied < 2; premultiplied++) {
-            struct image_format format = {.model = IMAGE_GRAY, .depth_bits = depth,
-                                          .alpha = premultiplied ? IMAGE_ALPHA_PREMULTIPLIED : IMAGE_ALPHA_STRAIGHT};
+            struct image_format format = {.model = IMAGE_GRAY,
+                                          .depth_bits = depth,
+                                          .alpha = premultiplied ? IMAGE_ALPHA_PREMULTIPLIED
+                                                                 : IMAGE_ALPHA_STRAIGHT};
             uint32_t scale = depth == 8 ? 1 : 257;
             struct planes from = planes_new(format, 256, 40);
             for (uint32_t y = 0; y < 40; y++)
@@ -310,9 +316,10 @@ static void test_cmyk(void **state)
 static void test_lab(void **state)
 {
     /* L, a, b and the sRGB that colour science tables give for them (D50 adapted to D65 by Bradford) */
-    static const double colours[][6] = {{100, 0, 0, 255, 255, 255}, {0, 0, 0, 0, 0, 0},       {53.585, 0, 0, 128, 128, 128},
-                                        {54.29, 80.81, 69.89, 255, 0, 0}, {87.82, -79.27, 80.99, 0, 255, 0},
-                                        {29.57, 68.30, -112.03, 0, 0, 255}};
+    static const double colours[][6] = {
+        {100, 0, 0, 255, 255, 255},        {0, 0, 0, 0, 0, 0},
+        {53.585, 0, 0, 128, 128, 128},     {54.29, 80.81, 69.89, 255, 0, 0},
+        {87.82, -79.27, 80.99, 0, 255, 0}, {29.57, 68.30, -112.03, 0, 0, 255}};
     struct bytes none = {0};
     (void)state;
     for (uint8_t depth = 8; depth <= 16; depth += 8) {
@@ -345,15 +352,18 @@ static void test_layouts(void **state)
 {
     (void)state;
     for (uint32_t pair = 0; pair < 36; pair++) {
-        struct image_format f = {.model = pair % 2 ? IMAGE_RGB : IMAGE_GRAY, .alpha = pair / 2 % 3, .depth_bits = 8};
-        struct image_format t = {.model = pair / 6 % 2 ? IMAGE_RGB : IMAGE_GRAY, .alpha = pair / 12, .depth_bits = 8};
+        struct image_format f = {
+            .model = pair % 2 ? IMAGE_RGB : IMAGE_GRAY, .alpha = pair / 2 % 3, .depth_bits = 8};
+        struct image_format t = {
+            .model = pair / 6 % 2 ? IMAGE_RGB : IMAGE_GRAY, .alpha = pair / 12, .depth_bits = 8};
         uint32_t from_colours = f.model == IMAGE_RGB ? 3 : 1, to_colours = t.model == IMAGE_RGB ? 3 : 1;
         struct planes from = planes_new(f, 61, 37);
         planes_fill(&from, pair);
         for (uint32_t y = 0; y < 37; y++) /* premultiplied colour is never above its alpha */
             for (uint32_t x = 0; x < 61 && f.alpha == IMAGE_ALPHA_PREMULTIPLIED; x++)
                 for (uint32_t i = 0; i < from_colours; i++)
-                    set_sample(&from, i, x, y, sample(&from, i, x, y) * sample(&from, from_colours, x, y) / 255);
+                    set_sample(&from, i, x, y,
+                               sample(&from, i, x, y) * sample(&from, from_colours, x, y) / 255);
         struct planes to = laid_out(&from, t);
         for (uint32_t y = 0; y < 37; y++)
             for (uint32_t x = 0; x < 61; x++) {

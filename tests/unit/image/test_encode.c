@@ -19,7 +19,8 @@ static struct planes photo(struct image_format format, uint32_t width_px, uint32
 {
     struct planes p = planes_new(format, width_px, height_px);
     for (uint32_t i = 0; i < image_format_planes(&format); i++) {
-        bool alpha = format.alpha && i == image_format_planes(&format) - 1, chroma = format.model == IMAGE_YCBCR && i > 0;
+        bool alpha = format.alpha && i == image_format_planes(&format) - 1,
+             chroma = format.model == IMAGE_YCBCR && i > 0;
         for (uint32_t y = 0; y < plane_height(&p, i); y++)
             for (uint32_t x = 0; x < plane_width(&p, i); x++) {
                 double v = 128 + 60 * sin(x * 0.05 + i) + 40 * cos(y * 0.07 - i) + (x / 40 % 2 ? 20 : 0);
@@ -33,8 +34,8 @@ static struct planes photo(struct image_format format, uint32_t width_px, uint32
     return p;
 }
 
-static struct bytes encoded(enum image_file_type type, const struct planes *from, const struct image_encode_options *options,
-                            uint32_t band_px)
+static struct bytes encoded(enum image_file_type type, const struct planes *from,
+                            const struct image_encode_options *options, uint32_t band_px)
 {
     struct bytes out = {0};
     struct image_sink *sink = NULL;
@@ -74,7 +75,8 @@ static struct planes jpeg_planes(const struct bytes *file)
     jpeg_create_decompress(&jpeg);
     jpeg_mem_src(&jpeg, file->data, file->length);
     jpeg_read_header(&jpeg, TRUE);
-    struct image_format format = {.model = jpeg.num_components == 1 ? IMAGE_GRAY : IMAGE_YCBCR, .depth_bits = 8};
+    struct image_format format = {.model = jpeg.num_components == 1 ? IMAGE_GRAY : IMAGE_YCBCR,
+                                  .depth_bits = 8};
     while (jpeg.comp_info[0].h_samp_factor >> format.sub_x_log2 > 1)
         format.sub_x_log2++;
     while (jpeg.comp_info[0].v_samp_factor >> format.sub_y_log2 > 1)
@@ -148,7 +150,8 @@ static void test_jpeg_of_rgb_is_420(void **state)
     double worst = 0;
     for (uint32_t y = 0; y < 77; y++)
         for (uint32_t x = 0; x < 123; x++) {
-            double wanted = 0.299 * sample(&from, 0, x, y) + 0.587 * sample(&from, 1, x, y) + 0.114 * sample(&from, 2, x, y);
+            double wanted = 0.299 * sample(&from, 0, x, y) + 0.587 * sample(&from, 1, x, y) +
+                            0.114 * sample(&from, 2, x, y);
             worst = fmax(worst, fabs(wanted - sample(&to, 0, x, y)));
         }
     assert_true(worst < 14);
@@ -183,7 +186,8 @@ static struct bytes filled(size_t length)
 }
 
 /* One entry: Orientation 6. */
-static const uint8_t exif_bytes[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0};
+static const uint8_t exif_bytes[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3,
+                                     0,   1,   0,  0, 0, 6, 0, 0, 0, 0, 0,    0, 0};
 
 static struct bytes exif_payload(void)
 {
@@ -250,8 +254,10 @@ static struct planes png_planes(const struct bytes *file, png_structp png, png_i
     png_read_png(png, info, PNG_TRANSFORM_EXPAND, NULL);
     fclose(stream);
     int type = png_get_color_type(png, info);
-    struct image_format format = {.model = type & PNG_COLOR_MASK_COLOR ? IMAGE_RGB : IMAGE_GRAY, .depth_bits = 8,
-                                  .alpha = type & PNG_COLOR_MASK_ALPHA ? IMAGE_ALPHA_STRAIGHT : IMAGE_ALPHA_NONE};
+    struct image_format format = {.model = type & PNG_COLOR_MASK_COLOR ? IMAGE_RGB : IMAGE_GRAY,
+                                  .depth_bits = 8,
+                                  .alpha = type & PNG_COLOR_MASK_ALPHA ? IMAGE_ALPHA_STRAIGHT
+                                                                       : IMAGE_ALPHA_NONE};
     struct planes to = planes_new(format, png_get_image_width(png, info), png_get_image_height(png, info));
     uint32_t planes = image_format_planes(&format);
     for (uint32_t y = 0; y < to.size.height_px; y++)
@@ -327,7 +333,8 @@ static void test_png_is_lossless(void **state)
 /* ---- WebP ---- */
 
 /* Interleaved RGBA → planes of `format`; gray is taken from green. */
-static struct planes from_rgba(const uint8_t *rgba, uint32_t width_px, uint32_t height_px, struct image_format format)
+static struct planes from_rgba(const uint8_t *rgba, uint32_t width_px, uint32_t height_px,
+                               struct image_format format)
 {
     struct planes to = planes_new(format, width_px, height_px);
     uint32_t colours = format.model == IMAGE_GRAY ? 1 : 3;
@@ -360,7 +367,8 @@ static struct planes as_rgb(const struct planes *from)
     for (uint32_t y = 0; y < from->size.height_px; y++)
         for (uint32_t x = 0; x < from->size.width_px; x++) {
             uint32_t cx = x >> from->format.sub_x_log2, cy = y >> from->format.sub_y_log2;
-            double l = sample(from, 0, x, y), b = sample(from, 1, cx, cy) - 128.0, r = sample(from, 2, cx, cy) - 128.0;
+            double l = sample(from, 0, x, y), b = sample(from, 1, cx, cy) - 128.0,
+                   r = sample(from, 2, cx, cy) - 128.0;
             double rgb[3] = {l + 1.402 * r, l - 0.344136 * b - 0.714136 * r, l + 1.772 * b};
             for (uint32_t i = 0; i < 3; i++)
                 set_sample(&to, i, x, y, (uint32_t)fmin(fmax(rgb[i] + 0.5, 0), 255));
@@ -376,7 +384,8 @@ static void test_webp(void **state)
         struct planes from = photo(formats[f], 131, 67);
         struct bytes file = encoded(IMAGE_WEBP, &from, &plain, 5);
         struct planes to = webp_planes(&file, formats[f]);
-        assert_true(psnr(&from, &to) > (formats[f].alpha ? 26 : 33)); /* what is transparent keeps no colour */
+        assert_true(psnr(&from, &to) >
+                    (formats[f].alpha ? 26 : 33)); /* what is transparent keeps no colour */
         planes_free(&to);
         planes_free(&from);
         bytes_done(&file);
@@ -494,11 +503,15 @@ static struct planes tiff_planes(TIFF *tiff, struct image_format format)
         assert_int_equal(TIFFReadScanline(tiff, row, y, 0), 1);
         for (uint32_t x = 0; x < width; x++)
             for (uint32_t i = 0; i < samples; i++)
-                set_sample(&to, i, x, y, depth == 8 ? row[x * samples + i] : (row[x / 8] >> (7 - x % 8) & 1) ? 0 : 255);
+                set_sample(&to, i, x, y,
+                           depth == 8                        ? row[x * samples + i]
+                           : (row[x / 8] >> (7 - x % 8) & 1) ? 0
+                                                             : 255);
     }
     free(row);
-    assert_int_equal(photometric, depth == 1 ? PHOTOMETRIC_MINISWHITE : format.model == IMAGE_RGB ? PHOTOMETRIC_RGB
-                                                                                                  : PHOTOMETRIC_MINISBLACK);
+    assert_int_equal(photometric, depth == 1                  ? PHOTOMETRIC_MINISWHITE
+                                  : format.model == IMAGE_RGB ? PHOTOMETRIC_RGB
+                                                              : PHOTOMETRIC_MINISBLACK);
     return to;
 }
 
@@ -519,8 +532,8 @@ static void test_tiff(void **state)
             make_bitonal(&from);
         struct bytes file = encoded(IMAGE_TIFF, &from, &options, 50);
         struct memory_file handle = {&file, 0};
-        TIFF *tiff = TIFFClientOpen("test", "rm", &handle, memory_read, memory_write, memory_seek, memory_close, memory_size,
-                                    NULL, NULL);
+        TIFF *tiff = TIFFClientOpen("test", "rm", &handle, memory_read, memory_write, memory_seek,
+                                    memory_close, memory_size, NULL, NULL);
         assert_non_null(tiff);
         struct planes to = tiff_planes(tiff, formats[f % 4]);
         assert_int_equal(planes_difference(&from, &to), 0);
@@ -576,7 +589,8 @@ static struct planes gif_planes(const struct bytes *file, struct image_format fo
     for (uint32_t i = 0; i < width * height; i++) {
         uint8_t index = gif->SavedImages[0].RasterBits[i];
         GifColorType c = gif->SColorMap->Colors[index];
-        memcpy(rgba + i * 4, (uint8_t[]){c.Red, c.Green, c.Blue, index == control.TransparentColor ? 0 : 255}, 4);
+        memcpy(rgba + i * 4, (uint8_t[]){c.Red, c.Green, c.Blue, index == control.TransparentColor ? 0 : 255},
+               4);
     }
     *ret_colours = (uint32_t)gif->SColorMap->ColorCount;
     struct planes to = from_rgba(rgba, width, height, format);
@@ -628,12 +642,13 @@ static void test_gif(void **state)
 
 static void test_avif(void **state)
 {
-    static const struct image_format formats[] = {{.model = IMAGE_GRAY, .depth_bits = 8},
-                                                  {.model = IMAGE_RGB, .depth_bits = 8},
-                                                  {.model = IMAGE_RGB, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8},
-                                                  {.model = IMAGE_GRAY, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8},
-                                                  {.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1},
-                                                  {.model = IMAGE_YCBCR, .depth_bits = 8}};
+    static const struct image_format formats[] = {
+        {.model = IMAGE_GRAY, .depth_bits = 8},
+        {.model = IMAGE_RGB, .depth_bits = 8},
+        {.model = IMAGE_RGB, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8},
+        {.model = IMAGE_GRAY, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8},
+        {.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1},
+        {.model = IMAGE_YCBCR, .depth_bits = 8}};
     struct bytes icc = filled(3001), exif = exif_payload(), xmp = filled(7000);
     (void)state;
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
@@ -680,7 +695,8 @@ static void test_avif(void **state)
 
 static void test_inputs(void **state)
 {
-    const struct image_format ycc = FORMAT_YCC(1, 1), ycc411 = FORMAT_YCC(2, 0), rgba = FORMAT_RGB_ALPHA, gray = FORMAT_GRAY;
+    const struct image_format ycc = FORMAT_YCC(1, 1), ycc411 = FORMAT_YCC(2, 0), rgba = FORMAT_RGB_ALPHA,
+                              gray = FORMAT_GRAY;
     struct image_format ycca = FORMAT_YCC(0, 0), input;
     (void)state;
     ycca.alpha = IMAGE_ALPHA_STRAIGHT;

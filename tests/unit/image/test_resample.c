@@ -5,13 +5,15 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Resamples `window` of `from` into a picture of `size` and `format`; reads only what image_resample_reads() asks for. */
-static struct planes resample_window(const struct planes *from, struct image_window window, struct image_format format,
-                                     uint32_t width_px, uint32_t height_px, uint32_t band_px)
+/* Resamples `window` of `from` into a picture of `size` and `format`; reads only what image_resample_reads()
+ * asks for. */
+static struct planes resample_window(const struct planes *from, struct image_window window,
+                                     struct image_format format, uint32_t width_px, uint32_t height_px,
+                                     uint32_t band_px)
 {
     struct planes to = planes_new(format, width_px, height_px);
-    struct image_region region =
-        image_resample_reads(&from->format, &format, from->size, &window, (struct image_size){width_px, height_px});
+    struct image_region region = image_resample_reads(&from->format, &format, from->size, &window,
+                                                      (struct image_size){width_px, height_px});
     struct image_reader *reader = planes_reader(from, &region, band_px);
     struct image_sink *sink = planes_sink(&to);
     struct err err = {0};
@@ -35,15 +37,20 @@ static struct image_window whole(const struct planes *p)
     return (struct image_window){0, 0, p->size.width_px, p->size.height_px};
 }
 
-static struct planes resample_whole(const struct planes *from, struct image_format format, uint32_t w, uint32_t h)
+static struct planes resample_whole(const struct planes *from, struct image_format format, uint32_t w,
+                                    uint32_t h)
 {
     return resample_window(from, whole(from), format, w, h, 16);
 }
 
 static void test_identity_keeps_every_sample(void **state)
 {
-    const struct image_format formats[] = {FORMAT_GRAY, FORMAT_RGB_ALPHA, FORMAT_YCC(1, 1), FORMAT_YCC(1, 0),
-                                           {.model = IMAGE_CMYK, .depth_bits = 8}, {.model = IMAGE_RGB, .depth_bits = 16}};
+    const struct image_format formats[] = {FORMAT_GRAY,
+                                           FORMAT_RGB_ALPHA,
+                                           FORMAT_YCC(1, 1),
+                                           FORMAT_YCC(1, 0),
+                                           {.model = IMAGE_CMYK, .depth_bits = 8},
+                                           {.model = IMAGE_RGB, .depth_bits = 16}};
     (void)state;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         struct planes from = planes_new(formats[i], 77, 53);
@@ -62,7 +69,8 @@ static void test_crop_is_a_copy(void **state)
     struct planes from = planes_new(FORMAT_YCC(1, 1), 101, 67);
     planes_fill(&from, 2);
     for (uint32_t band = 2; band < 70; band += 14) {
-        struct planes to = resample_window(&from, (struct image_window){20, 14, 81, 53}, FORMAT_YCC(1, 1), 81, 53, band);
+        struct planes to = resample_window(&from, (struct image_window){20, 14, 81, 53}, FORMAT_YCC(1, 1), 81,
+                                           53, band);
         for (uint32_t plane = 0; plane < 3; plane++)
             for (uint32_t y = 0; y < plane_height(&to, plane); y++)
                 for (uint32_t x = 0; x < plane_width(&to, plane); x++)
@@ -92,7 +100,8 @@ static void test_identity_hands_on_the_readers_memory(void **state)
     struct image_sink sink = {&ops, from.format, {8, 8}};
     struct image_reader *reader = planes_reader(&from, NULL, 32);
     (void)state;
-    assert_int_equal(image_resample_run(reader, &(struct image_window){4, 2, 8, 8}, &sink, NULL, NULL, NULL), RC_OK);
+    assert_int_equal(image_resample_run(reader, &(struct image_window){4, 2, 8, 8}, &sink, NULL, NULL, NULL),
+                     RC_OK);
     assert_int_equal(uncopied_bands, 1);
     assert_ptr_equal(uncopied_first, ((struct planes_reader *)(void *)reader)->lent[0] + 2 * 32 + 4);
     image_reader_close(&reader);
@@ -105,10 +114,12 @@ static void test_overhang_repeats_the_edge(void **state)
     (void)state;
     struct planes from = planes_new(FORMAT_YCC(1, 1), 33, 21);
     planes_fill(&from, 3);
-    struct planes to = resample_window(&from, (struct image_window){2, 4, 32, 18}, FORMAT_YCC(1, 1), 32, 18, 8);
+    struct planes to = resample_window(&from, (struct image_window){2, 4, 32, 18}, FORMAT_YCC(1, 1), 32, 18,
+                                       8);
     for (uint32_t y = 0; y < 18; y++)
         for (uint32_t x = 0; x < 32; x++)
-            assert_int_equal(sample(&to, 0, x, y), sample(&from, 0, x < 31 ? x + 2 : 32, y < 17 ? y + 4 : 20));
+            assert_int_equal(sample(&to, 0, x, y),
+                             sample(&from, 0, x < 31 ? x + 2 : 32, y < 17 ? y + 4 : 20));
     for (uint32_t y = 0; y < 9; y++)
         for (uint32_t x = 0; x < 16; x++)
             assert_int_equal(sample(&to, 1, x, y), sample(&from, 1, x + 1, y + 2));
@@ -118,14 +129,16 @@ static void test_overhang_repeats_the_edge(void **state)
 
 static void test_constant_stays_constant(void **state)
 {
-    const struct image_format formats[] = {FORMAT_GRAY, FORMAT_RGB_ALPHA, FORMAT_YCC(1, 1), {.model = IMAGE_LAB, .depth_bits = 16}};
+    const struct image_format formats[] = {
+        FORMAT_GRAY, FORMAT_RGB_ALPHA, FORMAT_YCC(1, 1), {.model = IMAGE_LAB, .depth_bits = 16}};
     const uint32_t sizes[][2] = {{50, 30}, {99, 71}, {100, 72}, {205, 150}, {1, 1}, {3, 90}, {100, 9}};
     (void)state;
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
         for (uint32_t value = 0; value < 256; value += value < 3 ? 1 : value > 250 ? 1 : 31)
             for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
                 struct planes from = planes_new(formats[f], 100, 72);
-                uint32_t stored = formats[f].depth_bits == 16 ? value * 257 : value, count = image_format_planes(&formats[f]);
+                uint32_t stored = formats[f].depth_bits == 16 ? value * 257 : value,
+                         count = image_format_planes(&formats[f]);
                 for (uint32_t plane = 0; plane < count; plane++)
                     for (uint32_t y = 0; y < plane_height(&from, plane); y++)
                         for (uint32_t x = 0; x < plane_width(&from, plane); x++)
@@ -134,7 +147,8 @@ static void test_constant_stays_constant(void **state)
                 for (uint32_t plane = 0; plane < count; plane++)
                     for (uint32_t y = 0; y < plane_height(&to, plane); y++)
                         for (uint32_t x = 0; x < plane_width(&to, plane); x++)
-                            assert_int_equal(sample(&to, plane, x, y), formats[f].alpha && plane == 3 ? 255 : stored);
+                            assert_int_equal(sample(&to, plane, x, y),
+                                             formats[f].alpha && plane == 3 ? 255 : stored);
                 planes_free(&to);
                 planes_free(&from);
             }
@@ -146,8 +160,8 @@ static struct planes scene(uint32_t width_px, uint32_t height_px)
     struct planes p = planes_new(FORMAT_GRAY, width_px, height_px);
     for (uint32_t y = 0; y < height_px; y++)
         for (uint32_t x = 0; x < width_px; x++) {
-            double v = 110 + 50 * sin(x * 0.021 + y * 0.013) + 40 * sin(x * 0.17) * cos(y * 0.11) + 25 * sin(x * y * 0.0009) +
-                       20 * sin(x * 0.9 + y * 0.4);
+            double v = 110 + 50 * sin(x * 0.021 + y * 0.013) + 40 * sin(x * 0.17) * cos(y * 0.11) +
+                       25 * sin(x * y * 0.0009) + 20 * sin(x * 0.9 + y * 0.4);
             set_sample(&p, 0, x, y, (uint32_t)fmin(fmax(v, 0), 255));
         }
     return p;
@@ -167,7 +181,8 @@ static double area_average(const struct planes *p, double x0, double x1, double 
 
 static double psnr_against_area(const struct planes *from, const struct planes *to)
 {
-    double sx = (double)from->size.width_px / to->size.width_px, sy = (double)from->size.height_px / to->size.height_px, sum = 0;
+    double sx = (double)from->size.width_px / to->size.width_px,
+           sy = (double)from->size.height_px / to->size.height_px, sum = 0;
     for (uint32_t y = 0; y < to->size.height_px; y++)
         for (uint32_t x = 0; x < to->size.width_px; x++) {
             double d = sample(to, 0, x, y) - area_average(from, x * sx, (x + 1) * sx, y * sy, (y + 1) * sy);
@@ -191,7 +206,8 @@ static void test_reduction_is_close_to_the_area_average(void **state)
     planes_free(&from);
 }
 
-/* A zone plate has every frequency; what the small picture cannot hold must become gray, not rings of its own. */
+/* A zone plate has every frequency; what the small picture cannot hold must become gray, not rings of its
+ * own. */
 static void test_zone_plate_does_not_alias(void **state)
 {
     enum { N = 800, M = 200 };
@@ -212,7 +228,8 @@ static void test_zone_plate_does_not_alias(void **state)
             sum += (sample(&to, 0, x, y) - 127.5) * (sample(&to, 0, x, y) - 127.5);
             count++;
         }
-    print_message("zone plate: %.2f levels left of what cannot be shown (pixel dropping: 90)\n", sqrt(sum / count));
+    print_message("zone plate: %.2f levels left of what cannot be shown (pixel dropping: 90)\n",
+                  sqrt(sum / count));
     assert_true(sqrt(sum / count) < 6);
     planes_free(&to);
     planes_free(&from);
@@ -228,13 +245,15 @@ static void test_regions_are_crops_of_the_whole(void **state)
         {{.model = IMAGE_RGB, .depth_bits = 16}, {.model = IMAGE_RGB, .depth_bits = 8}},
         {{.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1},
          {.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1}},
-        {{.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1}, {.model = IMAGE_RGB, .depth_bits = 8}},
+        {{.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1},
+         {.model = IMAGE_RGB, .depth_bits = 8}},
         {{.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 2, .sub_y_log2 = 0},
          {.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1}},
         {{.model = IMAGE_RGB, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8},
          {.model = IMAGE_RGB, .alpha = IMAGE_ALPHA_STRAIGHT, .depth_bits = 8}},
     };
-    static const uint32_t sizes[][2] = {{1001, 777}, {500, 388}, {503, 377}, {77, 61}, {1300, 1000}, {1001, 300}};
+    static const uint32_t sizes[][2] = {{1001, 777}, {500, 388},   {503, 377},
+                                        {77, 61},    {1300, 1000}, {1001, 300}};
     uint32_t worst = 0;
     (void)state;
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
@@ -247,19 +266,22 @@ static void test_regions_are_crops_of_the_whole(void **state)
             for (uint32_t i = 0; i < 7; i++) {
                 /* even corners, so that the crop's chroma lies on the whole's */
                 uint32_t x = (w * i / 8) & ~3u, y = (h * ((i * 3) % 7) / 8) & ~3u;
-                uint32_t tw = i == 0 || w - x < 64 ? w - x : 64 - i % 2, th = h - y < 64 || i == 5 ? h - y : 64 - i % 3;
-                struct planes tile =
-                    resample_window(&from, (struct image_window){x * sx, y * sy, tw * sx, th * sy}, kinds[k].to, tw, th, 32);
+                uint32_t tw = i == 0 || w - x < 64 ? w - x : 64 - i % 2,
+                         th = h - y < 64 || i == 5 ? h - y : 64 - i % 3;
+                struct planes tile = resample_window(
+                    &from, (struct image_window){x * sx, y * sy, tw * sx, th * sy}, kinds[k].to, tw, th, 32);
                 for (uint32_t plane = 0; plane < image_format_planes(&tile.format); plane++) {
                     bool chroma = tile.format.model == IMAGE_YCBCR && (plane == 1 || plane == 2);
-                    uint32_t cx = chroma ? x >> tile.format.sub_x_log2 : x, cy = chroma ? y >> tile.format.sub_y_log2 : y;
+                    uint32_t cx = chroma ? x >> tile.format.sub_x_log2 : x,
+                             cy = chroma ? y >> tile.format.sub_y_log2 : y;
                     for (uint32_t ty = 0; ty < plane_height(&tile, plane); ty++)
                         for (uint32_t tx = 0; tx < plane_width(&tile, plane); tx++) {
-                            uint32_t one = sample(&tile, plane, tx, ty), two = sample(&all, plane, tx + cx, ty + cy);
+                            uint32_t one = sample(&tile, plane, tx, ty),
+                                     two = sample(&all, plane, tx + cx, ty + cy);
                             uint32_t d = one > two ? one - two : two - one;
                             if (d > 1)
-                                print_error("kind %zu size %zu tile %u plane %u at %u,%u: %u, not %u\n", k, s, i, plane, tx, ty,
-                                            one, two);
+                                print_error("kind %zu size %zu tile %u plane %u at %u,%u: %u, not %u\n", k, s,
+                                            i, plane, tx, ty, one, two);
                             assert_true(d <= 1);
                             worst = d > worst ? d : worst;
                         }
@@ -280,8 +302,9 @@ static void test_stripes_leave_no_trace(void **state)
     struct planes from = planes_new(FORMAT_YCC(1, 1), 3001, 2999);
     planes_fill(&from, 9);
     struct planes big = resample_whole(&from, FORMAT_YCC(1, 1), 1777, 1801);
-    struct planes low = resample_window(&from, (struct image_window){0, 1000 * (2999.0 / 1801), 3001, 200 * (2999.0 / 1801)},
-                                        FORMAT_YCC(1, 1), 1777, 200, 64);
+    struct planes low = resample_window(
+        &from, (struct image_window){0, 1000 * (2999.0 / 1801), 3001, 200 * (2999.0 / 1801)},
+        FORMAT_YCC(1, 1), 1777, 200, 64);
     for (uint32_t plane = 0; plane < 3; plane++)
         for (uint32_t y = 0; y < plane_height(&low, plane); y++)
             for (uint32_t x = 0; x < plane_width(&low, plane); x++)
@@ -291,7 +314,8 @@ static void test_stripes_leave_no_trace(void **state)
     planes_free(&from);
 }
 
-/* By a whole factor every stripe has the geometry of the one before, and what was built for it serves again. */
+/* By a whole factor every stripe has the geometry of the one before, and what was built for it serves
+ * again. */
 static void test_equal_stripes(void **state)
 {
     static const uint32_t widths[] = {64, 48, 128, 20};
@@ -300,10 +324,11 @@ static void test_equal_stripes(void **state)
     planes_fill(&from, 5);
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         struct planes big = resample_whole(&from, FORMAT_YCC(1, 1), widths[i], 200000);
-        struct planes low = resample_window(&from, (struct image_window){0, 380000, 64, 20000}, FORMAT_YCC(1, 1), widths[i],
-                                            10000, 64);
+        struct planes low = resample_window(&from, (struct image_window){0, 380000, 64, 20000},
+                                            FORMAT_YCC(1, 1), widths[i], 10000, 64);
         for (uint32_t plane = 0; plane < 3; plane++)
-            assert_memory_equal(low.data[plane], big.data[plane] + (plane ? 95000 : 190000) * big.stride_bytes[plane],
+            assert_memory_equal(low.data[plane],
+                                big.data[plane] + (plane ? 95000 : 190000) * big.stride_bytes[plane],
                                 plane_height(&low, plane) * low.stride_bytes[plane]);
         planes_free(&low);
         planes_free(&big);
@@ -324,7 +349,8 @@ static void test_ycbcr_to_rgb_is_jfif(void **state)
     struct planes to = resample_whole(&from, FORMAT_RGB, 256, 16);
     for (uint32_t y = 0; y < 16; y++)
         for (uint32_t x = 0; x < 256; x++) {
-            double l = sample(&from, 0, x, y), b = sample(&from, 1, x, y) - 128.0, r = sample(&from, 2, x, y) - 128.0;
+            double l = sample(&from, 0, x, y), b = sample(&from, 1, x, y) - 128.0,
+                   r = sample(&from, 2, x, y) - 128.0;
             const double rgb[3] = {l + 1.402 * r, l - 0.344136 * b - 0.714136 * r, l + 1.772 * b};
             for (uint32_t plane = 0; plane < 3; plane++)
                 assert_true(fabs(sample(&to, plane, x, y) - fmin(fmax(rgb[plane], 0), 255)) <= 0.51);

@@ -77,16 +77,19 @@ static void test_orientations(void **state)
 {
     static const struct {
         char row, column; /* t(op) b(ottom) l(eft) r(ight) */
-    } meaning[9] = {{0, 0}, {'t', 'l'}, {'t', 'r'}, {'b', 'r'}, {'b', 'l'}, {'l', 't'}, {'r', 't'}, {'r', 'b'}, {'l', 'b'}};
+    } meaning[9] = {{0, 0},     {'t', 'l'}, {'t', 'r'}, {'b', 'r'}, {'b', 'l'},
+                    {'l', 't'}, {'r', 't'}, {'r', 'b'}, {'l', 'b'}};
     (void)state;
     for (uint8_t o = 1; o <= 8; o++) {
         struct tiny from = tiny_numbered(4, 3), up = tiny_turned(&from, image_symmetry_of_orientation(o));
         /* the stored corner (first row, first column) lies in the upright corner that both sides name */
-        bool bottom = meaning[o].row == 'b' || meaning[o].column == 'b', right = meaning[o].row == 'r' || meaning[o].column == 'r';
+        bool bottom = meaning[o].row == 'b' || meaning[o].column == 'b',
+             right = meaning[o].row == 'r' || meaning[o].column == 'r';
         assert_int_equal(up.at[bottom ? up.h - 1 : 0][right ? up.w - 1 : 0], 0);
         assert_int_equal(up.w == 3, meaning[o].row == 'l' || meaning[o].row == 'r');
         assert_int_equal(image_orientation_swaps(o), up.w == 3);
-        struct image_size size = image_symmetry_size(image_symmetry_of_orientation(o), (struct image_size){4, 3});
+        struct image_size size = image_symmetry_size(image_symmetry_of_orientation(o),
+                                                     (struct image_size){4, 3});
         assert_true(size.width_px == up.w && size.height_px == up.h);
     }
 }
@@ -103,8 +106,10 @@ static void test_regions(void **state)
                 for (uint32_t w = 1; w <= up.w - x; w++)
                     for (uint32_t h = 1; h <= up.h - y; h++) {
                         struct image_region before = image_symmetry_region_before(
-                            symmetry_number(i), (struct image_size){up.w, up.h}, (struct image_region){x, y, w, h});
-                        assert_true(before.x_px + before.width_px <= 6 && before.y_px + before.height_px <= 4);
+                            symmetry_number(i), (struct image_size){up.w, up.h},
+                            (struct image_region){x, y, w, h});
+                        assert_true(before.x_px + before.width_px <= 6 &&
+                                    before.y_px + before.height_px <= 4);
                         part.w = before.width_px;
                         part.h = before.height_px;
                         for (uint32_t py = 0; py < part.h; py++)
@@ -140,18 +145,21 @@ static void check_planes(const struct planes *from, const struct planes *to, str
 static void test_pixels_of_every_symmetry(void **state)
 {
     static const uint32_t sizes[][2] = {{1, 1}, {8, 8}, {16, 24}, {37, 22}, {9, 40}, {40, 7}};
-    const struct image_format formats[] = {FORMAT_GRAY, FORMAT_RGB_ALPHA, FORMAT_YCC(1, 1), FORMAT_YCC(1, 0), FORMAT_YCC(0, 1)};
+    const struct image_format formats[] = {FORMAT_GRAY, FORMAT_RGB_ALPHA, FORMAT_YCC(1, 1), FORMAT_YCC(1, 0),
+                                           FORMAT_YCC(0, 1)};
     (void)state;
     for (uint8_t s = 0; s < 8; s++)
         for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
                 for (uint32_t band = 2; band <= 40; band = band * 3 + 2) {
                     struct image_symmetry symmetry = symmetry_number(s);
-                    struct image_size size = {sizes[i][0], sizes[i][1]}, after = image_symmetry_size(symmetry, size);
+                    struct image_size size = {sizes[i][0], sizes[i][1]},
+                                      after = image_symmetry_size(symmetry, size);
                     struct image_format format = image_symmetry_format(symmetry, size, &formats[f]);
                     struct planes to = planes_new(format, after.width_px, after.height_px);
                     struct image_sink *sink = NULL;
-                    assert_int_equal(image_rotate_by_symmetry(symmetry, size, planes_sink(&to), &sink, NULL), RC_OK);
+                    assert_int_equal(image_rotate_by_symmetry(symmetry, size, planes_sink(&to), &sink, NULL),
+                                     RC_OK);
                     struct planes from = planes_new(sink->format, size.width_px, size.height_px);
                     planes_fill(&from, s);
                     assert_int_equal(planes_write(&from, sink, band, NULL), RC_OK);
@@ -166,7 +174,8 @@ static void test_identity_is_no_step(void **state)
     (void)state;
     struct planes to = planes_new(FORMAT_GRAY, 3, 3);
     struct image_sink *next = planes_sink(&to), *sink = NULL;
-    assert_int_equal(image_rotate_by_symmetry((struct image_symmetry){false, 0}, to.size, next, &sink, NULL), RC_OK);
+    assert_int_equal(image_rotate_by_symmetry((struct image_symmetry){false, 0}, to.size, next, &sink, NULL),
+                     RC_OK);
     assert_ptr_equal(sink, next);
     image_sink_close(&sink);
     planes_free(&to);
@@ -177,15 +186,24 @@ static void test_odd_rows_turn_around_only_without_subsampling(void **state)
 {
     const struct image_format f420 = FORMAT_YCC(1, 1), f422 = FORMAT_YCC(1, 0);
     (void)state;
-    assert_int_equal(image_symmetry_format(symmetry_number(4), (struct image_size){7, 8}, &f420).sub_x_log2, 0);
-    assert_int_equal(image_symmetry_format(symmetry_number(4), (struct image_size){8, 7}, &f420).sub_x_log2, 1);
-    assert_int_equal(image_symmetry_format(symmetry_number(2), (struct image_size){8, 7}, &f420).sub_y_log2, 0);
-    assert_int_equal(image_symmetry_format(symmetry_number(1), (struct image_size){7, 8}, &f420).sub_x_log2, 1);
-    assert_int_equal(image_symmetry_format(symmetry_number(1), (struct image_size){8, 7}, &f420).sub_x_log2, 0);
-    assert_int_equal(image_symmetry_format(symmetry_number(7), (struct image_size){7, 7}, &f420).sub_x_log2, 1); /* transposed */
-    assert_int_equal(image_symmetry_format(symmetry_number(2), (struct image_size){8, 7}, &f422).sub_x_log2, 1);
-    assert_int_equal(image_symmetry_format(symmetry_number(3), (struct image_size){7, 8}, &f422).sub_x_log2, 1);
-    assert_int_equal(image_symmetry_format(symmetry_number(1), (struct image_size){8, 7}, &f422).sub_x_log2, 0);
+    assert_int_equal(image_symmetry_format(symmetry_number(4), (struct image_size){7, 8}, &f420).sub_x_log2,
+                     0);
+    assert_int_equal(image_symmetry_format(symmetry_number(4), (struct image_size){8, 7}, &f420).sub_x_log2,
+                     1);
+    assert_int_equal(image_symmetry_format(symmetry_number(2), (struct image_size){8, 7}, &f420).sub_y_log2,
+                     0);
+    assert_int_equal(image_symmetry_format(symmetry_number(1), (struct image_size){7, 8}, &f420).sub_x_log2,
+                     1);
+    assert_int_equal(image_symmetry_format(symmetry_number(1), (struct image_size){8, 7}, &f420).sub_x_log2,
+                     0);
+    assert_int_equal(image_symmetry_format(symmetry_number(7), (struct image_size){7, 7}, &f420).sub_x_log2,
+                     1); /* transposed */
+    assert_int_equal(image_symmetry_format(symmetry_number(2), (struct image_size){8, 7}, &f422).sub_x_log2,
+                     1);
+    assert_int_equal(image_symmetry_format(symmetry_number(3), (struct image_size){7, 8}, &f422).sub_x_log2,
+                     1);
+    assert_int_equal(image_symmetry_format(symmetry_number(1), (struct image_size){8, 7}, &f422).sub_x_log2,
+                     0);
 }
 
 static void test_canvas(void **state)
@@ -193,8 +211,8 @@ static void test_canvas(void **state)
     static const struct {
         double degrees;
         uint32_t width, height;
-    } cases[] = {{0, 300, 200}, {90, 300, 200}, {180, 300, 200}, {270, 300, 200}, {360, 300, 200}, {45, 354, 354},
-                 {30, 360, 324}, {330, 360, 324}, {0.01, 301, 201}};
+    } cases[] = {{0, 300, 200},  {90, 300, 200}, {180, 300, 200}, {270, 300, 200}, {360, 300, 200},
+                 {45, 354, 354}, {30, 360, 324}, {330, 360, 324}, {0.01, 301, 201}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct image_size size = image_rotate_canvas((struct image_size){300, 200}, cases[i].degrees);
@@ -209,7 +227,8 @@ static struct planes turned(const struct planes *from, double degrees, struct im
     struct image_size canvas = image_rotate_canvas(from->size, degrees);
     struct planes to = planes_new(format, canvas.width_px, canvas.height_px);
     struct image_sink *sink = NULL;
-    assert_int_equal(image_rotate_by_degrees(degrees, from->size, &from->format, planes_sink(&to), &sink, NULL), RC_OK);
+    assert_int_equal(
+        image_rotate_by_degrees(degrees, from->size, &from->format, planes_sink(&to), &sink, NULL), RC_OK);
     assert_int_equal(planes_write(from, sink, 7, NULL), RC_OK);
     return to;
 }
@@ -246,13 +265,15 @@ static void test_corners_and_middle(void **state)
             area += alpha / 255.0;
             if (alpha > 0) /* the rim fades, its colour does not change */
                 assert_in_range(sample(&clear, 0, x, y), 89, 91);
-            assert_in_range(sample(&white, 0, x, y) + 1, 255 - alpha * (255 - 90) / 255, 257 - alpha * (255 - 90) / 255);
+            assert_in_range(sample(&white, 0, x, y) + 1, 255 - alpha * (255 - 90) / 255,
+                            257 - alpha * (255 - 90) / 255);
         }
     assert_true(area > 2399 && area < 2401);
     assert_int_equal(sample(&clear, 3, 0, 0), 0);
     assert_int_equal(sample(&white, 0, w - 1, h - 1), 255);
     assert_int_equal(sample(&clear, 3, w / 2, h / 2), 255);
-    /* clockwise: what was right of the middle is now below it on the right, what was above is on the right too */
+    /* clockwise: what was right of the middle is now below it on the right, what was above is on the right
+     * too */
     assert_int_equal(sample(&clear, 1, w / 2 + 17, h / 2 + 10), 200);
     assert_int_equal(sample(&clear, 1, w / 2 - 17, h / 2 - 10), 10);
     assert_int_equal(sample(&clear, 2, w / 2 + 6, h / 2 - 10), 10);
@@ -262,7 +283,8 @@ static void test_corners_and_middle(void **state)
     planes_free(&from);
 }
 
-/* Every angle and the narrowest pictures: nothing is read outside (AddressSanitizer looks on), alpha keeps its weight. */
+/* Every angle and the narrowest pictures: nothing is read outside (AddressSanitizer looks on), alpha keeps
+ * its weight. */
 static void test_any_angle(void **state)
 {
     static const uint32_t sizes[][2] = {{1, 1}, {1, 50}, {50, 1}, {2, 3}, {31, 17}};

@@ -177,11 +177,16 @@ static ssize_t receive_kept(struct http_wire *wire, int fd, void *buffer, size_t
         return count;
     }
     ssize_t count = recvfrom(fd, to, length < room ? length : room, flags, NULL, NULL);
-    if (count > 0) {
-        memcpy(buffer, to, (size_t)count);
-        wire->taken += (size_t)count;
-    }
-    return count;
+    if (count <= 0)
+        return count;
+    memcpy(buffer, to, (size_t)count);
+    wire->taken += (size_t)count;
+    if ((size_t)count < room || (size_t)count == length)
+        return count;
+    /* The room was too small, not the socket empty. Told less than it asked for, libmicrohttpd would wait for the kernel
+     * to announce more, which it has done already. */
+    ssize_t more = receive_kept(wire, fd, (char *)buffer + count, length - (size_t)count, flags);
+    return more > 0 ? count + more : count;
 }
 
 ssize_t recv(int fd, void *buffer, size_t length, int flags)

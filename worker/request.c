@@ -7,6 +7,7 @@
 #include "worker/http/status.h"
 #include "worker/iiif/identifier.h"
 #include "worker/iiif/info_json.h"
+#include "worker/render/passthrough.h"
 #include "worker/service.h"
 
 #include <inttypes.h>
@@ -22,7 +23,9 @@ struct request {
     struct iiif_identifier identifier;
     const char *base_url;
     struct picture *picture; /* one reference, from the moment it is found until the reply */
+    bool planned; /* plan and representation of the image hold */
     struct iiif_plan plan;
+    struct http_representation representation;
     int64_t deadline_ms;
 };
 
@@ -169,9 +172,9 @@ static enum rc render(struct request *request, struct bytes *body, struct err *e
 }
 
 /* Plans the image. RC_OK with *ret_done: answered without pixels (304). */
-static enum rc plan_image(struct request *request, struct http_representation *ret_representation, bool *ret_done,
-                          struct err *err)
+static enum rc plan_image(struct request *request, bool *ret_done, struct err *err)
 {
+    struct http_representation *representation = &request->representation;
     enum rc rc = iiif_plan_make(&request->iiif, &request->picture->source->pyramid, &request->service->limits,
                                 &request->plan, err);
     if (rc != RC_OK)
@@ -182,11 +185,12 @@ static enum rc plan_image(struct request *request, struct http_representation *r
     const char *link = id == NULL ? NULL
                                   : arena_format(http_exchange_arena(request->exchange), "<%s/%s>;rel=\"canonical\"",
                                                  id, canonical);
-    if (link == NULL || !represent(request, canonical, ret_representation))
+    if (link == NULL || !represent(request, canonical, representation))
         return err_set(err, RC_NO_MEMORY, "the server is out of memory, please try again");
-    ret_representation->media_type = image_encode_media_type(render_file_type(request->plan.format));
-    ret_representation->header[ret_representation->header_count++] = (struct http_header){"Link", link};
-    *ret_done = answer_not_modified(request, ret_representation);
+    representation->media_type = image_encode_media_type(render_file_type(request->plan.format));
+    representation->header[representation->header_count++] = (struct http_header){"Link", link};
+    request->planned = true;
+    *ret_done = answer_not_modified(request, representation);
     return RC_OK;
 }
 
@@ -194,28 +198,38 @@ static enum rc plan_image(struct request *request, struct http_representation *r
 static void answer_image(struct request *request)
 {
     struct err err;
-    struct http_representation representation;
     bool done = false;
     OWN(bytes_done) struct bytes body = {0};
-    enum rc rc = plan_image(request, &representation, &done, &err);
-    if (rc == RC_OK && !done)
-        rc = render(request, &body, &err);
+    enum rc rc = request->planned ? RC_OK : plan_image(request, &done, &err);
+    if (rc == RC_OK && !done) {
+        rc = render_passthrough(request->picture, &request->plan, &request->service->options, true, &body, &err);
+        if (rc == RC_UNSUPPORTED) {
+            body.length = 0;
+            rc = render(request, &body, &err);
+        }
+    }
     if (rc != RC_OK)
         fail(request, &err);
     else if (!done)
-        answer_body(request, &representation, &body);
+        answer_body(request, &request->representation, &body);
 }
 
-/* On the event thread: what an image request of an open picture needs no render thread for (errors, 304). */
+/* On the event thread: what an image request of an open picture needs no render thread for (errors, 304, stored tiles that
+ * are in memory). */
 static bool answer_image_early(struct request *request)
 {
     struct err err;
-    struct http_representation representation;
     bool done = false;
-    enum rc rc = plan_image(request, &representation, &done, &err);
+    enum rc rc = plan_image(request, &done, &err);
     if (rc != RC_OK)
         fail(request, &err);
-    return rc != RC_OK || done;
+    if (rc != RC_OK || done)
+        return true;
+    OWN(bytes_done) struct bytes body = {0};
+    rc = render_passthrough(request->picture, &request->plan, &request->service->options, false, &body, &err);
+    if (rc == RC_OK)
+        answer_body(request, &request->representation, &body);
+    return rc == RC_OK;
 }
 
 /* ---- the way ---- */

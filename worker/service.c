@@ -23,6 +23,7 @@ static uint64_t hash_options(const struct settings *settings, const struct rende
                               options->webp_quality,
                               options->avif_quality,
                               options->metadata,
+                              options->passthrough,
                               (uint64_t)settings->max_width,
                               (uint64_t)settings->max_height,
                               (uint64_t)settings->max_area,
@@ -56,7 +57,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     service->options = (struct render_options){.jpeg_quality = (uint8_t)settings->jpeg_quality,
                                                .webp_quality = (uint8_t)settings->webp_quality,
                                                .avif_quality = (uint8_t)settings->avif_quality,
-                                               .metadata = metadata_policy(settings->metadata)};
+                                               .metadata = metadata_policy(settings->metadata),
+                                               .passthrough = strcmp(settings->passthrough, "auto") == 0};
     service->options_hash = hash_options(settings, &service->options);
     const struct image_source_limits limits = {.max_source_pixels = (uint64_t)settings->max_source_pixels,
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};

@@ -474,6 +474,11 @@ static void convert_close(struct image_sink *sink)
     free(c);
 }
 
+bool image_colour_is_untouched(const struct image_colour *colour)
+{
+    return (colour->verdict == NULL || colour->verdict->transform == NULL) && !colour->formula;
+}
+
 enum rc image_colour_sink(const struct image_colour *colour, struct image_sink *next,
                           struct image_sink **ret_sink, struct err *err)
 {
@@ -481,7 +486,7 @@ enum rc image_colour_sink(const struct image_colour *colour, struct image_sink *
     cmsHTRANSFORM transform = colour->verdict != NULL ? colour->verdict->transform : NULL;
     size_t width = next->size.width_px;
 
-    if (transform == NULL && !colour->formula) {
+    if (image_colour_is_untouched(colour)) {
         *ret_sink = next;
         return RC_OK;
     }

@@ -23,6 +23,8 @@ RC_MUST_USE enum rc image_colour_decide(const struct image_format *format, const
                                         struct err *err);
 void image_colour_free(struct image_colour **colour);
 
+/* Whether the source's numbers are sRGB as they stand. */
+bool image_colour_is_untouched(const struct image_colour *colour);
 /* What pixels must be when they enter image_colour_sink(): `format`, but YCBCR has become RGB where a
  * transform needs it, and 16 bits 8 unless that would lose precision (gray, Lab). When no transform is needed
  * this is `format` itself. */

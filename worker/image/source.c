@@ -126,3 +126,11 @@ enum rc image_source_single(struct image_source *source, const struct image_sour
     source->pyramid.level[0] = (struct image_level){.size = size, .scale_factor = 1};
     return image_source_check_size(&input->limits, size, err);
 }
+
+enum rc image_source_stored_tile(struct image_source *source, uint32_t level, uint32_t column, uint32_t row,
+                                 bool may_block, struct image_stored_tile *ret_tile, struct err *err)
+{
+    if (source->ops->stored_tile == NULL)
+        return err_set(err, RC_UNSUPPORTED, "the source has no tiles that could be sent as they are");
+    return source->ops->stored_tile(source, level, column, row, may_block, ret_tile, err);
+}

@@ -38,7 +38,18 @@ struct image_source {
     bool shrinks;               /* read() can decode at 1/2, 1/4, 1/8 (JPEG) */
 };
 
+/* A tile that lies in the file as a JPEG stream of its own. */
+struct image_stored_tile {
+    uint64_t offset;
+    uint32_t length_bytes;
+    struct image_size size;
+    const struct bytes *tables; /* a tables-only stream that belongs before it; may be empty. Lives with the source */
+};
+
 struct image_source_ops {
+    /* NULL where a source has no such tiles. */
+    enum rc (*stored_tile)(struct image_source *source, uint32_t level, uint32_t column, uint32_t row, bool may_block,
+                           struct image_stored_tile *ret_tile, struct err *err);
     enum rc (*read)(struct image_source *source, uint32_t level, uint32_t shrink_log2,
                     const struct image_region *window, struct image_reader **ret_reader, struct err *err);
     void (*close)(struct image_source *source);
@@ -72,5 +83,11 @@ static inline struct image_size image_source_shrunk_size(struct image_size size,
 RC_MUST_USE enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,
                                       const struct image_region *window, struct image_reader **ret_reader,
                                       struct err *err);
+
+/* Where the tile of a level's grid lies, for sending it as it is. RC_UNSUPPORTED where it is not a JPEG stream by itself (then
+ * it has to be decoded), RC_BUSY when the answer would have to be read from the file and `may_block` is false, RC_CORRUPT,
+ * RC_IO, RC_NO_MEMORY. Cheap once the level's first tile was looked up. */
+RC_MUST_USE enum rc image_source_stored_tile(struct image_source *source, uint32_t level, uint32_t column, uint32_t row,
+                                             bool may_block, struct image_stored_tile *ret_tile, struct err *err);
 
 #endif

@@ -26,12 +26,21 @@ static enum rc tiff_read(struct image_source *source, uint32_t level, uint32_t s
 static void tiff_close(struct image_source *source)
 {
     struct image_tiff_source *tiff = tiff_of(source);
-    for (uint32_t i = 0; i < source->pyramid.level_count; i++)
+    for (uint32_t i = 0; i < source->pyramid.level_count; i++) {
         image_tiff_picture_done(&tiff->level[i]);
+        free(atomic_load_explicit(&tiff->tiles[i], memory_order_acquire));
+    }
     free(tiff);
 }
 
-static const struct image_source_ops tiff_ops = {.read = tiff_read, .close = tiff_close};
+static enum rc tiff_stored_tile(struct image_source *source, uint32_t level, uint32_t column, uint32_t row,
+                                bool may_block, struct image_stored_tile *ret_tile, struct err *err)
+{
+    return image_tiff_stored_tile(tiff_of(source), level, column, row, may_block, ret_tile, err);
+}
+
+static const struct image_source_ops tiff_ops = {
+    .stored_tile = tiff_stored_tile, .read = tiff_read, .close = tiff_close};
 
 /* For a source that is not finished yet. */
 static void tiff_discard(struct image_tiff_source **tiff)

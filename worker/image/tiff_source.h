@@ -5,10 +5,20 @@
 
 #include "worker/image/tiff_picture.h"
 
+/* Where the tiles of one level lie: read once, on first use, so that opening stays cheap. */
+struct image_tiff_tiles {
+    uint32_t count;
+    struct image_tiff_tile {
+        uint64_t at;
+        uint32_t length_bytes;
+    } tile[];
+};
+
 struct image_tiff_source {
     struct image_source source;
     struct image_tiff_file file;
     struct image_tiff_picture level[IMAGE_MAX_LEVELS]; /* as source.pyramid.level */
+    _Atomic(struct image_tiff_tiles *) tiles[IMAGE_MAX_LEVELS]; /* NULL: not looked up yet */
 };
 
 /* Each starts a reader as image_source_read() promises, for pictures of one kind: JPEG-coded; in tiles or subsampled; and
@@ -22,5 +32,10 @@ RC_MUST_USE enum rc image_tiff_chunks_read(const struct image_tiff_source *tiff,
 RC_MUST_USE enum rc image_tiff_rows_read(const struct image_tiff_source *tiff, uint32_t level,
                                          const struct image_region *window, struct image_reader **ret_reader,
                                          struct err *err);
+
+/* image_source_stored_tile() for JPEG-compressed tiles (tiff_tiles.c). */
+RC_MUST_USE enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, uint32_t column,
+                                           uint32_t row, bool may_block, struct image_stored_tile *ret_tile,
+                                           struct err *err);
 
 #endif

@@ -104,12 +104,21 @@ static struct image_format offered_format(const struct picture *picture, const s
     return format;
 }
 
+bool render_carries_metadata(const struct picture *picture, const struct iiif_plan *plan,
+                             const struct render_options *options)
+{
+    const struct image_metadata *metadata = &picture->source->metadata;
+    if (metadata->icc.length + metadata->exif.length + metadata->xmp.length + metadata->iptc.length == 0)
+        return false;
+    return options->metadata == RENDER_METADATA_ALWAYS ||
+           (options->metadata == RENDER_METADATA_FULL_IMAGE && plan->whole_picture);
+}
+
 static void choose_metadata(const struct picture *picture, const struct iiif_plan *plan,
                             const struct render_options *options, bool gray, struct image_encode_options *encode)
 {
     const struct image_metadata *metadata = &picture->source->metadata;
-    if (options->metadata == RENDER_METADATA_NEVER ||
-        (options->metadata == RENDER_METADATA_FULL_IMAGE && !plan->whole_picture))
+    if (!render_carries_metadata(picture, plan, options))
         return;
     if (metadata->icc.length > 0)
         encode->icc = image_colour_output_profile(gray);

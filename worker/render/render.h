@@ -15,6 +15,7 @@ enum render_metadata { RENDER_METADATA_FULL_IMAGE, RENDER_METADATA_ALWAYS, RENDE
 struct render_options {
     uint8_t jpeg_quality, webp_quality, avif_quality;
     enum render_metadata metadata;
+    bool passthrough; /* stored tiles may leave as they are */
 };
 
 /* Roughly how much pixel memory the plan holds at its peak; what the pool's budget is claimed with. Pure. */
@@ -25,6 +26,10 @@ uint64_t render_memory_bytes(const struct picture *picture, const struct iiif_pl
 RC_MUST_USE enum rc render_picture(const struct picture *picture, const struct iiif_plan *plan,
                                    const struct render_options *options, bool (*cancelled)(void *context),
                                    void *context, struct bytes *out, struct err *err);
+
+/* Whether the answer is to carry the picture's metadata, and there is some. */
+bool render_carries_metadata(const struct picture *picture, const struct iiif_plan *plan,
+                             const struct render_options *options);
 
 enum image_file_type render_file_type(enum iiif_format format);
 

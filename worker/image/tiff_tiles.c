@@ -1,0 +1,98 @@
+/* Tiles that are sent as they lie in the file. */
+#include "worker/image/tiff_source.h"
+
+#include "base/own.h"
+
+/* 16 MiB of places: a level of a 65-gigapixel picture. Beyond, each look-up reads the file. */
+#define MOST_TILES    ((uint64_t)1 << 20)
+#define TILES_AT_ONCE 4096u
+
+static bool is_storable(const struct image_tiff_picture *picture)
+{
+    const struct image_format *format = &picture->format;
+    bool plain = picture->compression == TIFF_JPEG && picture->tiled && !picture->separate &&
+                 format->alpha == IMAGE_ALPHA_NONE && picture->samples == image_format_planes(format) &&
+                 (format->model == IMAGE_GRAY || format->model == IMAGE_RGB || format->model == IMAGE_YCBCR);
+    for (uint32_t i = 0; plain && i < picture->samples; i++) /* polarity and the like exist in the TIFF only */
+        plain = !picture->plane[i].mapped && picture->plane[i].sample == i;
+    return plain;
+}
+
+/* A tile that is missing or lies outside the file gets length 0: the decoding way says what is wrong with it. */
+static enum rc read_places(const struct image_tiff_source *tiff, const struct image_tiff_picture *picture,
+                           struct image_tiff_tiles *tiles, struct err *err)
+{
+    OWN_FREE uint64_t *number = malloc(2 * TILES_AT_ONCE * sizeof *number);
+    if (number == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory to look up tiles");
+    uint64_t *at = number, *length = number + TILES_AT_ONCE;
+    for (uint32_t first = 0; first < tiles->count; first += TILES_AT_ONCE) {
+        uint32_t count = tiles->count - first < TILES_AT_ONCE ? tiles->count - first : TILES_AT_ONCE;
+        enum rc rc = image_tiff_numbers(&tiff->file, &picture->chunk_at, first, count, at, err);
+        if (rc == RC_OK)
+            rc = image_tiff_numbers(&tiff->file, &picture->chunk_bytes, first, count, length, err);
+        if (rc != RC_OK)
+            return rc;
+        for (uint32_t i = 0; i < count; i++)
+            if (length[i] <= UINT32_MAX && at[i] <= tiff->file.file_bytes &&
+                length[i] <= tiff->file.file_bytes - at[i])
+                tiles->tile[first + i] = (struct image_tiff_tile){at[i], (uint32_t)length[i]};
+    }
+    return RC_OK;
+}
+
+/* The table of a level, read if need be. NULL with RC_OK: there are too many tiles for one. */
+static enum rc find_tiles(struct image_tiff_source *tiff, uint32_t level, bool may_block,
+                          struct image_tiff_tiles **ret_tiles, struct err *err)
+{
+    const struct image_tiff_picture *picture = &tiff->level[level];
+    uint64_t count = (uint64_t)picture->chunks_across * picture->chunks_down;
+    struct image_tiff_tiles *known = atomic_load_explicit(&tiff->tiles[level], memory_order_acquire);
+    if (known != NULL || (count > MOST_TILES && may_block)) {
+        *ret_tiles = known;
+        return RC_OK;
+    }
+    if (!may_block)
+        return err_set(err, RC_BUSY, "where the tiles of level %u lie has to be read", level);
+    OWN_FREE struct image_tiff_tiles *read = calloc(1, sizeof *read + (size_t)count * sizeof read->tile[0]);
+    if (read == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the places of %llu tiles", (unsigned long long)count);
+    read->count = (uint32_t)count;
+    enum rc rc = read_places(tiff, picture, read, err);
+    if (rc != RC_OK)
+        return rc;
+    /* Another thread may have been as quick: the first one's stays. */
+    if (atomic_compare_exchange_strong(&tiff->tiles[level], &known, read))
+        known = TAKE_PTR(read);
+    *ret_tiles = known;
+    return RC_OK;
+}
+
+enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, uint32_t column, uint32_t row,
+                               bool may_block, struct image_stored_tile *ret_tile, struct err *err)
+{
+    const struct image_tiff_picture *picture = &tiff->level[level];
+    if (!is_storable(picture) || column >= picture->chunks_across || row >= picture->chunks_down)
+        return err_set(err, RC_UNSUPPORTED, "level %u has no JPEG tile %u, %u", level, column, row);
+    uint64_t number = (uint64_t)row * picture->chunks_across + column;
+    struct image_tiff_tiles *tiles = NULL;
+    struct image_tiff_tile place = {0};
+    enum rc rc = find_tiles(tiff, level, may_block, &tiles, err);
+    if (rc == RC_OK && tiles != NULL) {
+        place = tiles->tile[number];
+    } else if (rc == RC_OK) {
+        uint64_t at = 0, length = 0;
+        rc = image_tiff_picture_chunks(picture, &tiff->file, number, 1, &at, &length, err);
+        if (rc == RC_OK && length <= UINT32_MAX)
+            place = (struct image_tiff_tile){at, (uint32_t)length};
+    }
+    if (rc != RC_OK)
+        return rc;
+    if (place.length_bytes == 0)
+        return err_set(err, RC_UNSUPPORTED, "tile %llu of level %u is not there", (unsigned long long)number, level);
+    *ret_tile = (struct image_stored_tile){.offset = place.at,
+                                           .length_bytes = place.length_bytes,
+                                           .size = picture->chunk,
+                                           .tables = &picture->jpeg_tables};
+    return RC_OK;
+}

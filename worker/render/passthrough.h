@@ -1,0 +1,16 @@
+/* Answers without decoding: a plan that asks for exactly one stored tile gets the tile's own bytes.
+ *
+ * Fast enough for the event thread as long as nothing has to be read from a disk: `may_block` false then reads from the page
+ * cache only. */
+#ifndef WORKER_RENDER_PASSTHROUGH_H
+#define WORKER_RENDER_PASSTHROUGH_H
+
+#include "worker/render/render.h"
+
+/* Appends the answer to the empty `out`. RC_UNSUPPORTED: the plan has to be rendered. RC_BUSY (only when `may_block` is
+ * false): the bytes are not in memory. RC_IO, RC_CORRUPT, RC_NO_MEMORY. After a failure `out` is garbage. */
+RC_MUST_USE enum rc render_passthrough(const struct picture *picture, const struct iiif_plan *plan,
+                                       const struct render_options *options, bool may_block, struct bytes *out,
+                                       struct err *err);
+
+#endif

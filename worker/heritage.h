@@ -28,14 +28,16 @@ struct worker_heritage {
 enum worker_message_kind {
     WORKER_ADOPT = 1, /* master → worker, with a descriptor: serve this connection */
     WORKER_DRAIN,     /* master → worker: finish what was begun, then leave with status 0 */
-    WORKER_READY,     /* worker → master: images are served */
-    WORKER_CLOSED,    /* worker → master: this connection has ended, close your duplicate */
+    WORKER_RETIRE, /* master → worker: give every connection back between two requests, then leave with status 0 */
+    WORKER_READY,  /* worker → master: images are served */
+    WORKER_CLOSED, /* worker → master: this connection has ended, close your duplicate */
+    WORKER_RELEASED, /* worker → master: this connection stands between two requests, let another go on with it */
 };
 
 struct worker_message {
     uint32_t kind;
     uint32_t admin;               /* ADOPT: 1 when it came in on the admin listener */
-    uint64_t connection_id;       /* ADOPT, CLOSED; the master's, never used twice */
+    uint64_t connection_id;       /* ADOPT, CLOSED, RELEASED; the master's, never used twice */
     struct sockaddr_storage peer; /* ADOPT */
 };
 

@@ -17,9 +17,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BEAT_MS       1000 /* how often the slot shows that the control thread lives */
-#define RETRY_MS      10   /* while messages wait for room in the channel */
-#define DRAIN_LOOK_MS 20
+#define BEAT_MS        1000 /* how often the slot shows that the control thread lives */
+#define RETRY_MS       10   /* while messages wait for room in the channel */
+#define DRAIN_LOOK_MS  20
+#define RETIRE_LOOK_MS 10
+
+struct worker_news {
+    enum worker_message_kind kind; /* CLOSED or RELEASED */
+    uint64_t connection_id;
+};
 
 /* What the control thread and the event thread of one worker share. */
 struct worker {
@@ -28,11 +34,11 @@ struct worker {
     struct worker_service *service;
     struct http_server *server;
     int channel;
-    bool draining; /* control thread only */
-    /* Connections whose end could not be told because the channel was full. Room for all there can be, so
+    bool draining, retiring; /* control thread only */
+    /* Connections whose end or release could not be told because the channel was full. Room for all there can be, so
      * that nothing is lost and the event thread never waits. */
     pthread_mutex_t lock;
-    uint64_t *untold;
+    struct worker_news *untold;
     size_t untold_count, untold_capacity;
 };
 
@@ -48,13 +54,14 @@ static enum rc worker_say(struct worker *worker, enum worker_message_kind kind, 
     return fdio_send(worker->channel, &message, sizeof message, -1, &err);
 }
 
-static void worker_say_closed(struct worker *worker, uint64_t connection_id)
+/* Each connection comes here once in its life with this worker. */
+static void worker_tell(struct worker *worker, enum worker_message_kind kind, uint64_t connection_id)
 {
     pthread_mutex_lock(&worker->lock);
     /* A failure other than a full channel means that the master is gone; the control thread sees that too. */
-    if (worker_say(worker, WORKER_CLOSED, connection_id) == RC_BUSY) {
+    if (worker_say(worker, kind, connection_id) == RC_BUSY) {
         assert(worker->untold_count < worker->untold_capacity);
-        worker->untold[worker->untold_count++] = connection_id;
+        worker->untold[worker->untold_count++] = (struct worker_news){kind, connection_id};
     }
     pthread_mutex_unlock(&worker->lock);
 }
@@ -63,9 +70,12 @@ static void worker_say_closed(struct worker *worker, uint64_t connection_id)
 static bool worker_catch_up(struct worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
-    while (worker->untold_count > 0 &&
-           worker_say(worker, WORKER_CLOSED, worker->untold[worker->untold_count - 1]) != RC_BUSY)
+    while (worker->untold_count > 0) {
+        const struct worker_news *news = &worker->untold[worker->untold_count - 1];
+        if (worker_say(worker, news->kind, news->connection_id) == RC_BUSY)
+            break;
         worker->untold_count--;
+    }
     bool done = worker->untold_count == 0;
     pthread_mutex_unlock(&worker->lock);
     return done;
@@ -75,7 +85,14 @@ static void worker_on_closed(uint64_t connection_id, void *context)
 {
     struct worker *worker = context;
     atomic_fetch_sub_explicit(&worker->slot->connections, 1, memory_order_relaxed);
-    worker_say_closed(worker, connection_id);
+    worker_tell(worker, WORKER_CLOSED, connection_id);
+}
+
+static void worker_on_released(uint64_t connection_id, void *context)
+{
+    struct worker *worker = context;
+    atomic_fetch_sub_explicit(&worker->slot->connections, 1, memory_order_relaxed);
+    worker_tell(worker, WORKER_RELEASED, connection_id);
 }
 
 static void worker_on_request(struct http_exchange *exchange, void *context)
@@ -118,12 +135,24 @@ static bool worker_listen(struct worker *worker)
             worker_adopt(worker, &message, TAKE_FD(fd));
         } else if (message.kind == WORKER_ADOPT) {
             log_warning("a connection was lost on its way: no descriptor is free");
-            worker_say_closed(worker, message.connection_id);
+            worker_tell(worker, WORKER_CLOSED, message.connection_id);
         } else if (message.kind == WORKER_DRAIN && !worker->draining) {
             worker->draining = true;
             http_server_drain(worker->server);
+        } else if (message.kind == WORKER_RETIRE && !worker->retiring) {
+            worker->retiring = true;
+            http_server_retire(worker->server);
         }
     }
+}
+
+/* True when this worker has nothing more to do. How long that may take is the master's to decide: it kills who does not come
+ * to an end. */
+static bool worker_is_done(struct worker *worker)
+{
+    uint32_t left = worker->retiring ? http_server_release(worker->server)
+                                     : http_server_connections(worker->server);
+    return (worker->retiring || worker->draining) && left == 0 && worker_catch_up(worker);
 }
 
 static int worker_control(struct worker *worker)
@@ -135,12 +164,14 @@ static int worker_control(struct worker *worker)
             atomic_store_explicit(&worker->slot->beat_ms, (uint64_t)now_ms, memory_order_relaxed);
             last_beat_ms = now_ms;
         }
-        bool told = worker_catch_up(worker);
-        /* How long that may take is the master's to decide: it kills who does not come to an end. */
-        if (worker->draining && told && http_server_connections(worker->server) == 0)
+        if (worker_is_done(worker))
             return WORKER_EXIT_DONE;
+        bool told = worker_catch_up(worker);
         struct pollfd wait = {.fd = worker->channel, .events = POLLIN};
-        int patience_ms = !told ? RETRY_MS : worker->draining ? DRAIN_LOOK_MS : BEAT_MS;
+        int patience_ms = !told              ? RETRY_MS
+                          : worker->retiring ? RETIRE_LOOK_MS
+                          : worker->draining ? DRAIN_LOOK_MS
+                                             : BEAT_MS;
         if (poll(&wait, 1, patience_ms) < 0 && errno != EINTR) {
             log_error("the control thread cannot wait: %s", strerror(errno));
             return WORKER_EXIT_FAILED;
@@ -194,6 +225,7 @@ static enum rc worker_start(struct worker *worker, struct err *err)
         .max_header_bytes = (size_t)settings->max_header_bytes,
         .handle = worker_on_request,
         .closed = worker_on_closed,
+        .released = worker_on_released,
         .context = worker,
     };
     return http_server_start(&options, &worker->server, err);
@@ -230,8 +262,10 @@ int worker_run(const struct worker_heritage *heritage)
         return rc == RC_NO_MEMORY || rc == RC_BUSY ? WORKER_EXIT_FAILED : WORKER_EXIT_CONFIG;
     }
     int status = worker_say(&worker, WORKER_READY, 0) == RC_OK ? worker_control(&worker) : WORKER_EXIT_ORPHAN;
-    if (status != WORKER_EXIT_DONE)
-        _exit(status); /* nobody is left who could wait for what is under way */
+    /* Either nobody is left who could wait for what is under way, or the connections are somebody else's now, and ending them
+     * in order would shut them down. */
+    if (status != WORKER_EXIT_DONE || worker.retiring)
+        _exit(status);
     worker_stop(&worker);
     return status;
 }

@@ -31,11 +31,11 @@ struct http_exchange {
     const char *line_end;  /* where MHD's copy of the target ends, to notice a NUL in it */
     enum http_method method;
     enum http_stage stage;
-    int64_t date_s;          /* what the answer says */
-    uint64_t request_bytes;  /* header and body, once it is complete */
-    uint64_t answer_bytes;   /* of its body */
-    bool suspended;      /* written on the event thread before the holder knows the exchange */
-    uint64_t body_bytes; /* announced */
+    int64_t date_s;         /* what the answer says */
+    uint64_t request_bytes; /* header and body, once it is complete */
+    uint64_t answer_bytes;  /* of its body */
+    bool suspended;         /* written on the event thread before the holder knows the exchange */
+    uint64_t body_bytes;    /* announced */
     /* The answer, by the holder. A response of NULL once handed on: none could be made, the connection is
      * ended. */
     unsigned status;
@@ -66,6 +66,9 @@ struct http_connection {
     bool started;             /* MHD has it and will tell of its end */
     uint32_t seen_requests;   /* at the patience thread's last look */
     int64_t waiting_since_ms; /* a request has begun and is not complete; 0: none */
+    bool seen_idle;           /* by the last http_server_release(), after `idle_requests` of them */
+    uint32_t idle_requests;
+    bool released;
 };
 
 #define HTTP_SPARE_ARENAS 64u
@@ -97,7 +100,8 @@ enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, co
 void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
                        enum MHD_RequestTerminationCode code);
 
-/* Gives the exchange back with its answer, `body_bytes` long. `response` NULL: the connection is ended without one. */
+/* Gives the exchange back with its answer, `body_bytes` long. `response` NULL: the connection is ended
+ * without one. */
 void http_exchange_answer(struct http_exchange *exchange, unsigned status, struct MHD_Response *response,
                           uint64_t body_bytes);
 

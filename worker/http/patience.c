@@ -40,7 +40,7 @@ static bool is_within_request(struct http_connection *connection)
 static void look_at(struct http_server *server, struct http_connection *connection, int64_t now_ms,
                     bool draining)
 {
-    if (!connection->started)
+    if (!connection->started || connection->released)
         return;
     uint32_t requests = atomic_load_explicit(&connection->requests, memory_order_relaxed);
     if (requests != connection->seen_requests) {

@@ -15,6 +15,11 @@
  * answer. */
 #define HTTP_ANSWER_HEADER_BYTES 8192u
 
+/* How much of an answer the kernel takes before the network has taken it. Without a bound it takes megabytes,
+ * and a client that reads slowly but steadily shows no sign of life here for longer than the idle time-out.
+ */
+#define HTTP_MAX_UNSENT_BYTES 262144
+
 /* MHD takes an address of any kind and gives it back in its first callback for the connection: the way our
  * record gets to the event thread, where no other thread can be asked for it. */
 struct record_address {
@@ -76,11 +81,15 @@ static void connection_closed(struct http_server *server, struct http_connection
     /* MHD closes its descriptor next. The master's duplicate keeps the socket, so the end must be said by
      * shutdown(); and bytes nobody has read would make the last close() a reset that may destroy what the
      * client has not yet read of the answer. */
+    bool is_ours = http_wire_end(&connection->wire);
     http_wire_close(connection->fd);
-    shutdown(connection->fd, SHUT_WR);
-    recv(connection->fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
+    if (is_ours) {
+        shutdown(connection->fd, SHUT_WR);
+        recv(connection->fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
+    }
     forget(server, connection);
-    server->options.closed(id, server->options.context);
+    if (is_ours)
+        server->options.closed(id, server->options.context);
 }
 
 static void notify_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
@@ -119,8 +128,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
     };
     return MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC |
                                 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK |
-                                /* Reads a new connection without being told that something is there: what a dead
-                                 * worker had read is not in the kernel any more. */
+                                /* Reads a new connection without being told that something is there: what a
+                                 * dead worker had read is not in the kernel any more. */
                                 MHD_USE_TURBO,
                             0, NULL, NULL, http_exchange_step, server, MHD_OPTION_ARRAY, items,
                             MHD_OPTION_END);
@@ -222,6 +231,7 @@ static void prepare_socket(int fd)
         fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){HTTP_MAX_UNSENT_BYTES}, sizeof(int));
 }
 
 /* What others have read from the connection before: a worker that is no more. */
@@ -260,8 +270,9 @@ enum rc http_server_adopt(struct http_server *server, int fd, const struct socka
     if (server->options.journal == NULL) {
         connection->bytes_before = bytes_read_before(fd);
     } else {
-        enum rc rc = http_wire_open(&connection->wire, fd, shm_journal_slot(server->options.journal, connection_id),
-                                    connection_id, err);
+        enum rc rc = http_wire_open(&connection->wire, fd,
+                                    shm_journal_slot(server->options.journal, connection_id), connection_id,
+                                    err);
         if (rc != RC_OK) {
             free(connection);
             atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);

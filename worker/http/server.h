@@ -29,8 +29,8 @@ struct http_server_options {
     uint32_t idle_timeout_s; /* keep-alive and slow requests: no byte for so long ends the connection */
     uint32_t
         request_timeout_s; /* a request must be complete so long after its first byte, else 408 and the end */
-    struct shm_journal *journal;  /* where connections survive this worker; NULL: they do not */
-    size_t max_header_bytes; /* request line and header; above it 431 or 414 */
+    struct shm_journal *journal; /* where connections survive this worker; NULL: they do not */
+    size_t max_header_bytes;     /* request line and header; above it 431 or 414 */
     /* Called on the event thread, once the request is complete. Must lead to exactly one answer, now or
      * later. */
     void (*handle)(struct http_exchange *exchange, void *context);
@@ -38,6 +38,8 @@ struct http_server_options {
      * shutdown(), so that a duplicate of the descriptor elsewhere does not keep it waiting. Event thread, or
      * the thread in http_server_stop(). */
     void (*closed)(uint64_t connection_id, void *context);
+    /* A connection was given up by http_server_release(): whoever gets it next goes on with it. */
+    void (*released)(uint64_t connection_id, void *context);
     void *context;
 };
 
@@ -53,6 +55,12 @@ RC_MUST_USE enum rc http_server_adopt(struct http_server *server, int fd, const 
  * request gets its answer first. Returns at once: http_server_connections() falls to 0 as clients read. Any
  * thread, once. */
 void http_server_drain(struct http_server *server);
+/* From now on no request is begun, and connections are to be given up by http_server_release(). Any thread, once. */
+void http_server_retire(struct http_server *server);
+/* Gives up those connections that have been between two requests since the last call, without touching them. Returns how many
+ * are left; when there are none, the process may end (by _exit(): http_server_stop() would shut them down). Needs the journal.
+ */
+uint32_t http_server_release(struct http_server *server);
 uint32_t http_server_connections(struct http_server *server); /* open now */
 uint32_t http_server_exchanges(struct http_server *server);   /* begun and not completely sent */
 /* Ends all connections and the event thread, and waits for suspended exchanges to be answered: their holders

@@ -19,6 +19,7 @@
  * written before libmicrohttpd hears of the descriptor and cleared before it closes it. */
 static _Atomic(struct http_wire *) *wire_of;
 static size_t wire_of_length;
+static atomic_bool retiring;
 
 /* libc does not define what it calls: declared by its headers, defined here, used by libmicrohttpd. */
 
@@ -30,8 +31,8 @@ static struct http_wire *find_wire(int fd)
 
 /* ---- where the streams stand, by the kernel ---- */
 
-/* tcpi_state once the client has ended its stream. <netinet/tcp.h> names them, but its struct tcp_info is too short and clashes
- * with that of <linux/tcp.h>. */
+/* tcpi_state once the client has ended its stream. <netinet/tcp.h> names them, but its struct tcp_info is too
+ * short and clashes with that of <linux/tcp.h>. */
 enum { STATE_TIME_WAIT = 6, STATE_CLOSE_WAIT = 8, STATE_LAST_ACK = 9, STATE_CLOSING = 11 };
 
 /* Acknowledged bytes leave the queue one moment before or after they are counted, so both are read until they
@@ -90,6 +91,8 @@ static enum rc take_over(struct http_wire *wire, int fd, struct err *err)
     wire->taken = mark->request_start;
     wire->sent = mark->answer_start;
     wire->skip_bytes = sent - mark->answer_start;
+    atomic_store_explicit(&wire->state, wire->replay_bytes > 0 ? HTTP_WIRE_ACTIVE : HTTP_WIRE_IDLE,
+                          memory_order_relaxed);
     return RC_OK;
 }
 
@@ -117,6 +120,31 @@ void http_wire_close(int fd)
         atomic_store_explicit(&wire_of[fd], NULL, memory_order_release);
 }
 
+/* ---- giving up ---- */
+
+void http_wire_retire(void)
+{
+    atomic_store_explicit(&retiring, true, memory_order_relaxed);
+}
+
+bool http_wire_is_idle(struct http_wire *wire)
+{
+    return atomic_load_explicit(&wire->state, memory_order_relaxed) == HTTP_WIRE_IDLE;
+}
+
+bool http_wire_release(struct http_wire *wire)
+{
+    uint32_t idle = HTTP_WIRE_IDLE;
+    return atomic_compare_exchange_strong(&wire->state, &idle, HTTP_WIRE_RELEASED);
+}
+
+bool http_wire_end(struct http_wire *wire)
+{
+    return atomic_exchange(&wire->state, HTTP_WIRE_ENDED) != HTTP_WIRE_RELEASED;
+}
+
+/* ---- answers ---- */
+
 bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes)
 {
     if (wire->skip_bytes > 0)
@@ -124,6 +152,8 @@ bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes)
     uint64_t start = shm_journal_mark(wire->slot)->request_start + request_bytes;
     shm_journal_advance(wire->slot, start < wire->taken ? start : wire->taken, wire->sent,
                         wire->taken + wire->replay_bytes);
+    if (start >= wire->taken && wire->replay_bytes == 0)
+        atomic_store_explicit(&wire->state, HTTP_WIRE_IDLE, memory_order_release);
     return true;
 }
 
@@ -183,10 +213,25 @@ static ssize_t receive_kept(struct http_wire *wire, int fd, void *buffer, size_t
     wire->taken += (size_t)count;
     if ((size_t)count < room || (size_t)count == length)
         return count;
-    /* The room was too small, not the socket empty. Told less than it asked for, libmicrohttpd would wait for the kernel
-     * to announce more, which it has done already. */
+    /* The room was too small, not the socket empty. Told less than it asked for, libmicrohttpd would wait for
+     * the kernel to announce more, which it has done already. */
     ssize_t more = receive_kept(wire, fd, (char *)buffer + count, length - (size_t)count, flags);
     return more > 0 ? count + more : count;
+}
+
+/* Between two requests the connection may be given up at any moment by another thread. */
+static ssize_t receive_first(struct http_wire *wire, int fd, void *buffer, size_t length, int flags)
+{
+    uint32_t idle = HTTP_WIRE_IDLE;
+    if (atomic_load_explicit(&retiring, memory_order_relaxed) ||
+        !atomic_compare_exchange_strong(&wire->state, &idle, HTTP_WIRE_ACTIVE)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    ssize_t count = receive_kept(wire, fd, buffer, length, flags);
+    if (count <= 0)
+        atomic_store_explicit(&wire->state, HTTP_WIRE_IDLE, memory_order_release);
+    return count;
 }
 
 ssize_t recv(int fd, void *buffer, size_t length, int flags)
@@ -196,6 +241,9 @@ ssize_t recv(int fd, void *buffer, size_t length, int flags)
         return recvfrom(fd, buffer, length, flags, NULL, NULL);
     if (wire->replay_bytes > 0)
         return receive_replay(wire, buffer, length);
+    if (http_wire_is_idle(wire) ||
+        atomic_load_explicit(&wire->state, memory_order_relaxed) == HTTP_WIRE_RELEASED)
+        return receive_first(wire, fd, buffer, length, flags);
     return receive_kept(wire, fd, buffer, length, flags);
 }
 

@@ -18,13 +18,22 @@
 
 #include "shm/journal.h"
 
+/* Where a connection stands between two requests, for other threads. */
+enum http_wire_state {
+    HTTP_WIRE_IDLE,     /* every request is answered and nothing of the next one was taken */
+    HTTP_WIRE_ACTIVE,   /* a request has begun or is being answered */
+    HTTP_WIRE_RELEASED, /* another process goes on with it: nothing may be read, written or shut down here */
+    HTTP_WIRE_ENDED,
+};
+
 struct http_wire {
     struct shm_journal_slot *slot;
     uint64_t taken;        /* offset in the received stream, as libmicrohttpd has seen it */
     uint64_t sent;         /* offset in the sent stream, as libmicrohttpd believes */
     const uint8_t *replay; /* received by a worker that died, not handed to libmicrohttpd yet */
     size_t replay_bytes;
-    uint64_t skip_bytes; /* of the answer's beginning: the client has them */
+    uint64_t skip_bytes;    /* of the answer's beginning: the client has them */
+    _Atomic uint32_t state; /* enum http_wire_state */
 };
 
 /* Puts the wire on a connected TCP socket. For a connection that had a worker before (the slot says so) it
@@ -35,15 +44,26 @@ RC_MUST_USE enum rc http_wire_open(struct http_wire *wire, int fd, struct shm_jo
 /* Before the descriptor is closed. */
 void http_wire_close(int fd);
 
-/* A request of `request_bytes` has been answered completely. False when a dead worker had sent more than this answer has:
- * the connection cannot go on. */
+/* From now on no wire of this process begins a request: what has come for one stays in the kernel. Any thread. */
+void http_wire_retire(void);
+/* Whether the wire is between two requests. Right after an answer this may still be one that ends with it. Any thread. */
+bool http_wire_is_idle(struct http_wire *wire);
+/* Gives an idle connection up, as it is: true when it was idle; another process may go on with it from then on. Any thread.
+ */
+bool http_wire_release(struct http_wire *wire);
+/* The connection ends here. False when it has been given up: then it goes on elsewhere, and may not be shut down. */
+bool http_wire_end(struct http_wire *wire);
+
+/* A request of `request_bytes` has been answered completely. False when a dead worker had sent more than this
+ * answer has: the connection cannot go on. */
 bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes);
 /* The Date of the answer to the current request: what a worker that died has decided, else now. */
 int64_t http_wire_date_s(struct http_wire *wire);
 /* Whether the answer says Connection: close because the server leaves: what a worker that died has sent, else
  * `draining`. Right before http_wire_may_answer(). */
 bool http_wire_closes(struct http_wire *wire, bool draining);
-/* The answer is made, and this is its shape. False when part of another answer has been sent: the connection cannot go on. */
+/* The answer is made, and this is its shape. False when part of another answer has been sent: the connection
+ * cannot go on. */
 bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint);
 
 #endif

@@ -92,7 +92,8 @@ static enum http_method method_of(const char *name)
     return HTTP_OTHER;
 }
 
-static enum MHD_Result add_header_length(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result add_header_length(void *context, enum MHD_ValueKind kind, const char *name,
+                                         const char *value)
 {
     uint64_t *length = context;
     (void)kind;
@@ -100,8 +101,8 @@ static enum MHD_Result add_header_length(void *context, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
-/* Two answers of the same fingerprint are as long as each other in header and body and are of the same version: one can
- * go on where the other stopped. */
+/* Two answers of the same fingerprint are as long as each other in header and body and are of the same
+ * version: one can go on where the other stopped. */
 static uint64_t fingerprint(const struct http_exchange *exchange, struct MHD_Response *response)
 {
     uint64_t part[3] = {exchange->status, exchange->answer_bytes, 0};

@@ -470,6 +470,35 @@ static void test_a_reader_that_stops_is_given_up(void **state)
     serving_stop(&serving);
 }
 
+static void test_a_slow_but_steady_reader_gets_everything(void **state)
+{
+    (void)state;
+    static struct serving serving;
+    static struct client client;
+    struct sockaddr_storage peer;
+    struct err err;
+    int accepted;
+    size_t body = 20000000, got = 0;
+    serving_start(&serving, (struct http_server_options){.idle_timeout_s = 1}, handle_at_once);
+    connect_only(&serving, &client, &accepted, &peer);
+    assert_int_equal(setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int)), 0);
+    assert_int_equal(http_server_adopt(serving.server, accepted, &peer, HTTP_PUBLIC, 1, &err), RC_OK);
+    ask(&client, "GET", "/size/20000000", "");
+    for (int i = 0;; i++) {
+        ssize_t count = recv(client.fd, client.buffer, sizeof client.buffer, 0);
+        if (count <= 0)
+            break;
+        got += (size_t)count;
+        if (i < 70) /* three times the time-out */
+            pause_ms(50);
+        if (got > body)
+            break;
+    }
+    assert_true(got > body); /* all of it, and the header */
+    close(client.fd);
+    serving_stop(&serving);
+}
+
 static void test_stop_ends_what_is_open(void **state)
 {
     (void)state;
@@ -511,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_several_slow_requests_in_a_row),
         cmocka_unit_test(test_a_quiet_connection_with_a_history_is_left_alone),
         cmocka_unit_test(test_a_reader_that_stops_is_given_up),
+        cmocka_unit_test(test_a_slow_but_steady_reader_gets_everything),
         cmocka_unit_test(test_stop_ends_what_is_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,7 +133,8 @@ static bool is_sound(struct master_config *config)
 {
     struct err err = {0};
     enum rc rc = config->is_unreadable ? RC_OK : master_config_check(config, &err);
-    fwrite(config->problems.data, 1, config->problems.length, stderr);
+    if (config->problem_count > 0)
+        fwrite(config->problems.data, 1, config->problems.length, stderr);
     if (rc != RC_OK)
         failed(&err);
     return rc == RC_OK && config->problem_count == 0;

@@ -1,280 +1,19 @@
 #include "worker/image/colour.h"
 
 #include "base/own.h"
+#include "worker/image/colour_profile.h"
 
 #include <assert.h>
-#include <lcms2.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
-#define CHUNK_ROWS      16u
-#define REMEMBERED      24u /* profiles; a collection rarely has more than a handful */
-#define PROFILE_MAX     ((size_t)16 << 20)
-#define TRANSFORM_FLAGS (cmsFLAGS_NOCACHE | cmsFLAGS_BLACKPOINTCOMPENSATION)
-#define INTENT          INTENT_RELATIVE_COLORIMETRIC
-
-/* What one profile demands of one kind of pixels. Immutable but for the count, which `remembered.mutex`
- * guards. */
-struct verdict {
-    unsigned references;
-    uint64_t hash;
-    struct bytes icc; /* a copy: hashes alone can be forged */
-    enum image_model model;
-    uint8_t depth_bits;
-    cmsHTRANSFORM transform; /* NULL: nothing to do */
-    const char *note;        /* why the profile was ignored */
-};
-
-static struct {
-    pthread_mutex_t mutex;
-    struct verdict *slot[REMEMBERED]; /* most recently used first; each holds a reference */
-} remembered = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+#define CHUNK_ROWS  16u
+#define PROFILE_MAX ((size_t)8 << 20)
 
 struct image_colour {
     struct image_format input, output;
-    struct verdict *verdict;
+    struct image_colour_verdict *verdict;
     bool formula; /* CMYK without a usable profile */
 };
-
-/* ---- profiles ---- */
-
-static void profile_close(cmsHPROFILE *profile)
-{
-    if (*profile != NULL)
-        cmsCloseProfile(*profile);
-}
-
-static cmsHPROFILE gray_profile(void)
-{
-    OWN(profile_close) cmsHPROFILE srgb = cmsCreate_sRGBProfile();
-    const cmsToneCurve *curve = srgb != NULL ? cmsReadTag(srgb, cmsSigRedTRCTag) : NULL;
-
-    return curve != NULL ? cmsCreateGrayProfile(cmsD50_xyY(), curve) : NULL;
-}
-
-static void store_profile(cmsHPROFILE profile, struct bytes *ret)
-{
-    cmsUInt32Number length = 0;
-
-    if (profile == NULL || !cmsSaveProfileToMem(profile, NULL, &length))
-        return;
-    uint8_t *data = malloc(length);
-    if (data == NULL || !cmsSaveProfileToMem(profile, data, &length)) {
-        free(data);
-        return;
-    }
-    /* ICC.1 §7.2.8: when it was made. lcms2 writes the current time; answers must not depend on it. */
-    static const uint8_t date[12] = {0x07, 0xe8, 0, 1, 0, 1};
-    memcpy(data + 24, date, sizeof date);
-    *ret = (struct bytes){.data = data, .length = length, .capacity = length};
-}
-
-static struct bytes output_profile[2];
-
-static void make_output_profiles(void)
-{
-    OWN(profile_close) cmsHPROFILE srgb = cmsCreate_sRGBProfile();
-    OWN(profile_close) cmsHPROFILE gray = gray_profile();
-
-    store_profile(srgb, &output_profile[0]);
-    store_profile(gray, &output_profile[1]);
-}
-
-const struct bytes *image_colour_output_profile(bool gray)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    pthread_once(&once, make_output_profiles);
-    return &output_profile[gray];
-}
-
-/* ---- verdicts ---- */
-
-/* lcms2's name for rows of planes that lie one behind the other. */
-static cmsUInt32Number planar(enum image_model model, uint8_t depth_bits)
-{
-    cmsUInt32Number bytes = BYTES_SH(depth_bits / 8u) | PLANAR_SH(1);
-
-    switch (model) {
-    case IMAGE_GRAY:
-        return bytes | COLORSPACE_SH(PT_GRAY) | CHANNELS_SH(1);
-    case IMAGE_CMYK:
-        return bytes | COLORSPACE_SH(PT_CMYK) | CHANNELS_SH(4);
-    case IMAGE_LAB:
-        return bytes | COLORSPACE_SH(PT_Lab) | CHANNELS_SH(3);
-    default:
-        return bytes | COLORSPACE_SH(PT_RGB) | CHANNELS_SH(3);
-    }
-}
-
-static enum image_model output_model(enum image_model model)
-{
-    return model == IMAGE_GRAY ? IMAGE_GRAY : IMAGE_RGB;
-}
-
-static const char *unfit(cmsHPROFILE profile, enum image_model model)
-{
-    cmsColorSpaceSignature space = cmsGetColorSpace(profile);
-    cmsProfileClassSignature kind = cmsGetDeviceClass(profile);
-
-    if (kind != cmsSigInputClass && kind != cmsSigDisplayClass && kind != cmsSigOutputClass &&
-        kind != cmsSigColorSpaceClass)
-        return "its colour profile is not one of a device";
-    if (space != (model == IMAGE_GRAY   ? cmsSigGrayData
-                  : model == IMAGE_CMYK ? cmsSigCmykData
-                                        : cmsSigRgbData))
-        return "its colour profile is for another colour space than its pixels";
-    return NULL;
-}
-
-/* Whether a transform of 8-bit GRAY or RGB leaves everything within a level of where it was. */
-static bool changes_nothing(cmsHPROFILE from, cmsHPROFILE to, enum image_model model)
-{
-    enum { STEPS = 18, COUNT = STEPS * STEPS * STEPS };
-    cmsUInt32Number format = model == IMAGE_GRAY ? TYPE_GRAY_8 : TYPE_RGB_8;
-    size_t channels = model == IMAGE_GRAY ? 1 : 3, count = model == IMAGE_GRAY ? 256 : COUNT;
-    cmsHTRANSFORM transform = cmsCreateTransform(from, format, to, format, INTENT, TRANSFORM_FLAGS);
-    OWN_FREE uint8_t *in = malloc(COUNT * 3), *out = malloc(COUNT * 3);
-    bool same = transform != NULL && in != NULL && out != NULL;
-
-    for (size_t i = 0; same && i < count; i++) {
-        if (model == IMAGE_GRAY) {
-            in[i] = (uint8_t)i;
-            continue;
-        }
-        in[i * 3] = (uint8_t)(i % STEPS * 15);
-        in[i * 3 + 1] = (uint8_t)(i / STEPS % STEPS * 15);
-        in[i * 3 + 2] = (uint8_t)(i / STEPS / STEPS * 15);
-    }
-    if (same)
-        cmsDoTransform(transform, in, out, (cmsUInt32Number)count);
-    for (size_t i = 0; same && i < count * channels; i++)
-        same = abs(in[i] - out[i]) <= 1;
-    if (transform != NULL)
-        cmsDeleteTransform(transform);
-    return same;
-}
-
-/* Of 16 bits lcms2 makes a coarse table for RGB and CMYK, up to 20 levels wrong near the edge of sRGB; its
- * 8-bit path is exact to a level. Gray has a curve of its own either way, and Lab is calculated point by
- * point. */
-static uint8_t transform_depth(enum image_model model, uint8_t depth_bits)
-{
-    return model == IMAGE_GRAY || model == IMAGE_LAB ? depth_bits : 8;
-}
-
-/* Fills `transform` and `note`. */
-static void judge(struct verdict *verdict)
-{
-    bool gray = verdict->model == IMAGE_GRAY, lab = verdict->model == IMAGE_LAB;
-    OWN(profile_close)
-    cmsHPROFILE from = lab ? cmsCreateLab4Profile(NULL)
-                           : cmsOpenProfileFromMem(verdict->icc.data, (cmsUInt32Number)verdict->icc.length);
-    OWN(profile_close) cmsHPROFILE to = gray ? gray_profile() : cmsCreate_sRGBProfile();
-
-    if (from == NULL || to == NULL) {
-        verdict->note = "its colour profile is broken";
-        return;
-    }
-    verdict->note = lab ? NULL : unfit(from, verdict->model);
-    if (verdict->note != NULL ||
-        ((gray || verdict->model == IMAGE_RGB) && changes_nothing(from, to, verdict->model)))
-        return;
-    verdict->transform = cmsCreateTransform(from, planar(verdict->model, verdict->depth_bits), to,
-                                            planar(output_model(verdict->model), 8), INTENT,
-                                            TRANSFORM_FLAGS | (lab ? cmsFLAGS_NOOPTIMIZE : 0));
-    if (verdict->transform == NULL)
-        verdict->note = "its colour profile cannot be used";
-}
-
-static void verdict_free(struct verdict *verdict)
-{
-    if (verdict->transform != NULL)
-        cmsDeleteTransform(verdict->transform);
-    bytes_done(&verdict->icc);
-    free(verdict);
-}
-
-static void verdict_release(struct verdict *verdict)
-{
-    pthread_mutex_lock(&remembered.mutex);
-    bool last = --verdict->references == 0;
-    pthread_mutex_unlock(&remembered.mutex);
-    if (last)
-        verdict_free(verdict);
-}
-
-static bool same_question(const struct verdict *a, const struct verdict *b)
-{
-    return a->hash == b->hash && a->model == b->model && a->depth_bits == b->depth_bits &&
-           a->icc.length == b->icc.length &&
-           (a->icc.length == 0 || memcmp(a->icc.data, b->icc.data, a->icc.length) == 0);
-}
-
-/* With the mutex held: the verdict on the same question moved to the front and referenced once more, or
- * NULL. */
-static struct verdict *recall(const struct verdict *question)
-{
-    for (size_t i = 0; i < REMEMBERED && remembered.slot[i] != NULL; i++) {
-        struct verdict *found = remembered.slot[i];
-        if (!same_question(found, question))
-            continue;
-        memmove(&remembered.slot[1], &remembered.slot[0], i * sizeof remembered.slot[0]);
-        remembered.slot[0] = found;
-        found->references++;
-        return found;
-    }
-    return NULL;
-}
-
-/* With the mutex held: keeps `verdict`; what returns has fallen out at the end and is to be freed. */
-static struct verdict *remember(struct verdict *verdict)
-{
-    struct verdict *last = remembered.slot[REMEMBERED - 1];
-
-    memmove(&remembered.slot[1], &remembered.slot[0], (REMEMBERED - 1) * sizeof remembered.slot[0]);
-    remembered.slot[0] = verdict;
-    verdict->references++;
-    return last != NULL && --last->references == 0 ? last : NULL;
-}
-
-static enum rc verdict_find(enum image_model model, uint8_t depth_bits, const struct bytes *icc,
-                            struct verdict **ret, struct err *err)
-{
-    struct verdict question = {.model = model, .depth_bits = depth_bits, .icc = *icc};
-
-    question.hash = bytes_hash(BYTES_HASH_START, icc->data, icc->length);
-    pthread_mutex_lock(&remembered.mutex);
-    struct verdict *found = recall(&question);
-    pthread_mutex_unlock(&remembered.mutex);
-    if (found != NULL) {
-        *ret = found;
-        return RC_OK;
-    }
-    struct verdict *made = calloc(1, sizeof *made);
-    if (made == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for a colour profile");
-    *made = question;
-    made->icc = (struct bytes){0};
-    made->references = 1;
-    enum rc rc = icc->length > 0 ? bytes_append(&made->icc, icc->data, icc->length, err) : RC_OK;
-    if (rc != RC_OK) {
-        verdict_free(made);
-        return rc;
-    }
-    judge(made); /* milliseconds: not under the mutex. Two threads may judge the same profile; one is kept. */
-    pthread_mutex_lock(&remembered.mutex);
-    found = recall(&question);
-    struct verdict *unused = found != NULL ? made : remember(made);
-    pthread_mutex_unlock(&remembered.mutex);
-    if (unused != NULL)
-        verdict_free(unused);
-    *ret = found != NULL ? found : made;
-    return RC_OK;
-}
-
-/* ---- decision ---- */
 
 enum rc image_colour_decide(const struct image_format *format, const struct bytes *icc,
                             struct image_colour **ret_colour, const char **ret_note, struct err *err)
@@ -292,7 +31,8 @@ enum rc image_colour_decide(const struct image_format *format, const struct byte
     if (icc->length > PROFILE_MAX)
         note = "its colour profile is too large";
     else if (icc->length > 0 || model == IMAGE_LAB)
-        rc = verdict_find(model, transform_depth(model, format->depth_bits), icc, &colour->verdict, err);
+        rc = image_colour_verdict_find(model, image_colour_transform_depth(model, format->depth_bits), icc,
+                                       &colour->verdict, err);
     if (rc != RC_OK) {
         free(colour);
         return rc;
@@ -305,8 +45,8 @@ enum rc image_colour_decide(const struct image_format *format, const struct byte
     colour->output.depth_bits = 8;
     if (transforms || colour->formula) {
         colour->input.model = model;
-        colour->input.depth_bits = transform_depth(model, format->depth_bits);
-        colour->output.model = output_model(model);
+        colour->input.depth_bits = image_colour_transform_depth(model, format->depth_bits);
+        colour->output.model = model == IMAGE_GRAY ? IMAGE_GRAY : IMAGE_RGB;
         colour->input.sub_x_log2 = colour->input.sub_y_log2 = colour->output.sub_x_log2 =
             colour->output.sub_y_log2 = 0;
         if (format->alpha == IMAGE_ALPHA_PREMULTIPLIED)
@@ -320,7 +60,7 @@ enum rc image_colour_decide(const struct image_format *format, const struct byte
 void image_colour_free(struct image_colour **colour)
 {
     if (*colour != NULL && (*colour)->verdict != NULL)
-        verdict_release((*colour)->verdict);
+        image_colour_verdict_release((*colour)->verdict);
     free(*colour);
     *colour = NULL;
 }

@@ -27,6 +27,14 @@ struct settings {
     int64_t render_threads; /* per worker; 0: chosen from CPUs and workers */
     int64_t drain_timeout_s;
     char *log_level; /* error | warning | info | debug */
+    /* protection */
+    int64_t render_hang_timeout_s, worker_hang_timeout_s;
+    int64_t quarantine_s;        /* 0: none */
+    int64_t worker_max_rss;      /* bytes; 0: off */
+    int64_t worker_max_requests; /* 0: off */
+    int64_t worker_max_memory;   /* bytes of data; 0: no limit */
+    char *user;                  /* names, the first that exists is taken; empty: stay who we are */
+    bool sandbox;
     /* what is served */
     int64_t max_width, max_height, max_area;
     bool upscaling;

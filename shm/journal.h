@@ -49,7 +49,8 @@ struct shm_journal_slot {
     /* Bytes from here on are in `request`; moves up when a request was too long to be kept. */
     _Atomic uint64_t kept_from;
     struct shm_journal_mark mark[2];
-    char reserved[256 - 24 - 2 * sizeof(struct shm_journal_mark)];
+    _Atomic uint32_t strike_signal; /* of the last strike; SIGKILL: it hung */
+    char reserved[256 - 28 - 2 * sizeof(struct shm_journal_mark)];
     uint8_t request[SHM_JOURNAL_REQUEST_BYTES];
 };
 static_assert(sizeof(struct shm_journal_slot) == SHM_JOURNAL_SLOT_BYTES, "a slot is four pages");

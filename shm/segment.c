@@ -13,7 +13,7 @@ enum rc shm_segment_make(uint32_t slot_count, struct shm_segment **ret_segment, 
 {
     assert(slot_count >= 1 && slot_count <= SHM_MAX_WORKERS);
     struct shm_segment *segment = mmap(NULL, sizeof *segment, PROT_READ | PROT_WRITE,
-                                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+                                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (segment == MAP_FAILED)
         return err_set_errno(err, RC_NO_MEMORY, errno, "no shared memory of %zu bytes", sizeof *segment);
     memcpy(segment->magic, "VITRINE1", sizeof segment->magic);
@@ -42,5 +42,6 @@ void shm_segment_reset_slot(struct shm_segment *segment, uint32_t slot, enum shm
     atomic_store_explicit(&s->renders, 0, memory_order_relaxed);
     atomic_store_explicit(&s->queued, 0, memory_order_relaxed);
     atomic_store_explicit(&s->beat_ms, 0, memory_order_relaxed);
+    shm_beat_reset(&segment->beats[slot]);
     atomic_store_explicit(&s->state, state, memory_order_relaxed);
 }

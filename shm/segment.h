@@ -1,6 +1,7 @@
 /* The memory segment that all processes of one server share: made by the master before it forks, fixed in
  * size, offsets and no pointers, all of it a hint that may be lost.
  *
+ * Beats and quarantine have their own rules (shm/beat.h, shm/quarantine.h). For the rest:
  * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that
  * holds a slot writes the rest of that slot; counters are added to by anyone. All words are relaxed atomics:
  * readers take no lock and may see values of slightly different moments. A crash leaves the dead worker's
@@ -11,6 +12,8 @@
 #define SHM_SEGMENT_H
 
 #include "base/err.h"
+#include "shm/beat.h"
+#include "shm/quarantine.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -19,7 +22,7 @@
 #include <stdint.h>
 
 #define SHM_MAX_WORKERS    256u
-#define SHM_LAYOUT_VERSION 1u
+#define SHM_LAYOUT_VERSION 2u
 
 enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
 
@@ -40,8 +43,13 @@ struct shm_counters {
     _Atomic uint64_t bytes_sent;
     _Atomic uint64_t crashes; /* workers that ended by a signal or unasked */
     _Atomic uint64_t connections_accepted, connections_refused;
+    _Atomic uint64_t faults;             /* crashes of threads that worked on a request, hangs included */
+    _Atomic uint64_t hangs;              /* workers killed because a render, or the whole worker, stood still */
+    _Atomic uint64_t recycled;           /* workers replaced for their size or age */
+    _Atomic uint64_t quarantined;        /* source versions put into quarantine */
+    _Atomic uint64_t quarantine_answers; /* 503 because of it */
 };
-static_assert(sizeof(struct shm_counters) == 80, "the counters are ten words");
+static_assert(sizeof(struct shm_counters) == 120, "the counters are fifteen words");
 
 struct shm_segment {
     char magic[8]; /* "VITRINE1" */
@@ -50,6 +58,8 @@ struct shm_segment {
     _Atomic uint32_t draining;
     _Alignas(64) struct shm_counters counters;
     _Alignas(64) struct shm_slot slot[SHM_MAX_WORKERS];
+    struct shm_quarantine quarantine;
+    struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };
 static_assert(offsetof(struct shm_segment, counters) == 64, "the header is one cache line");
 static_assert(offsetof(struct shm_segment, slot) == 192, "the counters take two cache lines");

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -48,19 +49,19 @@ enum rc master_listen_open(const char *address, int *ret_fd, struct err *err)
 
 void master_listen_text(int fd, char ret_text[MASTER_LISTEN_TEXT_BYTES])
 {
-    struct sockaddr_storage where = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } where = {0};
     socklen_t length = sizeof where;
     char host[INET6_ADDRSTRLEN] = "?";
-    getsockname(fd, (struct sockaddr *)&where, &length);
-    if (where.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&where;
-        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        snprintf(ret_text, MASTER_LISTEN_TEXT_BYTES, "[%s]:%u", host, ntohs(v6->sin6_port));
-    } else {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&where;
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        snprintf(ret_text, MASTER_LISTEN_TEXT_BYTES, "%s:%u", host, ntohs(v4->sin_port));
-    }
+    getsockname(fd, &where.any, &length);
+    bool is_v6 = where.any.sa_family == AF_INET6;
+    inet_ntop(where.any.sa_family, is_v6 ? (const void *)&where.v6.sin6_addr : &where.v4.sin_addr, host,
+              sizeof host);
+    /* The port lies at the same place in both. */
+    snprintf(ret_text, MASTER_LISTEN_TEXT_BYTES, is_v6 ? "[%s]:%u" : "%s:%u", host, ntohs(where.v4.sin_port));
 }
 
 int64_t master_listen_room(void)

@@ -44,9 +44,8 @@ static enum rc apply_pair(struct master_config *config, const char *pair, struct
     const char *equals = strchr(pair, '=');
     if (equals == NULL)
         return err_set(err, RC_BAD_REQUEST, "--set %s has no value; write --set KEY=VALUE", pair);
-    OWN_FREE char *name = strndup(pair, (size_t)(equals - pair));
-    if (name == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for the command line");
+    char name[64]; /* cut short it is still no setting */
+    snprintf(name, sizeof name, "%.*s", (int)(equals - pair), pair);
     const struct settings_row *row = settings_find(name);
     if (row != NULL)
         return master_config_override(config, row, equals + 1, err);

@@ -76,7 +76,8 @@ static double cpu_s(void)
 static struct planes planes_new(uint32_t width_px, uint32_t height_px)
 {
     struct planes planes;
-    size_t width = (width_px + MCU_PX - 1) / MCU_PX * MCU_PX, height = (height_px + MCU_PX - 1) / MCU_PX * MCU_PX;
+    size_t width = (width_px + MCU_PX - 1) / MCU_PX * MCU_PX,
+           height = (height_px + MCU_PX - 1) / MCU_PX * MCU_PX;
     for (int i = 0; i < 3; i++) {
         planes.stride[i] = i == 0 ? width : width / 2;
         planes.rows[i] = i == 0 ? height : height / 2;
@@ -123,7 +124,8 @@ static struct source *source_open(const char *folder, const char *name)
         TIFFGetField(source->tiff, TIFFTAG_IMAGEWIDTH, &level->width_px);
         TIFFGetField(source->tiff, TIFFTAG_IMAGELENGTH, &level->height_px);
         TIFFGetField(source->tiff, TIFFTAG_COMPRESSION, &compression);
-        if (!TIFFGetField(source->tiff, TIFFTAG_TILEWIDTH, &level->tile_px) || compression != COMPRESSION_JPEG)
+        if (!TIFFGetField(source->tiff, TIFFTAG_TILEWIDTH, &level->tile_px) ||
+            compression != COMPRESSION_JPEG)
             die("not a pyramid of JPEG tiles", path);
         level->directory = TIFFCurrentDirectory(source->tiff);
     } while (source->level_count < MOST_LEVELS && TIFFReadDirectory(source->tiff));
@@ -218,7 +220,8 @@ static struct planes decode(struct source *source, const struct request *request
 }
 
 /* Real pixels for the encoder: the nearest ones, outside the measured time. */
-static struct planes pick(const struct planes *from, const struct request *request, const double corner[2], double step)
+static struct planes pick(const struct planes *from, const struct request *request, const double corner[2],
+                          double step)
 {
     struct planes to = planes_new(request->out_w, request->out_h);
     for (int i = 0; i < 3; i++) {
@@ -236,7 +239,8 @@ static struct planes pick(const struct planes *from, const struct request *reque
     return to;
 }
 
-static void encode(const struct planes *planes, const struct request *request, int quality, struct tally *tally)
+static void encode(const struct planes *planes, const struct request *request, int quality,
+                   struct tally *tally)
 {
     struct jpeg_compress_struct encoder;
     struct jpeg_error_mgr errors;
@@ -286,10 +290,12 @@ static struct tally *tally_of(struct tally *tallies, size_t *count, const char *
 static void print_tally(const struct tally *tally, bool is_first)
 {
     double requests = (double)tally->requests;
-    printf("%s\"%s\": {\"requests\": %llu, \"decode_ms\": %.4f, \"encode_ms\": %.4f, \"tiles\": %.2f, \"bytes\": %.0f, "
+    printf("%s\"%s\": {\"requests\": %llu, \"decode_ms\": %.4f, \"encode_ms\": %.4f, \"tiles\": %.2f, "
+           "\"bytes\": %.0f, "
            "\"decode_mpx_s\": %.1f, \"encode_mpx_s\": %.1f}",
-           is_first ? "" : ", ", tally->class, (unsigned long long)tally->requests, tally->decode_s / requests * 1e3,
-           tally->encode_s / requests * 1e3, (double)tally->tiles / requests, (double)tally->bytes / requests,
+           is_first ? "" : ", ", tally->class, (unsigned long long)tally->requests,
+           tally->decode_s / requests * 1e3, tally->encode_s / requests * 1e3,
+           (double)tally->tiles / requests, (double)tally->bytes / requests,
            tally->decoded_px / tally->decode_s / 1e6, tally->encoded_px / tally->encode_s / 1e6);
 }
 
@@ -309,8 +315,8 @@ int main(int argc, char **argv)
     char text[1024];
     struct request request;
     while (fgets(text, sizeof text, list) != NULL) {
-        if (sscanf(text, "%31s %255s %lf %lf %lf %lf %u %u %u", request.class, request.file, &request.x, &request.y,
-                   &request.w, &request.h, &request.out_w, &request.out_h, &request.factor) != 9)
+        if (sscanf(text, "%31s %255s %lf %lf %lf %lf %u %u %u", request.class, request.file, &request.x,
+                   &request.y, &request.w, &request.h, &request.out_w, &request.out_h, &request.factor) != 9)
             die("this line of the list is not understood", text);
         struct tally *tally = tally_of(tallies, &tally_count, request.class);
         if (tally->decode_s + tally->encode_s > most_s)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 long syscall(long number, ...)
 {

@@ -23,7 +23,8 @@
 
 enum { MOST_CLASSES = 16, HEAD_BYTES = 16384, READ_BYTES = 262144 };
 
-struct class {
+struct class
+{
     char name[32];
     uint32_t *latency_us;
     size_t answers, room;
@@ -154,8 +155,9 @@ static void connection_ask(struct connection *connection)
     for (int attempt = 0; attempt < 3; attempt++) {
         if (connection->fd < 0)
             connection_open(connection);
-        if (connection->fd >= 0 && send(connection->fd, connection->line->message, connection->line->length_bytes,
-                                        MSG_NOSIGNAL) == (ssize_t)connection->line->length_bytes)
+        if (connection->fd >= 0 &&
+            send(connection->fd, connection->line->message, connection->line->length_bytes, MSG_NOSIGNAL) ==
+                (ssize_t)connection->line->length_bytes)
             return;
         if (connection->fd >= 0)
             close(connection->fd);
@@ -225,7 +227,8 @@ static size_t take_head(struct connection *connection, const char *bytes, size_t
     size_t taken = 0;
     while (taken < length && connection->head_bytes < HEAD_BYTES - 1) {
         connection->head[connection->head_bytes++] = bytes[taken++];
-        if (connection->head_bytes < 4 || memcmp(connection->head + connection->head_bytes - 4, "\r\n\r\n", 4) != 0)
+        if (connection->head_bytes < 4 ||
+            memcmp(connection->head + connection->head_bytes - 4, "\r\n\r\n", 4) != 0)
             continue;
         connection->head[connection->head_bytes] = '\0';
         const char *length_text = field(connection->head, "\r\nContent-Length:");

@@ -122,6 +122,7 @@ def same_text(same):
         likeness = "not compared" if told["worst_db"] is None else f"at least {told['worst_db']:.1f} dB alike"
         lines.append(f"- {CLASSES[kind][0]}: {told['samples']} answers, {told['failed']} failed, "
                      f"{told['other_size']} of another size, {likeness}")
+        lines += [f"  - {pair}" for pair in told.get("sizes", [])]
         lines += [f"  - {wrong}" for wrong in told.get("wrong", [])[:3]]
     return "\n".join(lines)
 

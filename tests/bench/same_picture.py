@@ -36,6 +36,7 @@ def compare(both, lists):
             for left, right in zip(*pictures):
                 if left and right and left.size != right.size:
                     told["other_size"] += 1
+                    told.setdefault("sizes", []).append(f"{left.width} × {left.height} and {right.width} × {right.height}")
                 elif left and right:
                     told["worst_db"] = min(told["worst_db"] or 99.0, psnr_db(left, right))
         wrong = [f"{request.path}: {picture.size[0]} × {picture.size[1]} instead of {request.width} × {request.height}"

@@ -289,6 +289,29 @@ enum rc settings_set(struct settings *settings, const struct settings_row *row, 
     return settings_set_text(field, row, value, err);
 }
 
+static const void *settings_value(const struct settings *settings, const struct settings_row *row)
+{
+    return (const char *)settings + row->offset;
+}
+
+bool settings_is_same(const struct settings *a, const struct settings *b, const struct settings_row *row)
+{
+    const void *one = settings_value(a, row), *other = settings_value(b, row);
+    if (settings_has_text(row))
+        return strcmp(*(char *const *)one, *(char *const *)other) == 0;
+    return memcmp(one, other, row->type == SETTINGS_SWITCH ? sizeof(bool) : sizeof(int64_t)) == 0;
+}
+
+enum rc settings_copy(struct settings *to, const struct settings *from, const struct settings_row *row,
+                      struct err *err)
+{
+    const void *value = settings_value(from, row);
+    if (settings_has_text(row))
+        return settings_set_text(settings_field(to, row), row, *(char *const *)value, err);
+    memcpy(settings_field(to, row), value, row->type == SETTINGS_SWITCH ? sizeof(bool) : sizeof(int64_t));
+    return RC_OK;
+}
+
 enum rc settings_init(struct settings *settings, struct err *err)
 {
     *settings = (struct settings){0};

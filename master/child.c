@@ -61,6 +61,7 @@ enum rc master_child_spawn(struct master_child *child, const struct settings *se
     atomic_store_explicit(&segment->slot[child->slot].pid, pid, memory_order_relaxed);
     *child = (struct master_child){.state = CHILD_STARTING,
                                    .slot = child->slot,
+                                   .generation = child->generation,
                                    .pid = pid,
                                    .channel = TAKE_FD(ours),
                                    .started_ms = clock_monotonic_ms()};

@@ -13,19 +13,24 @@
 enum master_child_state {
     CHILD_NONE,     /* no process; respawn_at_ms says whether there will be one */
     CHILD_STARTING, /* forked, not heard of yet */
-    CHILD_SERVING,  /* has said READY */
+    CHILD_READY,    /* has said so; its generation does not serve yet */
+    CHILD_SERVING,  /* gets connections */
     CHILD_DRAINING, /* has been told to leave */
+    CHILD_RETIRING, /* has been told to give its connections back and leave */
     CHILD_LEAVING,  /* its channel has ended, the process not yet */
 };
 
 struct master_child {
     enum master_child_state state;
     uint32_t slot;
+    uint32_t generation;            /* which reading of the configuration it serves */
     pid_t pid;                      /* 0: none */
     int channel;                    /* -1: none */
     bool was_ready;                 /* this process has served */
+    bool was_retired;               /* has been told to give its connections back */
+    bool is_discarded;              /* killed because it is not needed: no crash */
     bool is_full;                   /* its channel took no more in this round */
-    bool drain_untold;              /* the channel was full when it was to be told */
+    uint32_t untold;                /* WORKER_DRAIN or _RETIRE: the channel was full; 0: nothing */
     int64_t started_ms, kill_at_ms; /* 0: not to be killed */
     int64_t respawn_at_ms;          /* CHILD_NONE: when to fork the next one; 0: never */
 };
@@ -34,7 +39,8 @@ struct master_child {
  * 10 s. */
 int64_t master_child_pause_ms(unsigned attempts_failed);
 
-/* Forks a worker into the child's slot. In the new process this does not return. */
+/* Forks a worker into the child's slot; of `child` only slot and generation stay. In the new process this does not
+ * return. */
 RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
                                        struct shm_segment *segment, struct shm_journal *journal,
                                        struct err *err);

@@ -54,6 +54,11 @@ void master_connection_table_free(struct master_connections **table)
     free(t);
 }
 
+void master_connection_limit(struct master_connections *table, uint32_t most_per_address)
+{
+    table->most_per_address = most_per_address;
+}
+
 static void list_append(struct master_connections *table, struct master_connection *connection, uint32_t slot)
 {
     struct connection_list *list = &table->list[slot];

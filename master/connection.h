@@ -31,6 +31,8 @@ struct master_connections;
  * connections. */
 RC_MUST_USE enum rc master_connection_table_new(uint32_t most_public, uint32_t most_per_address,
                                                 struct master_connections **ret_table, struct err *err);
+/* Another number of connections per client; those that are open stay. */
+void master_connection_limit(struct master_connections *table, uint32_t most_per_address);
 /* Closes every connection that is left. */
 void master_connection_table_free(struct master_connections **table);
 

@@ -10,10 +10,11 @@
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
-#define RETRY_MS         10   /* while channels are full */
-#define CLOSED_GRACE_MS  1000 /* between the end of a worker's channel and the end of its process */
-#define KILL_GRACE_MS    5000 /* until a killed process that does not go is left to its fate */
-#define HOLD_MS          50   /* for the replacement of a worker that died: a few ms as a rule. Without it the others
+#define RETRY_MS        10   /* while channels are full */
+#define CLOSED_GRACE_MS 1000 /* between the end of a worker's channel and the end of its process */
+#define KILL_GRACE_MS   5000 /* until a killed process that does not go is left to its fate */
+#define HOLD_MS \
+    50 /* for the replacement of a worker that died: a few ms as a rule. Without it the others
                                  would get all its connections, keep-alive ones for good, and the new one none */
 #define MESSAGES_AT_ONCE 256
 
@@ -54,7 +55,8 @@ static void crew_hand_out(struct master_crew *crew)
 {
     struct master_connection *connection;
     struct master_child *child;
-    while ((connection = master_connection_first(crew->connections, MASTER_CONNECTION_WAITING)) != NULL &&
+    while (!crew->is_held &&
+           (connection = master_connection_first(crew->connections, MASTER_CONNECTION_WAITING)) != NULL &&
            (child = crew_choose(crew)) != NULL) {
         struct worker_message message;
         memset(&message, 0, sizeof message);
@@ -82,14 +84,14 @@ static void crew_orphans(struct master_crew *crew, uint32_t slot)
 
 /* The life of a worker ----------------------------------------------------------------------------------- */
 
-static void crew_set_state(struct master_crew *crew, struct master_child *child,
+void master_crew_set_state(struct master_crew *crew, struct master_child *child,
                            enum master_child_state state)
 {
-    static const enum shm_slot_state shown[] = {[CHILD_NONE] = SHM_SLOT_FREE,
-                                                [CHILD_STARTING] = SHM_SLOT_STARTING,
-                                                [CHILD_SERVING] = SHM_SLOT_SERVING,
-                                                [CHILD_DRAINING] = SHM_SLOT_DRAINING,
-                                                [CHILD_LEAVING] = SHM_SLOT_DRAINING};
+    static const enum shm_slot_state shown[] = {
+        [CHILD_NONE] = SHM_SLOT_FREE,         [CHILD_STARTING] = SHM_SLOT_STARTING,
+        [CHILD_READY] = SHM_SLOT_STARTING,    [CHILD_SERVING] = SHM_SLOT_SERVING,
+        [CHILD_DRAINING] = SHM_SLOT_DRAINING, [CHILD_RETIRING] = SHM_SLOT_DRAINING,
+        [CHILD_LEAVING] = SHM_SLOT_DRAINING};
     child->state = state;
     atomic_store_explicit(&crew->segment->slot[child->slot].state, shown[state], memory_order_relaxed);
 }
@@ -108,28 +110,36 @@ static bool crew_listen_to(struct master_crew *crew, const struct master_child *
     return epoll_ctl(crew->epoll, EPOLL_CTL_ADD, child->channel, &event) == 0;
 }
 
-static void crew_spawn(struct master_crew *crew, struct master_child *child)
+bool master_crew_spawn(struct master_crew *crew, struct master_child *child)
 {
     struct err err = {0};
-    if (master_child_spawn(child, crew->settings, crew->segment, crew->journal, &err) != RC_OK) {
+    const struct settings *settings = child->generation == crew->generation ? crew->settings
+                                                                            : crew->next.settings;
+    if (master_child_spawn(child, settings, crew->segment, crew->journal, &err) != RC_OK) {
         log_error("%s", err.message);
-        crew_retry_later(crew, child);
-        return;
+        return false;
     }
     if (!crew_listen_to(crew, child)) {
         log_error("worker %u cannot be heard: %s", child->slot, strerror(errno));
         master_child_kill(child, SIGKILL);
     }
     log_debug("worker %u has pid %d", child->slot, (int)child->pid);
+    return true;
 }
 
-static void crew_tell_drain(struct master_child *child)
+static void crew_spawn(struct master_crew *crew, struct master_child *child)
+{
+    if (!master_crew_spawn(crew, child))
+        crew_retry_later(crew, child);
+}
+
+static void crew_tell(struct master_child *child, enum worker_message_kind kind)
 {
     struct worker_message message;
     memset(&message, 0, sizeof message);
-    message.kind = WORKER_DRAIN;
+    message.kind = kind;
     struct err err = {0};
-    child->drain_untold = master_child_send(child, &message, -1, &err) == RC_BUSY;
+    child->untold = master_child_send(child, &message, -1, &err) == RC_BUSY ? kind : 0;
 }
 
 static void crew_ready(struct master_crew *crew, struct master_child *child)
@@ -137,12 +147,15 @@ static void crew_ready(struct master_crew *crew, struct master_child *child)
     if (child->was_ready)
         return;
     child->was_ready = true;
-    crew->ran_well = true;
-    crew->attempts_failed = 0;
-    crew->hold_until_ms = 0;
+    bool is_next = child->generation != crew->generation;
+    if (!is_next) {
+        crew->ran_well = true;
+        crew->attempts_failed = 0;
+        crew->hold_until_ms = 0;
+    }
     if (child->state == CHILD_STARTING)
-        crew_set_state(crew, child, CHILD_SERVING);
-    log_info("worker %u (pid %d) serves", child->slot, (int)child->pid);
+        master_crew_set_state(crew, child, is_next ? CHILD_READY : CHILD_SERVING);
+    log_info("worker %u (pid %d) %s", child->slot, (int)child->pid, is_next ? "is ready" : "serves");
 }
 
 /* Hears a worker out, at most so many messages at a time. */
@@ -161,10 +174,15 @@ static void crew_hear_out(struct master_crew *crew, struct master_child *child)
                                                                      message.connection_id);
             if (ended != NULL)
                 master_connection_end(crew->connections, ended);
+        } else if (rc == RC_OK && message.kind == WORKER_RELEASED) {
+            struct master_connection *released = master_connection_find(crew->connections, child->slot,
+                                                                        message.connection_id);
+            if (released != NULL)
+                master_connection_move(crew->connections, released, MASTER_CONNECTION_WAITING);
         } else if (rc == RC_IO) {
             /* Usually the process ends now. One that only closed its channel is of no use to anybody. */
             epoll_ctl(crew->epoll, EPOLL_CTL_DEL, child->channel, NULL);
-            crew_set_state(crew, child, CHILD_LEAVING);
+            master_crew_set_state(crew, child, CHILD_LEAVING);
             child->kill_at_ms = clock_earlier_ms(child->kill_at_ms, clock_monotonic_ms() + CLOSED_GRACE_MS);
             return;
         } else {
@@ -179,17 +197,19 @@ static void crew_log_end(struct master_crew *crew, const struct master_child *ch
 {
     char how[MASTER_CHILD_END_BYTES];
     double age_s = (double)(clock_monotonic_ms() - child->started_ms) / 1000;
-    if (crew->is_leaving && WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_DONE) {
-        log_info("worker %u (pid %d) has drained after %.1f s of life", child->slot, (int)pid, age_s);
+    if ((crew->is_leaving || child->was_retired) && WIFEXITED(status) &&
+        WEXITSTATUS(status) == WORKER_EXIT_DONE) {
+        log_info("worker %u (pid %d) has %s after %.1f s of life", child->slot, (int)pid,
+                 child->was_retired ? "retired" : "drained", age_s);
         return;
     }
-    bool is_ours = crew->give_up_ms != 0; /* who is killed by the master has not crashed */
+    bool is_ours = crew->give_up_ms != 0 || child->is_discarded; /* who is killed by us has not crashed */
     if (!is_ours)
         atomic_fetch_add_explicit(&crew->segment->counters.crashes, 1, memory_order_relaxed);
     master_child_describe_end(status, how);
     log_write(is_ours ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
-              "worker %u (pid %d) %s after %.1f s of life, %u connections go on elsewhere", child->slot, (int)pid,
-              how, age_s, master_connection_count(crew->connections, child->slot));
+              "worker %u (pid %d) %s after %.1f s of life, %u connections go on elsewhere", child->slot,
+              (int)pid, how, age_s, master_connection_count(crew->connections, child->slot));
 }
 
 static void crew_ended(struct master_crew *crew, struct master_child *child, int status)
@@ -201,11 +221,11 @@ static void crew_ended(struct master_crew *crew, struct master_child *child, int
     epoll_ctl(crew->epoll, EPOLL_CTL_DEL, child->channel, NULL);
     close(TAKE_FD(child->channel));
     crew_orphans(crew, child->slot);
-    crew_set_state(crew, child, CHILD_NONE);
+    master_crew_set_state(crew, child, CHILD_NONE);
     atomic_store_explicit(&crew->segment->slot[child->slot].pid, 0, memory_order_relaxed);
     child->kill_at_ms = child->respawn_at_ms = 0;
-    child->drain_untold = false;
-    if (crew->is_leaving)
+    child->untold = 0;
+    if (crew->is_leaving || master_succession_ended(crew, child))
         return;
     if (child->was_ready) {
         crew_spawn(crew, child);
@@ -248,10 +268,11 @@ void master_crew_hear(struct master_crew *crew, uint32_t slot)
 
 enum rc master_crew_start(struct master_crew *crew, struct err *err)
 {
-    crew->child = calloc(crew->count, sizeof *crew->child);
+    crew->child = calloc(SHM_MAX_WORKERS, sizeof *crew->child);
     if (crew->child == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for %u workers", crew->count);
-    for (uint32_t i = 0; i < crew->count; i++)
+        return err_set(err, RC_NO_MEMORY, "no memory for %u workers", crew->wanted);
+    crew->count = crew->wanted;
+    for (uint32_t i = 0; i < SHM_MAX_WORKERS; i++)
         crew->child[i] = (struct master_child){.slot = i, .channel = -1};
     for (uint32_t i = 0; i < crew->count; i++)
         crew_spawn(crew, &crew->child[i]);
@@ -267,22 +288,34 @@ void master_crew_done(struct master_crew *crew)
 
 void master_crew_drain(struct master_crew *crew)
 {
+    master_succession_abandon(crew);
     crew_hand_out(crew);
     crew->is_leaving = true;
     int64_t kill_at_ms = clock_monotonic_ms() + crew->settings->drain_timeout_s * 1000;
     for (uint32_t i = 0; i < crew->count; i++) {
         struct master_child *child = &crew->child[i];
         child->respawn_at_ms = 0;
+        if (child->state == CHILD_RETIRING)
+            child->kill_at_ms = clock_earlier_ms(child->kill_at_ms, kill_at_ms);
         if (child->state != CHILD_STARTING && child->state != CHILD_SERVING)
             continue;
-        crew_set_state(crew, child, CHILD_DRAINING);
-        crew_tell_drain(child);
+        master_crew_set_state(crew, child, CHILD_DRAINING);
+        crew_tell(child, WORKER_DRAIN);
         child->kill_at_ms = kill_at_ms;
     }
 }
 
+void master_crew_retire(struct master_crew *crew, struct master_child *child)
+{
+    master_crew_set_state(crew, child, CHILD_RETIRING);
+    child->was_retired = true;
+    child->kill_at_ms = clock_monotonic_ms() + crew->settings->drain_timeout_s * 1000;
+    crew_tell(child, WORKER_RETIRE);
+}
+
 void master_crew_kill(struct master_crew *crew)
 {
+    master_succession_abandon(crew);
     crew->is_leaving = true;
     crew->give_up_ms = clock_monotonic_ms() + KILL_GRACE_MS;
     for (uint32_t i = 0; i < crew->count; i++) {
@@ -297,17 +330,18 @@ static int64_t crew_due(struct master_crew *crew, struct master_child *child, in
     child->is_full = false;
     if (child->respawn_at_ms != 0 && child->respawn_at_ms <= now_ms)
         crew_spawn(crew, child);
-    if (child->drain_untold)
-        crew_tell_drain(child);
+    if (child->untold != 0)
+        crew_tell(child, child->untold);
     if (child->kill_at_ms != 0 && child->kill_at_ms <= now_ms) {
         log_warning("worker %u (pid %d) did not leave in time and is killed", child->slot, (int)child->pid);
+        child->is_discarded = child->was_retired;
         master_child_kill(child, SIGKILL);
         child->kill_at_ms = 0;
         if (crew->is_leaving && crew->give_up_ms == 0)
             crew->give_up_ms = now_ms + KILL_GRACE_MS;
     }
     return clock_earlier_ms(clock_earlier_ms(child->respawn_at_ms, child->kill_at_ms),
-                            child->drain_untold ? now_ms + RETRY_MS : 0);
+                            child->untold != 0 ? now_ms + RETRY_MS : 0);
 }
 
 int64_t master_crew_due(struct master_crew *crew, int64_t now_ms)
@@ -335,4 +369,12 @@ bool master_crew_is_gone(const struct master_crew *crew)
         if (crew->child[i].pid != 0 || crew->child[i].respawn_at_ms != 0)
             return false;
     return true;
+}
+
+uint32_t master_crew_ready(const struct master_crew *crew)
+{
+    uint32_t ready = 0;
+    for (uint32_t i = 0; i < crew->count; i++)
+        ready += crew->child[i].state == CHILD_SERVING || crew->child[i].state == CHILD_READY;
+    return ready;
 }

@@ -1,5 +1,5 @@
 /* The workers together: who gets the next connection, what becomes of one that dies, and how all of them
- * leave.
+ * leave. How new ones with other settings come beside them is in master/succession.h.
  *
  * Owned by the supervisor and used by its one thread. Nothing here waits: a worker that takes nothing is
  * passed over, a worker that does not leave is killed when its time is up. */
@@ -8,28 +8,34 @@
 
 #include "master/child.h"
 #include "master/connection.h"
+#include "master/succession.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct master_crew {
-    const struct settings *settings;
+    const struct settings *settings; /* of the generation that serves */
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct master_connections *connections;
     int epoll;
-    uint64_t event_data; /* what epoll says of a channel, with the slot added */
-    uint32_t count;
-    struct master_child *child;
+    uint64_t event_data;        /* what epoll says of a channel, with the slot added */
+    uint32_t wanted;            /* workers of the generation that serves */
+    uint32_t generation;        /* the one that serves */
+    uint32_t generations;       /* how many have been begun */
+    uint32_t count;             /* places of `child` that have been used */
+    struct master_child *child; /* SHM_MAX_WORKERS places */
+    struct master_succession next;
     bool ran_well;            /* some worker has served with these settings */
     unsigned attempts_failed; /* workers in a row that ended before they served */
     bool is_leaving;          /* nobody is replaced any more */
+    bool is_held;             /* connections wait: another master's workers still serve them */
     int64_t hold_until_ms;    /* connections wait so long for a replacement; 0: they wait for nobody */
     int64_t give_up_ms;       /* when killed workers are no longer waited for; 0: none has been killed */
 };
 
-/* Forks the first workers. settings, segment, journal, connections, epoll, event_data and count are set; the rest is
- * zero. */
+/* Forks the first workers. settings, segment, journal, connections, epoll, event_data and wanted are set; the
+ * rest is zero but is_held. */
 RC_MUST_USE enum rc master_crew_start(struct master_crew *crew, struct err *err);
 /* Frees the table. Children that are left are not touched. */
 void master_crew_done(struct master_crew *crew);
@@ -45,7 +51,21 @@ int64_t master_crew_due(struct master_crew *crew, int64_t now_ms);
 /* Everybody shall finish what was begun, within drain_timeout. */
 void master_crew_drain(struct master_crew *crew);
 void master_crew_kill(struct master_crew *crew);
+/* A worker that serves shall give its connections back one by one as they come between two requests, and leave;
+ * after drain_timeout it is killed and the others go on with what it has. It is replaced when it has left, if its
+ * generation still serves. */
+void master_crew_retire(struct master_crew *crew, struct master_child *child);
 /* No process is left and none will come. */
 bool master_crew_is_gone(const struct master_crew *crew);
+/* How many workers have said READY and live. */
+uint32_t master_crew_ready(const struct master_crew *crew);
+
+/* For master/succession.c. ------------------------------------------------------------------------------- */
+
+/* Forks a worker into a free place, with the settings of its generation. False when that failed; the log says
+ * why. */
+bool master_crew_spawn(struct master_crew *crew, struct master_child *child);
+void master_crew_set_state(struct master_crew *crew, struct master_child *child,
+                           enum master_child_state state);
 
 #endif

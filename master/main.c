@@ -4,16 +4,16 @@
 #include "master/config_file.h"
 #include "master/listen.h"
 #include "master/manual.h"
+#include "master/options.h"
+#include "master/reload.h"
 #include "master/supervise.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
-#define EXIT_FAILED  1
-#define EXIT_USAGE   2
-#define MOST_WORKERS 128 /* half of the slots: a reload will need two generations at once */
+#define EXIT_FAILED 1
+#define EXIT_USAGE  2
 
 static int usage(const struct err *err)
 {
@@ -27,86 +27,18 @@ static int failed(const struct err *err)
     return EXIT_FAILED;
 }
 
-/* Command line ------------------------------------------------------------------------------------------- */
-
-static const struct settings_row *find_flag(const char *flag, size_t length)
-{
-    for (size_t i = 0; i < settings_table_length; i++) {
-        const char *known = settings_table[i].flag;
-        if (known != NULL && strlen(known) == length && memcmp(known, flag, length) == 0)
-            return &settings_table[i];
-    }
-    return NULL;
-}
-
-static enum rc apply_pair(struct master_config *config, const char *pair, struct err *err)
-{
-    const char *equals = strchr(pair, '=');
-    if (equals == NULL)
-        return err_set(err, RC_BAD_REQUEST, "--set %s has no value; write --set KEY=VALUE", pair);
-    char name[64]; /* cut short it is still no setting */
-    snprintf(name, sizeof name, "%.*s", (int)(equals - pair), pair);
-    const struct settings_row *row = settings_find(name);
-    if (row != NULL)
-        return master_config_override(config, row, equals + 1, err);
-    const struct settings_row *near = settings_find_near(name);
-    if (near != NULL)
-        return err_set(err, RC_BAD_REQUEST, "there is no setting %s; is %s meant?", name, near->name);
-    return err_set(err, RC_BAD_REQUEST, "there is no setting %s", name);
-}
-
-/* Takes in the options of `serve`: --flag VALUE, --flag=VALUE, --set KEY=VALUE, -c FILE. */
-static enum rc apply_options(char **argument, struct master_config *config, const char **ret_path,
-                             struct err *err)
-{
-    for (; *argument != NULL; argument++) {
-        const char *option = *argument;
-        size_t length = strncmp(option, "--", 2) == 0 ? strcspn(option, "=") : strlen(option);
-        bool is_file = strcmp(option, "-c") == 0, is_set = length == 5 && memcmp(option, "--set", 5) == 0;
-        const struct settings_row *row = find_flag(option, length);
-        if (!is_file && !is_set && row == NULL)
-            return err_set(err, RC_BAD_REQUEST, "there is no option %s", option);
-        const char *value = option[length] == '=' ? option + length + 1 : *++argument;
-        if (value == NULL)
-            return err_set(err, RC_BAD_REQUEST, "%s needs a value", option);
-        enum rc rc = RC_OK;
-        if (is_file)
-            *ret_path = value;
-        else
-            rc = is_set ? apply_pair(config, value, err) : master_config_override(config, row, value, err);
-        if (rc != RC_OK)
-            return rc;
-    }
-    return RC_OK;
-}
-
 /* serve -------------------------------------------------------------------------------------------------- */
 
-static uint32_t count_workers(const struct settings *settings)
+/* Takes over `config`. */
+static int serve(char *const *argument, struct master_config **config)
 {
-    if (settings->workers > 0)
-        return (uint32_t)settings->workers;
-    cpu_set_t cpus;
-    int count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-    return count > MOST_WORKERS ? MOST_WORKERS : (uint32_t)count;
-}
-
-static void fit_connections(struct settings *settings)
-{
-    int64_t room = master_listen_room();
-    if (settings->max_connections <= room)
-        return;
-    log_warning("max_connections is lowered from %" PRId64 " to %" PRId64
-                ": the limit on open files allows no more",
-                settings->max_connections, room);
-    settings->max_connections = room;
-}
-
-static int serve(struct master_config *config)
-{
-    struct settings *settings = &config->settings;
+    struct settings *settings = &(*config)->settings;
     log_init("master", settings_log_level(settings));
-    fit_connections(settings);
+    int64_t asked = settings->max_connections;
+    if (master_options_fit(settings))
+        log_warning("max_connections is lowered from %" PRId64 " to %" PRId64
+                    ": the limit on open files allows no more",
+                    asked, settings->max_connections);
     OWN_FD int listener = -1;
     OWN_FD int admin = -1;
     struct err err = {0};
@@ -115,45 +47,37 @@ static int serve(struct master_config *config)
         rc = master_listen_open(settings->admin, &admin, &err);
     if (rc != RC_OK)
         return failed(&err);
-    uint32_t workers = count_workers(settings);
     char address[MASTER_LISTEN_TEXT_BYTES];
     master_listen_text(listener, address);
     log_info("vitrine %s serves %s on http://%s with %u workers", VITRINE_VERSION, settings->images, address,
-             workers);
+             master_options_workers(settings));
     if (admin >= 0) {
         master_listen_text(admin, address);
         log_info("admin listener on http://%s", address);
     }
-    return master_supervise(settings, workers, (struct master_sockets){TAKE_FD(listener), TAKE_FD(admin)});
+    return master_supervise(argument, TAKE_PTR(*config),
+                            (struct master_sockets){TAKE_FD(listener), TAKE_FD(admin)});
 }
 
 /* Prints all that is wrong; true when nothing is. */
-static bool is_sound(struct master_config *config)
+static bool is_sound(const struct master_config *config)
 {
-    struct err err = {0};
-    enum rc rc = config->is_unreadable ? RC_OK : master_config_check(config, &err);
-    if (config->problem_count > 0)
+    if (config->problems.length > 0) /* an empty list has no memory */
         fwrite(config->problems.data, 1, config->problems.length, stderr);
-    if (rc != RC_OK)
-        failed(&err);
-    return rc == RC_OK && config->problem_count == 0;
+    return config->problem_count == 0;
 }
 
-static int command_serve(char **argument)
+static int command_serve(char *const *argument)
 {
-    OWN(master_config_done) struct master_config config;
-    const char *path = NULL;
     struct err err = {0};
-    if (master_config_init(&config, &err) != RC_OK)
+    OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
+    if (config == NULL || master_config_init(config, &err) != RC_OK)
         return failed(&err);
-    /* Twice: a slip on the command line is said before the file is looked at, and the command line overrides
-     * the file. */
-    if (apply_options(argument, &config, &path, &err) != RC_OK)
-        return usage(&err);
-    if (path != NULL && (master_config_read(&config, path, &err) != RC_OK ||
-                         apply_options(argument, &config, &path, &err) != RC_OK))
-        return failed(&err);
-    return is_sound(&config) ? serve(&config) : EXIT_FAILED;
+    enum rc rc = master_options_load(argument, config, &err);
+    bool sound = is_sound(config);
+    if (rc != RC_OK)
+        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+    return sound ? serve(argument, &config) : EXIT_FAILED;
 }
 
 static int command_check_config(char **argument)
@@ -166,7 +90,10 @@ static int command_check_config(char **argument)
     OWN(master_config_done) struct master_config config;
     if (master_config_init(&config, &err) != RC_OK)
         return failed(&err);
-    if (master_config_read(&config, argument[0], &err) != RC_OK)
+    enum rc rc = master_config_read(&config, argument[0], &err);
+    if (rc == RC_OK && !config.is_unreadable)
+        rc = master_config_check(&config, &err);
+    if (rc != RC_OK)
         return failed(&err);
     if (!is_sound(&config))
         return EXIT_FAILED;

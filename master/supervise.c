@@ -4,6 +4,8 @@
 #include "base/own.h"
 #include "master/accept.h"
 #include "master/crew.h"
+#include "master/options.h"
+#include "master/reload.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +20,9 @@
 enum event_kind { EVENT_SIGNAL, EVENT_PUBLIC, EVENT_ADMIN, EVENT_CHANNEL };
 
 struct supervisor {
-    const struct settings *settings;
+    char *const *argument;
+    struct master_config *config, *next_config; /* by which the crew serves; which it is to serve by */
+    bool is_told_to_reload;
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct master_connections *connections;
@@ -46,7 +50,7 @@ static void supervise_leave_now(struct supervisor *s, const char *why)
 /* The admin listener stays: who balances load must be able to read there that this server leaves. */
 static void supervise_drain(struct supervisor *s)
 {
-    log_info("told to leave: answers in flight have %" PRId64 " s", s->settings->drain_timeout_s);
+    log_info("told to leave: answers in flight have %" PRId64 " s", s->config->settings.drain_timeout_s);
     atomic_store_explicit(&s->segment->draining, 1, memory_order_relaxed);
     /* What the kernel has accepted for us would be reset by closing the listener. */
     for (int i = 0; i < LAST_ROUNDS && master_accept(&s->public, s->connections, s->segment); i++)
@@ -72,7 +76,7 @@ static void supervise_obey(struct supervisor *s, uint32_t signal_number)
         supervise_leave_now(s, "told to leave at once");
         break;
     case SIGHUP:
-        log_warning("HUP: this version cannot read its configuration again while it runs");
+        s->is_told_to_reload = true;
         break;
     case SIGUSR1:
         log_info("USR1: the log goes to standard error, there is no file to reopen");
@@ -83,6 +87,44 @@ static void supervise_obey(struct supervisor *s, uint32_t signal_number)
     default:
         break;
     }
+}
+
+/* Other settings ----------------------------------------------------------------------------------------- */
+
+static void supervise_reload(struct supervisor *s)
+{
+    s->is_told_to_reload = false;
+    log_info("HUP: the configuration is read again");
+    if (master_reload_read(s->argument, &s->config->settings, &s->next_config) != RC_OK)
+        return;
+    const struct settings *settings = &s->next_config->settings;
+    master_succession_begin(&s->crew, settings, master_options_workers(settings));
+}
+
+static void supervise_reloaded(struct supervisor *s)
+{
+    struct master_config *old = s->config;
+    s->config = TAKE_PTR(s->next_config);
+    master_reload_free(&old);
+    log_init("master", settings_log_level(&s->config->settings));
+    master_connection_limit(s->connections, (uint32_t)s->config->settings.connections_per_address);
+    log_info("HUP: %u workers serve with the new configuration, the old ones retire", s->crew.wanted);
+}
+
+/* A reload that is asked for while one is under way begins when that is through. */
+static int64_t supervise_succession(struct supervisor *s, int64_t now_ms)
+{
+    int64_t next_ms = 0;
+    if (s->crew.is_leaving)
+        return 0;
+    if (s->is_told_to_reload && s->next_config == NULL)
+        supervise_reload(s);
+    enum master_succession_state state = master_succession_due(&s->crew, now_ms, &next_ms);
+    if (state == SUCCESSION_DONE)
+        supervise_reloaded(s);
+    else if (state == SUCCESSION_FAILED)
+        master_reload_free(&s->next_config);
+    return s->is_told_to_reload && s->next_config == NULL ? now_ms : next_ms;
 }
 
 /* The loop ----------------------------------------------------------------------------------------------- */
@@ -110,7 +152,8 @@ static void supervise_event(struct supervisor *s, uint64_t data)
 /* Does everything whose time has come; returns for how long epoll may wait. */
 static int supervise_due(struct supervisor *s, int64_t now_ms)
 {
-    int64_t next_ms = master_crew_due(&s->crew, now_ms);
+    int64_t next_ms = supervise_succession(s, now_ms);
+    next_ms = clock_earlier_ms(next_ms, master_crew_due(&s->crew, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->public, s->epoll, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->admin, s->epoll, now_ms));
     if (next_ms == 0)
@@ -173,12 +216,12 @@ static bool supervise_watch(struct supervisor *s, int fd, uint64_t data)
     return fd < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-static enum rc supervise_start(struct supervisor *s, uint32_t worker_count, struct err *err)
+static enum rc supervise_start(struct supervisor *s, struct err *err)
 {
-    const struct settings *settings = s->settings;
-    enum rc rc = shm_segment_make(worker_count, &s->segment, err);
+    const struct settings *settings = &s->config->settings;
+    enum rc rc = shm_segment_make(SHM_MAX_WORKERS, &s->segment, err);
     if (rc == RC_OK)
-        rc = shm_journal_make(WORKER_MOST_CONNECTIONS((uint32_t)s->settings->max_connections), &s->journal, err);
+        rc = shm_journal_make(WORKER_MOST_CONNECTIONS((uint32_t)settings->max_connections), &s->journal, err);
     if (rc == RC_OK)
         rc = master_connection_table_new((uint32_t)settings->max_connections,
                                          (uint32_t)settings->connections_per_address, &s->connections, err);
@@ -197,7 +240,7 @@ static enum rc supervise_start(struct supervisor *s, uint32_t worker_count, stru
                                    .connections = s->connections,
                                    .epoll = s->epoll,
                                    .event_data = event_data(EVENT_CHANNEL),
-                                   .count = worker_count};
+                                   .wanted = master_options_workers(settings)};
     return master_crew_start(&s->crew, err);
 }
 
@@ -211,12 +254,15 @@ static void supervise_done(struct supervisor *s)
     own_close(&s->epoll);
     own_close(&s->public.fd);
     own_close(&s->admin.fd);
+    master_reload_free(&s->next_config);
+    master_reload_free(&s->config);
 }
 
-int master_supervise(const struct settings *settings, uint32_t worker_count, struct master_sockets sockets)
+int master_supervise(char *const *argument, struct master_config *config, struct master_sockets sockets)
 {
     struct supervisor s = {
-        .settings = settings,
+        .argument = argument,
+        .config = config,
         .public = {.fd = sockets.listen, .event_data = event_data(EVENT_PUBLIC)},
         .admin = {.fd = sockets.admin, .is_admin = true, .event_data = event_data(EVENT_ADMIN)},
         .epoll = -1,
@@ -224,7 +270,7 @@ int master_supervise(const struct settings *settings, uint32_t worker_count, str
     };
     struct err err = {0};
     int status = 1;
-    if (supervise_start(&s, worker_count, &err) == RC_OK)
+    if (supervise_start(&s, &err) == RC_OK)
         status = supervise_loop(&s);
     else
         log_error("%s", err.message);

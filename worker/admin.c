@@ -85,6 +85,8 @@ static enum rc write_status(const struct shm_segment *segment, struct bytes *out
     for (uint32_t i = 0; i < segment->slot_count && rc == RC_OK; i++) {
         const struct shm_slot *slot = &segment->slot[i];
         uint32_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+        if (state == SHM_SLOT_FREE)
+            continue;
         rc = bytes_format(out, err,
                           "%s{\"slot\":%u,\"state\":\"%s\",\"pid\":%d,\"generation\":%" PRIu64
                           ",\"connections\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"renders\":%" PRIu64

@@ -257,11 +257,10 @@ def test_workers_leave_signals_to_the_master(served, number):
     assert served.worker_pids() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-def test_other_signals_are_noted_and_survived(served, number):
+def test_usr1_is_noted_and_survived(served):
     before = served.worker_pids()
-    served.signal(number)
-    until(lambda: f" {number.name[3:]}: " in served.log(), 2, "a sentence in the log")
+    served.signal(signal.SIGUSR1)
+    until(lambda: " USR1: " in served.log(), 2, "a sentence in the log")
     assert answers(served) and served.worker_pids() == before
 
 

@@ -122,6 +122,19 @@ static json_t *add_tile(json_t *tiles, struct image_size tile)
     return add(entry, "scaleFactors", factors) ? factors : NULL;
 }
 
+/* Powers of two above 1 until the picture fits in one tile: of a tiled file without smaller levels a viewer would otherwise
+ * have to fetch every tile to show anything. */
+static bool add_further_factors(json_t *factors, struct image_size tile, struct image_size full)
+{
+    uint64_t factor = 1;
+    while (tile.width_px * factor < full.width_px || tile.height_px * factor < full.height_px) {
+        factor *= 2;
+        if (json_array_append_new(factors, json_integer((json_int_t)factor)) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* One entry per distinct stored grid, in the order of the levels. Grids beyond the limits are left out. */
 static bool add_stored_tiles(json_t *tiles, const struct image_pyramid *pyramid,
                              const struct iiif_limits *limits)
@@ -145,7 +158,10 @@ static bool add_stored_tiles(json_t *tiles, const struct image_pyramid *pyramid,
             json_array_append_new(factors[g], json_integer(pyramid->level[i].scale_factor)) != 0)
             return false;
     }
-    return true;
+    if (grids == 0 || pyramid->level_count > 1)
+        return true;
+    return add_further_factors(factors[0], grid[0],
+                               image_size_upright(pyramid->level[0].size, pyramid->orientation));
 }
 
 /* A grid that nothing is stored in: 512 px, less where the limits ask for it, and every power of two until

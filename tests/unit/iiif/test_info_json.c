@@ -319,6 +319,22 @@ static void test_uneven_pyramids(void **state)
                            "[{\"width\":128,\"height\":128,\"scaleFactors\":[1,2,4]}]");
 }
 
+/* Tiled, but nothing small in it: factors go on until one tile shows the whole picture. */
+static void test_tiled_without_smaller_levels(void **state)
+{
+    (void)state;
+    struct image_pyramid pyramid = {.level_count = 1,
+                                    .page_count = 1,
+                                    .orientation = 1,
+                                    .has_colour = true,
+                                    .level = {{{1000, 800}, {256, 256}, 1}}};
+    assert_sizes_and_tiles(&pyramid, &wide, "[{\"width\":1000,\"height\":800}]",
+                           "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,2,4]}]");
+    pyramid.level[0].size = (struct image_size){256, 256};
+    assert_sizes_and_tiles(&pyramid, &wide, "[{\"width\":256,\"height\":256}]",
+                           "[{\"width\":256,\"height\":256,\"scaleFactors\":[1]}]");
+}
+
 static void test_identifiers(void **state)
 {
     (void)state;
@@ -383,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_flat_pictures),
         cmocka_unit_test(test_limits_below_the_levels),
         cmocka_unit_test(test_uneven_pyramids),
+        cmocka_unit_test(test_tiled_without_smaller_levels),
         cmocka_unit_test(test_identifiers),
         cmocka_unit_test(test_media_types),
     };

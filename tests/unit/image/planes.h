@@ -54,6 +54,8 @@ static UNUSED uint32_t plane_height(const struct planes *p, uint32_t plane)
 
 static UNUSED uint32_t sample(const struct planes *p, uint32_t plane, uint32_t x, uint32_t y)
 {
+    if (p->data[plane] == NULL) /* a format has no such plane */
+        abort();
     const uint8_t *row = p->data[plane] + y * p->stride_bytes[plane];
     return p->format.depth_bits == 8 ? row[x] : ((const uint16_t *)(const void *)row)[x];
 }

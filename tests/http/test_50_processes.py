@@ -11,7 +11,7 @@ from server import patience, process_table, until
 
 IMAGE = "/iiif/3/small.tif/full/max/0/default.jpg"
 # Far more bytes than the sockets between hold, so that the answer is in flight as long as nobody reads.
-LONG = "/iiif/3/big.tif/0,0,3000,3000/max/0/default.tif"
+LONG = "/iiif/3/big.tif/0,0,5000,4000/max/0/default.tif"
 
 
 def persistent_get(served, target, seconds=5):
@@ -147,7 +147,7 @@ def test_term_drains_an_answer_in_flight(images):
             until(lambda: refused(served), 5, "new connections are no longer taken, or answered with close")
             assert served.process.poll() is None, "left with an answer in flight"
             reply.body = reader.body(reply)
-            assert reply.image().size == (3000, 3000)
+            assert reply.image().size == (5000, 4000)
         assert served.process.wait(patience(10)) == 0
         until(lambda: not served.processes(), 1, "nothing left behind")
         served.assert_clean_log()
@@ -237,5 +237,5 @@ def test_a_dying_connection_is_never_half_an_answer_with_a_right_length(start):
         except (Gone, ConnectionResetError):
             pass
         else:
-            assert reply.image().size == (3000, 3000)
+            assert reply.image().size == (5000, 4000)
     assert persistent_get(served, IMAGE).status == 200

@@ -10,7 +10,7 @@ from client import Gone, request_bytes
 from server import Vitrine, patience, sanitized, until
 
 IMAGE = "/iiif/3/small.tif/full/max/0/default.jpg"
-LONG = "/iiif/3/big.tif/0,0,3000,3000/max/0/default.tif"
+LONG = "/iiif/3/big.tif/0,0,5000,4000/max/0/default.tif"
 
 
 @pytest.fixture(scope="module")
@@ -125,17 +125,16 @@ def test_a_reader_that_stops_is_given_up(strict):
 
 def test_a_slow_but_steady_reader_gets_everything(strict):
     """Whoever keeps reading is no enemy, even when it takes longer than the idle time-out."""
-    target = "/iiif/3/big.tif/0,0,2000,2000/max/0/default.tif"
     with strict.client().connect(receive_buffer=65536) as connection:
-        connection.request("GET", target)
+        connection.request("GET", LONG)
         reply = connection.head()
         assert reply.status == 200
-        end = time.monotonic() + 3
+        end = time.monotonic() + 5
         while time.monotonic() < end:
             connection.more()
-            time.sleep(0.05)
+            time.sleep(0.1)
         reply.body = connection.body(reply)
-    assert reply.image().size == (2000, 2000)
+    assert len(reply.body) == int(reply["content-length"])
 
 
 def test_clients_that_leave_mid_answer(served):
@@ -146,7 +145,7 @@ def test_clients_that_leave_mid_answer(served):
     before, workers = open_files(), served.worker_pids()
     for number in range(30):
         connection = served.client().connect(receive_buffer=4096)
-        connection.request("GET", LONG.replace("3000,3000", f"{900 + number},900"))
+        connection.request("GET", LONG.replace("5000,4000", f"{900 + number},900"))
         if number % 3:
             connection.more()
         if number % 2:

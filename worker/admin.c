@@ -40,6 +40,17 @@ static struct worker_sums sum_workers(const struct shm_segment *segment)
     return sums;
 }
 
+static uint64_t count_quarantined(const struct shm_segment *segment)
+{
+    struct shm_quarantine_case one;
+    uint64_t count = 0;
+    int64_t now_ms = clock_monotonic_ms();
+    if (shm_quarantine_is_used(&segment->quarantine, now_ms))
+        for (uint32_t i = 0; i < SHM_QUARANTINE_ENTRIES; i++)
+            count += shm_quarantine_get(&segment->quarantine, i, now_ms, &one);
+    return count;
+}
+
 static enum rc write_metrics(const struct shm_segment *segment, struct bytes *out, struct err *err)
 {
     const struct shm_counters *counters = &segment->counters;
@@ -61,6 +72,16 @@ static enum rc write_metrics(const struct shm_segment *segment, struct bytes *ou
         {"vitrine_connections_refused_total", "counter", "Connections refused by a limit.",
          value_of(&counters->connections_refused)},
         {"vitrine_worker_crashes_total", "counter", "Workers that ended unasked.", value_of(&counters->crashes)},
+        {"vitrine_request_faults_total", "counter", "Crashes and hangs that requests were blamed for.",
+         value_of(&counters->faults)},
+        {"vitrine_worker_hangs_total", "counter", "Workers killed because they, or a render, stood still.",
+         value_of(&counters->hangs)},
+        {"vitrine_workers_recycled_total", "counter", "Workers replaced for their size or number of requests.",
+         value_of(&counters->recycled)},
+        {"vitrine_quarantined_total", "counter", "Image versions put into quarantine.", value_of(&counters->quarantined)},
+        {"vitrine_quarantine_responses_total", "counter", "Answers 503 because of quarantine.",
+         value_of(&counters->quarantine_answers)},
+        {"vitrine_quarantined", "gauge", "Image versions in quarantine.", count_quarantined(segment)},
         {"vitrine_workers", "gauge", "Workers alive.", sums.workers},
         {"vitrine_connections", "gauge", "Connections open.", sums.connections},
         {"vitrine_render_jobs", "gauge", "Render jobs waiting or running.", sums.queued},
@@ -73,14 +94,52 @@ static enum rc write_metrics(const struct shm_segment *segment, struct bytes *ou
     return rc;
 }
 
+/* The identifier as it stands in a URL, which suits JSON as well. */
+static enum rc write_identifier(const struct shm_quarantine_case *one, struct bytes *out, struct err *err)
+{
+    enum rc rc = RC_OK;
+    for (const char *c = one->path; *c != '\0' && rc == RC_OK; c++) {
+        bool is_plain = (*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') ||
+                        strchr("-._~", *c) != NULL;
+        rc = bytes_format(out, err, is_plain ? "%c" : "%%%02X", (unsigned char)*c);
+    }
+    if (rc == RC_OK && one->path_bytes >= sizeof one->path)
+        rc = bytes_format(out, err, "...");
+    return rc == RC_OK && one->page > 1 ? bytes_format(out, err, "%%3B%u", one->page) : rc;
+}
+
+static enum rc write_quarantine(const struct shm_quarantine *quarantine, int64_t now_ms, struct bytes *out,
+                                struct err *err)
+{
+    enum rc rc = bytes_format(out, err, "\"quarantine\":[");
+    const char *comma = "";
+    for (uint32_t i = 0; i < SHM_QUARANTINE_ENTRIES && rc == RC_OK; i++) {
+        struct shm_quarantine_case one;
+        if (!shm_quarantine_get(quarantine, i, now_ms, &one))
+            continue;
+        rc = bytes_format(out, err, "%s{\"identifier\":\"", comma);
+        if (rc == RC_OK)
+            rc = write_identifier(&one, out, err);
+        if (rc == RC_OK)
+            rc = bytes_format(out, err, "\",\"signal\":%u,\"strikes\":%u,\"seconds_left\":%" PRId64 "}",
+                              one.fault_signal, one.strikes, (one.until_ms - now_ms + 999) / 1000);
+        comma = ",";
+    }
+    return rc == RC_OK ? bytes_format(out, err, "],") : rc;
+}
+
 static enum rc write_status(const struct shm_segment *segment, struct bytes *out, struct err *err)
 {
     static const char *const state_name[] = {"free", "starting", "serving", "draining"};
     int64_t now_ms = clock_monotonic_ms();
-    enum rc rc = bytes_format(out, err, "{\"uptime_s\":%" PRId64 ",\"draining\":%s,\"crashes\":%" PRIu64 ",\"workers\":[",
+    enum rc rc = bytes_format(out, err, "{\"uptime_s\":%" PRId64 ",\"draining\":%s,\"crashes\":%" PRIu64 ",",
                               (now_ms - segment->started_ms) / 1000,
                               atomic_load_explicit(&segment->draining, memory_order_relaxed) ? "true" : "false",
                               value_of(&segment->counters.crashes));
+    if (rc == RC_OK)
+        rc = write_quarantine(&segment->quarantine, now_ms, out, err);
+    if (rc == RC_OK)
+        rc = bytes_format(out, err, "\"workers\":[");
     const char *comma = "";
     for (uint32_t i = 0; i < segment->slot_count && rc == RC_OK; i++) {
         const struct shm_slot *slot = &segment->slot[i];

@@ -3,10 +3,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "worker/fault.h"
 #include "worker/http/base_url.h"
 #include "worker/http/status.h"
 #include "worker/iiif/identifier.h"
 #include "worker/iiif/info_json.h"
+#include "worker/poison.h"
 #include "worker/render/passthrough.h"
 #include "worker/service.h"
 
@@ -23,7 +25,8 @@ struct request {
     struct iiif_identifier identifier;
     const char *base_url;
     struct picture *picture; /* one reference, from the moment it is found until the reply */
-    bool planned; /* plan and representation of the image hold */
+    bool condemned; /* it has killed its worker twice: it is only to be answered */
+    bool planned;   /* plan and representation of the image hold */
     struct iiif_plan plan;
     struct http_representation representation;
     int64_t deadline_ms;
@@ -152,7 +155,16 @@ static void answer_info(struct request *request)
 static bool is_cancelled(void *context)
 {
     struct request *request = context;
+    worker_fault_alive();
     return clock_monotonic_ms() > request->deadline_ms || http_exchange_abandoned(request->exchange);
+}
+
+/* WebP and AVIF encode whole pictures and show no progress meanwhile: a megapixel of AVIF takes 0.7 s of one CPU. */
+static uint32_t silence_ms(const struct iiif_plan *plan)
+{
+    bool silent = plan->format == IIIF_WEBP || plan->format == IIIF_AVIF;
+    uint64_t ms = silent ? image_size_area(plan->size) / 250 : 0;
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
 static enum rc render(struct request *request, struct bytes *body, struct err *err)
@@ -161,7 +173,10 @@ static enum rc render(struct request *request, struct bytes *body, struct err *e
     if (is_cancelled(request))
         return err_set(err, RC_CANCELLED, "the request had waited too long");
     uint64_t memory_bytes = render_memory_bytes(request->picture, &request->plan);
+    worker_fault_wait();
     render_pool_claim(service->pool, memory_bytes);
+    worker_fault_allow(silence_ms(&request->plan));
+    worker_fault_alive();
     enum rc rc = render_picture(request->picture, &request->plan, &service->options, is_cancelled, request, body, err);
     render_pool_return(service->pool, memory_bytes);
     atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
@@ -234,10 +249,9 @@ static bool answer_image_early(struct request *request)
 
 /* ---- the way ---- */
 
-static void run_job(struct render_job *job)
+static void work(struct request *request)
 {
-    struct request *request = (struct request *)job;
-    struct worker_service *service = request->service; /* the request is gone once it is answered */
+    struct worker_service *service = request->service;
     struct err err;
     enum rc rc = RC_OK;
     bool opened = false;
@@ -252,6 +266,18 @@ static void run_job(struct render_job *job)
         answer_info(request);
     else
         answer_image(request);
+}
+
+static void run_job(struct render_job *job)
+{
+    struct request *request = (struct request *)job;
+    struct worker_service *service = request->service; /* the request is gone once it is answered */
+    worker_fault_begin(http_exchange_connection_id(request->exchange), http_exchange_target(request->exchange));
+    if (request->condemned)
+        worker_poison_condemn(service, request->exchange, &request->identifier);
+    else if (request->picture != NULL || !worker_poison_refuses(service, request->exchange, &request->identifier))
+        work(request);
+    worker_fault_end();
     atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
 }
 
@@ -296,8 +322,16 @@ static void handle_iiif(struct request *request, enum iiif_version version, cons
                                                                        "%s/info.json", id));
         return;
     }
+    if (request->condemned) {
+        continue_on_render_thread(request);
+        return;
+    }
     request->picture = pictures_peek(request->service->pictures, request->identifier.path, request->identifier.page);
-    if (request->picture != NULL && request->iiif.what == IIIF_INFO)
+    if (request->picture != NULL && worker_poison_refuses_version(request->service, request->exchange,
+                                                                  &request->identifier,
+                                                                  request->picture->version_hash))
+        pictures_release(request->service->pictures, &request->picture);
+    else if (request->picture != NULL && request->iiif.what == IIIF_INFO)
         answer_info(request);
     else if (request->picture == NULL || !answer_image_early(request))
         continue_on_render_thread(request);
@@ -315,16 +349,21 @@ static void route(struct request *request)
     } else if (length > 6 && memcmp(target, "/iiif/", 6) == 0) { /* no version: the newest */
         answer_redirect(request, 302, arena_format(http_exchange_arena(request->exchange), "%s/iiif/3/%s",
                                                    request->base_url, target + 6));
+    } else if (request->condemned) {
+        worker_poison_give_up(request->service, request->exchange);
     } else {
         err_set(&err, RC_NOT_FOUND, "there is nothing at '%.100s'; images are at /iiif/3/{identifier}/info.json", target);
         fail(request, &err);
     }
 }
 
-void worker_service_handle(struct http_exchange *exchange, void *context)
+static void handle(struct worker_service *service, struct http_exchange *exchange)
 {
-    struct worker_service *service = context;
-    atomic_fetch_add_explicit(&service->slot->requests, 1, memory_order_relaxed);
+    uint32_t strikes = worker_poison_strikes(service, exchange);
+    if (strikes > WORKER_POISON_STRIKES) { /* reading it may be what kills */
+        worker_poison_give_up(service, exchange);
+        return;
+    }
     if (http_exchange_method(exchange) == HTTP_OPTIONS) {
         worker_service_count(service, 204);
         http_reply_options(exchange);
@@ -351,10 +390,20 @@ void worker_service_handle(struct http_exchange *exchange, void *context)
     }
     request->service = service;
     request->exchange = exchange;
+    request->condemned = strikes == WORKER_POISON_STRIKES;
     request->deadline_ms = clock_monotonic_ms() + service->settings->render_timeout_s * 1000;
     request->base_url = find_base_url(request);
     if (request->base_url == NULL)
         out_of_memory(request);
     else
         route(request);
+}
+
+void worker_service_handle(struct http_exchange *exchange, void *context)
+{
+    struct worker_service *service = context;
+    atomic_fetch_add_explicit(&service->slot->requests, 1, memory_order_relaxed);
+    worker_fault_begin(http_exchange_connection_id(exchange), http_exchange_target(exchange));
+    handle(service, exchange);
+    worker_fault_end();
 }

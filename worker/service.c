@@ -49,6 +49,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         return err_set(err, RC_NO_MEMORY, "no memory for the service");
     service->settings = settings;
     service->segment = heritage->segment;
+    service->journal = heritage->journal;
     service->slot = &heritage->segment->slot[heritage->slot];
     service->limits = (struct iiif_limits){.max_width_px = (uint32_t)settings->max_width,
                                            .max_height_px = (uint32_t)settings->max_height,

@@ -13,6 +13,7 @@
 struct worker_service {
     const struct settings *settings;
     struct shm_segment *segment;
+    struct shm_journal *journal;
     struct shm_slot *slot;
     struct iiif_limits limits;
     struct render_options options;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/own.h"
+#include "worker/fault.h"
 #include "worker/http/base_url.h"
 #include "worker/http/server.h"
 #include "worker/request.h"
@@ -254,6 +255,7 @@ int worker_run(const struct worker_heritage *heritage)
         log_error("inherited descriptors could not be closed: %s", strerror(errno));
         return WORKER_EXIT_FAILED;
     }
+    worker_fault_watch(&heritage->segment->beats[heritage->slot]);
     struct err err = {0};
     enum rc rc = worker_start(&worker, &err);
     if (rc != RC_OK) {

@@ -318,6 +318,11 @@ enum http_listener http_exchange_listener(const struct http_exchange *exchange)
     return exchange->connection->listener;
 }
 
+uint64_t http_exchange_connection_id(const struct http_exchange *exchange)
+{
+    return exchange->connection->id;
+}
+
 enum http_method http_exchange_method(const struct http_exchange *exchange)
 {
     return exchange->method;

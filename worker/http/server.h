@@ -73,6 +73,8 @@ void http_server_stop(struct http_server **server);
 /* Lives as long as the exchange. */
 struct arena *http_exchange_arena(struct http_exchange *exchange);
 enum http_listener http_exchange_listener(const struct http_exchange *exchange);
+/* The id of its connection, as given to adopt. */
+uint64_t http_exchange_connection_id(const struct http_exchange *exchange);
 enum http_method http_exchange_method(const struct http_exchange *exchange);
 /* The raw request target as sent, undecoded, with query: "/..." or "*". Of "http://host/path" (RFC 9112
  * §3.2.2) it is the path, and the Host header is that host. May hold any byte but blanks and control bytes.

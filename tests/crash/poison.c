@@ -1,0 +1,71 @@
+/* Preloaded into a server under test: decoding a JPEG of a certain width does harm, as a bug in a decoder would. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <jpeglib.h>
+
+enum { SEGV = 601, ABORT, FPE, BUS, OVERFLOW, HANG, LINGER, STARTS_A_PROGRAM, LEAKS };
+
+static volatile int one = 1, zero;
+static volatile char sink;
+
+__attribute__((noinline)) static int overflow(int depth)
+{
+    volatile char frame[4096];
+    frame[depth % 4096] = (char)depth;
+    return overflow(depth + 1) + frame[0];
+}
+
+/* A mapping of a file that has become too short. */
+static void touch_beyond_file(void)
+{
+    int fd = memfd_create("short", 0);
+    volatile char *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    sink = page[0];
+}
+
+static void harm(unsigned width)
+{
+    switch (width) {
+    case SEGV:
+        sink = *(volatile char *)8;
+        break;
+    case ABORT:
+        abort();
+    case FPE:
+        zero = one / zero;
+        break;
+    case BUS:
+        touch_beyond_file();
+        break;
+    case OVERFLOW:
+        overflow(0);
+        break;
+    case HANG:
+        for (;;)
+            pause();
+    case LINGER: /* long, but not for ever */
+        usleep(1500000);
+        break;
+    case STARTS_A_PROGRAM:
+        execl("/bin/true", "true", (char *)NULL);
+        break;
+    case LEAKS:
+        memset(malloc(64 << 20), 1, 64 << 20);
+        break;
+    }
+}
+
+boolean jpeg_start_decompress(j_decompress_ptr decoder)
+{
+    static boolean (*real)(j_decompress_ptr);
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "jpeg_start_decompress");
+    harm(decoder->image_width);
+    return real(decoder);
+}

@@ -33,6 +33,11 @@ struct master_child {
     uint32_t untold;                /* WORKER_DRAIN or _RETIRE: the channel was full; 0: nothing */
     int64_t started_ms, kill_at_ms; /* 0: not to be killed */
     int64_t respawn_at_ms;          /* CHILD_NONE: when to fork the next one; 0: never */
+    /* By the watchdog. */
+    bool is_succeeded;  /* another was forked in its place: nobody follows when it ends */
+    bool is_hung;       /* killed because it stood still, */
+    uint32_t hung_beat; /* as this thread of it did */
+    uint64_t hung_id;   /* over this connection; 0: all of it */
 };
 
 /* How long to wait before the next attempt, when workers die before they have served: doubles from 100 ms to

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "master/inquest.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -217,6 +218,7 @@ static void crew_ended(struct master_crew *crew, struct master_child *child, int
     pid_t pid = child->pid;
     child->pid = 0;             /* from now on the number may be somebody else's: nothing may kill it */
     crew_hear_out(crew, child); /* its last words: connections that it had ended */
+    master_inquest_hold(crew, child, pid);
     crew_log_end(crew, child, pid, status);
     epoll_ctl(crew->epoll, EPOLL_CTL_DEL, child->channel, NULL);
     close(TAKE_FD(child->channel));
@@ -225,7 +227,7 @@ static void crew_ended(struct master_crew *crew, struct master_child *child, int
     atomic_store_explicit(&crew->segment->slot[child->slot].pid, 0, memory_order_relaxed);
     child->kill_at_ms = child->respawn_at_ms = 0;
     child->untold = 0;
-    if (crew->is_leaving || master_succession_ended(crew, child))
+    if (crew->is_leaving || child->is_succeeded || master_succession_ended(crew, child))
         return;
     if (child->was_ready) {
         crew_spawn(crew, child);
@@ -271,6 +273,9 @@ enum rc master_crew_start(struct master_crew *crew, struct err *err)
     crew->child = calloc(SHM_MAX_WORKERS, sizeof *crew->child);
     if (crew->child == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for %u workers", crew->wanted);
+    enum rc rc = master_watchdog_new(&crew->watchdog, err);
+    if (rc != RC_OK)
+        return rc;
     crew->count = crew->wanted;
     for (uint32_t i = 0; i < SHM_MAX_WORKERS; i++)
         crew->child[i] = (struct master_child){.slot = i, .channel = -1};
@@ -284,6 +289,7 @@ void master_crew_done(struct master_crew *crew)
     for (uint32_t i = 0; crew->child != NULL && i < crew->count; i++)
         own_close(&crew->child[i].channel);
     free(TAKE_PTR(crew->child));
+    master_watchdog_free(&crew->watchdog);
 }
 
 void master_crew_drain(struct master_crew *crew)
@@ -346,7 +352,7 @@ static int64_t crew_due(struct master_crew *crew, struct master_child *child, in
 
 int64_t master_crew_due(struct master_crew *crew, int64_t now_ms)
 {
-    int64_t next_ms = crew->give_up_ms;
+    int64_t next_ms = clock_earlier_ms(crew->give_up_ms, master_watchdog_look(crew->watchdog, crew, now_ms));
     for (uint32_t i = 0; i < crew->count; i++)
         next_ms = clock_earlier_ms(next_ms, crew_due(crew, &crew->child[i], now_ms));
     if (crew->hold_until_ms > now_ms) {

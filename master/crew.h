@@ -9,6 +9,7 @@
 #include "master/child.h"
 #include "master/connection.h"
 #include "master/succession.h"
+#include "master/watchdog.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +27,7 @@ struct master_crew {
     uint32_t count;             /* places of `child` that have been used */
     struct master_child *child; /* SHM_MAX_WORKERS places */
     struct master_succession next;
+    struct master_watchdog *watchdog;
     bool ran_well;            /* some worker has served with these settings */
     unsigned attempts_failed; /* workers in a row that ended before they served */
     bool is_leaving;          /* nobody is replaced any more */

@@ -1,0 +1,226 @@
+#include "master/watchdog.h"
+
+#include "base/clock.h"
+#include "base/own.h"
+#include "master/crew.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+
+#define LOOK_MS          1000
+#define FRESH_MS         2500      /* a control thread that has moved within that is not stopped: it beats every second */
+#define MOST_ALLOWED_MS  3600000u  /* whatever a worker says */
+#define RETIRE_MS        5000      /* then clients that read slowly go on elsewhere */
+#define MOST_RETIRE_MS   3600000   /* renders end before, or the watchdog ends them */
+
+/* A number that has to change now and then. */
+struct watched {
+    uint64_t what;
+    int64_t value;
+    int64_t still_ms;
+};
+
+struct watched_worker {
+    pid_t pid; /* of whom all this is known */
+    struct watched control;
+    struct watched beat[SHM_BEAT_STRAY];
+};
+
+struct master_watchdog {
+    int64_t looked_ms;
+    /* The worker that is being replaced, one at a time. */
+    bool is_recycling;
+    uint32_t old_slot, new_slot;
+    pid_t old_pid;
+    int64_t retired_ms; /* 0: the new one does not serve yet */
+    struct watched_worker worker[SHM_MAX_WORKERS];
+};
+
+enum rc master_watchdog_new(struct master_watchdog **ret_watchdog, struct err *err)
+{
+    struct master_watchdog *watchdog = calloc(1, sizeof *watchdog);
+    if (watchdog == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the watchdog");
+    *ret_watchdog = watchdog;
+    return RC_OK;
+}
+
+void master_watchdog_free(struct master_watchdog **watchdog)
+{
+    free(TAKE_PTR(*watchdog));
+}
+
+/* Standing still ----------------------------------------------------------------------------------------- */
+
+/* For how long the number has not changed while somebody looked. */
+static int64_t still_ms(struct watched *watched, uint64_t what, int64_t value, int64_t passed_ms)
+{
+    if (watched->what != what || watched->value != value)
+        *watched = (struct watched){.what = what, .value = value};
+    else
+        watched->still_ms += passed_ms;
+    return watched->still_ms;
+}
+
+static void kill_for(struct master_crew *crew, struct master_child *child, const char *what, int64_t ms)
+{
+    log_error("worker %u (pid %d): %s stands still since %" PRId64 " s and the worker is killed", child->slot,
+              (int)child->pid, what, ms / 1000);
+    atomic_fetch_add_explicit(&crew->segment->counters.hangs, 1, memory_order_relaxed);
+    child->is_hung = true;
+    master_child_kill(child, SIGKILL);
+}
+
+/* A thread that has a request and does not get on with it. */
+static void look_at_threads(struct master_crew *crew, struct master_child *child, struct watched_worker *known,
+                            int64_t passed_ms)
+{
+    const struct shm_beats *beats = &crew->segment->beats[child->slot];
+    uint32_t count = shm_beat_count(beats);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct shm_beat *beat = &beats->beat[i];
+        uint64_t id = atomic_load_explicit(&beat->connection_id, memory_order_acquire);
+        int64_t alive_ms = atomic_load_explicit(&beat->alive_ms, memory_order_relaxed);
+        uint32_t allowed_ms = atomic_load_explicit(&beat->allowed_ms, memory_order_relaxed);
+        int64_t ms = still_ms(&known->beat[i], id, alive_ms, passed_ms);
+        if (allowed_ms > MOST_ALLOWED_MS)
+            allowed_ms = MOST_ALLOWED_MS;
+        if (id == 0 || alive_ms == 0 || ms < crew->settings->render_hang_timeout_s * 1000 + allowed_ms)
+            continue;
+        child->hung_beat = i;
+        child->hung_id = id;
+        kill_for(crew, child, "a thread at work on a request", ms);
+        return;
+    }
+}
+
+static void look_at_worker(struct master_crew *crew, struct master_child *child, struct watched_worker *known,
+                           int64_t passed_ms)
+{
+    if (known->pid != child->pid)
+        *known = (struct watched_worker){.pid = child->pid};
+    if (!child->was_ready || child->is_hung || child->pid == 0 || child->state == CHILD_LEAVING)
+        return;
+    uint64_t beat_ms = atomic_load_explicit(&crew->segment->slot[child->slot].beat_ms, memory_order_relaxed);
+    int64_t ms = still_ms(&known->control, 1, (int64_t)beat_ms, passed_ms);
+    child->hung_id = 0;
+    if (ms >= crew->settings->worker_hang_timeout_s * 1000)
+        kill_for(crew, child, "all of it", ms);
+    else if (ms < FRESH_MS)
+        look_at_threads(crew, child, known, passed_ms);
+}
+
+/* Recycling ---------------------------------------------------------------------------------------------- */
+
+/* What is the worker's alone: resident and not shared. 0 when it is unknown. */
+static int64_t own_memory_bytes(pid_t pid)
+{
+    char path[32], text[128];
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (length <= 0)
+        return 0;
+    text[length] = '\0';
+    int64_t resident, shared;
+    if (sscanf(text, "%*u %" SCNd64 " %" SCNd64, &resident, &shared) != 2)
+        return 0;
+    return (resident - shared) * sysconf(_SC_PAGESIZE);
+}
+
+static bool is_due(const struct master_crew *crew, const struct master_child *child)
+{
+    const struct settings *settings = crew->settings;
+    uint64_t requests = atomic_load_explicit(&crew->segment->slot[child->slot].requests, memory_order_relaxed);
+    if (settings->worker_max_requests > 0 && requests >= (uint64_t)settings->worker_max_requests) {
+        log_info("worker %u (pid %d) has served %" PRIu64 " requests and is replaced", child->slot,
+                 (int)child->pid, requests);
+        return true;
+    }
+    int64_t bytes = settings->worker_max_rss > 0 ? own_memory_bytes(child->pid) : 0;
+    if (settings->worker_max_rss == 0 || bytes <= settings->worker_max_rss)
+        return false;
+    log_info("worker %u (pid %d) holds %" PRId64 " MB of memory and is replaced", child->slot, (int)child->pid,
+             bytes >> 20);
+    return true;
+}
+
+static struct master_child *free_place(struct master_crew *crew)
+{
+    for (uint32_t i = 0; i < SHM_MAX_WORKERS; i++) {
+        struct master_child *child = &crew->child[i];
+        if (child->state == CHILD_NONE && child->pid == 0 && child->respawn_at_ms == 0)
+            return child;
+    }
+    return NULL;
+}
+
+/* The new worker comes first, so that there is always one that takes connections. */
+static void begin_recycling(struct master_watchdog *watchdog, struct master_crew *crew, struct master_child *old)
+{
+    struct master_child *new = free_place(crew);
+    if (new == NULL)
+        return;
+    new->generation = old->generation;
+    if (!master_crew_spawn(crew, new))
+        return;
+    if (crew->count <= new->slot)
+        crew->count = new->slot + 1;
+    old->is_succeeded = true;
+    watchdog->is_recycling = true;
+    watchdog->old_slot = old->slot;
+    watchdog->old_pid = old->pid;
+    watchdog->new_slot = new->slot;
+    watchdog->retired_ms = 0;
+    atomic_fetch_add_explicit(&crew->segment->counters.recycled, 1, memory_order_relaxed);
+}
+
+/* Goes on with what was begun. */
+static void go_on_recycling(struct master_watchdog *watchdog, struct master_crew *crew, int64_t now_ms)
+{
+    struct master_child *old = &crew->child[watchdog->old_slot];
+    const struct master_child *new = &crew->child[watchdog->new_slot];
+    if (old->pid != watchdog->old_pid || crew->is_leaving) {
+        watchdog->is_recycling = false;
+    } else if (watchdog->retired_ms != 0) {
+        /* Whatever it renders ends soon, or the watchdog ends it; killed now it would begin again elsewhere, and grow that
+         * worker likewise. */
+        bool renders = atomic_load_explicit(&crew->segment->slot[old->slot].queued, memory_order_relaxed) > 0;
+        if (now_ms - watchdog->retired_ms >= (renders ? MOST_RETIRE_MS : RETIRE_MS))
+            old->kill_at_ms = now_ms;
+    } else if (old->state != CHILD_SERVING) {
+        watchdog->is_recycling = false; /* it is told to leave by others */
+    } else if (new->state == CHILD_SERVING) {
+        master_crew_retire(crew, old);
+        old->kill_at_ms = 0;
+        watchdog->retired_ms = now_ms;
+    }
+}
+
+static void recycle(struct master_watchdog *watchdog, struct master_crew *crew, int64_t now_ms)
+{
+    if (watchdog->is_recycling)
+        go_on_recycling(watchdog, crew, now_ms);
+    if (watchdog->is_recycling || crew->is_leaving || crew->next.settings != NULL)
+        return;
+    for (uint32_t i = 0; i < crew->count && !watchdog->is_recycling; i++) {
+        struct master_child *child = &crew->child[i];
+        if (child->state == CHILD_SERVING && !child->is_succeeded && is_due(crew, child))
+            begin_recycling(watchdog, crew, child);
+    }
+}
+
+int64_t master_watchdog_look(struct master_watchdog *watchdog, struct master_crew *crew, int64_t now_ms)
+{
+    if (now_ms < watchdog->looked_ms + LOOK_MS)
+        return watchdog->looked_ms + LOOK_MS;
+    /* After a longer pause nobody knows who moved during it. */
+    int64_t passed_ms = now_ms - watchdog->looked_ms < 2 * LOOK_MS ? now_ms - watchdog->looked_ms : LOOK_MS;
+    watchdog->looked_ms = now_ms;
+    for (uint32_t i = 0; i < crew->count; i++)
+        look_at_worker(crew, &crew->child[i], &watchdog->worker[i], passed_ms);
+    recycle(watchdog, crew, now_ms);
+    return now_ms + LOOK_MS;
+}

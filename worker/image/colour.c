@@ -239,7 +239,7 @@ enum rc image_colour_sink(const struct image_colour *colour, struct image_sink *
     c->sink = (struct image_sink){.ops = &ops, .format = colour->input, .size = next->size};
     c->next = next;
     c->transform = transform;
-    c->row = malloc(width * 4 * sizeof(uint16_t));
+    c->row = malloc(width * 4 * 2);
     c->out = malloc(width * 3 * CHUNK_ROWS);
     c->alpha = malloc(width * CHUNK_ROWS);
     if (c->row == NULL || c->out == NULL || c->alpha == NULL) {

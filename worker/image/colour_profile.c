@@ -104,29 +104,39 @@ static const char *unfit(cmsHPROFILE profile, enum image_model model)
     return NULL;
 }
 
-/* Whether a transform of 8-bit GRAY or RGB leaves everything within a level of where it was. */
+/* Whether `transform`, of 8-bit pixels, leaves `count` samples within a level of where they are. */
+static bool stays(cmsHTRANSFORM transform, const uint8_t *samples, size_t count, size_t channels)
+{
+    uint8_t out[18 * 18 * 3];
+
+    cmsDoTransform(transform, samples, out, (cmsUInt32Number)(count / channels));
+    for (size_t i = 0; i < count; i++)
+        if (abs(samples[i] - out[i]) > 1)
+            return false;
+    return true;
+}
+
+/* Every level of gray; or a grid of 18 levels in each of red, green and blue. */
 static bool changes_nothing(cmsHPROFILE from, cmsHPROFILE to, enum image_model model)
 {
-    enum { STEPS = 18, COUNT = STEPS * STEPS * STEPS };
     cmsUInt32Number format = model == IMAGE_GRAY ? TYPE_GRAY_8 : TYPE_RGB_8;
-    size_t channels = model == IMAGE_GRAY ? 1 : 3, count = model == IMAGE_GRAY ? 256 : COUNT;
     cmsHTRANSFORM transform = cmsCreateTransform(from, format, to, format, INTENT, TRANSFORM_FLAGS);
-    OWN_FREE uint8_t *in = malloc(COUNT * 3), *out = malloc(COUNT * 3);
-    bool same = transform != NULL && in != NULL && out != NULL;
+    uint8_t samples[18 * 18 * 3];
+    bool same = transform != NULL;
 
-    for (size_t i = 0; same && i < count; i++) {
-        if (model == IMAGE_GRAY) {
-            in[i] = (uint8_t)i;
-            continue;
-        }
-        in[i * 3] = (uint8_t)(i % STEPS * 15);
-        in[i * 3 + 1] = (uint8_t)(i / STEPS % STEPS * 15);
-        in[i * 3 + 2] = (uint8_t)(i / STEPS / STEPS * 15);
+    if (model == IMAGE_GRAY) {
+        for (uint32_t i = 0; i < 256; i++)
+            samples[i] = (uint8_t)i;
+        same = same && stays(transform, samples, 256, 1);
     }
-    if (same)
-        cmsDoTransform(transform, in, out, (cmsUInt32Number)count);
-    for (size_t i = 0; same && i < count * channels; i++)
-        same = abs(in[i] - out[i]) <= 1;
+    for (uint32_t red = 0; same && model != IMAGE_GRAY && red < 18; red++) {
+        for (uint32_t i = 0; i < 18 * 18; i++) {
+            samples[i * 3] = (uint8_t)(red * 15);
+            samples[i * 3 + 1] = (uint8_t)(i / 18 * 15);
+            samples[i * 3 + 2] = (uint8_t)(i % 18 * 15);
+        }
+        same = stays(transform, samples, sizeof samples, 3);
+    }
     if (transform != NULL)
         cmsDeleteTransform(transform);
     return same;
@@ -188,6 +198,13 @@ static bool same_question(const struct image_colour_verdict *a, const struct ima
            (a->icc.length == 0 || memcmp(a->icc.data, b->icc.data, a->icc.length) == 0);
 }
 
+/* Moves the first `count` slots one place back, over the one behind them. */
+static void move_back(size_t count)
+{
+    for (size_t i = count; i > 0; i--)
+        remembered.slot[i] = remembered.slot[i - 1];
+}
+
 /* With the mutex held: the verdict on the same question moved to the front and referenced once more, or
  * NULL. */
 static struct image_colour_verdict *recall(const struct image_colour_verdict *question)
@@ -196,7 +213,7 @@ static struct image_colour_verdict *recall(const struct image_colour_verdict *qu
         struct image_colour_verdict *found = remembered.slot[i];
         if (!same_question(found, question))
             continue;
-        memmove(&remembered.slot[1], &remembered.slot[0], i * sizeof remembered.slot[0]);
+        move_back(i);
         remembered.slot[0] = found;
         found->references++;
         return found;
@@ -209,7 +226,7 @@ static struct image_colour_verdict *remember(struct image_colour_verdict *verdic
 {
     struct image_colour_verdict *last = remembered.slot[REMEMBERED - 1];
 
-    memmove(&remembered.slot[1], &remembered.slot[0], (REMEMBERED - 1) * sizeof remembered.slot[0]);
+    move_back(REMEMBERED - 1);
     remembered.slot[0] = verdict;
     verdict->references++;
     return last != NULL && --last->references == 0 ? last : NULL;

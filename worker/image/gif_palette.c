@@ -1,7 +1,6 @@
 #include "worker/image/gif_palette.h"
 
-#include "base/own.h"
-
+#include <stdlib.h>
 #include <string.h>
 
 struct image_gif_bin {
@@ -188,17 +187,12 @@ static uint8_t nearest(const struct image_gif_palette *palette, const struct ima
     return (uint8_t)found;
 }
 
-enum rc image_gif_palette_choose(struct image_gif_palette *palette, struct err *err)
+/* `used` has room for all bins. */
+static void choose(struct image_gif_palette *palette, uint16_t *used)
 {
     struct box box[256];
     uint32_t used_count = 0, boxes = 1;
 
-    if (palette->exact)
-        return RC_OK;
-    OWN_FREE uint16_t *used = malloc(IMAGE_GIF_BINS * sizeof *used);
-    palette->index_of_bin = malloc(IMAGE_GIF_BINS);
-    if (used == NULL || palette->index_of_bin == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory to choose the colours of a picture");
     for (uint32_t i = 0; i < IMAGE_GIF_BINS; i++)
         if (palette->bin[i].count > 0)
             used[used_count++] = (uint16_t)i;
@@ -216,6 +210,20 @@ enum rc image_gif_palette_choose(struct image_gif_palette *palette, struct err *
         average(palette, used, &box[i], palette->colour[i]);
     for (uint32_t i = 0; i < used_count; i++)
         palette->index_of_bin[used[i]] = nearest(palette, &palette->bin[used[i]]);
+}
+
+enum rc image_gif_palette_choose(struct image_gif_palette *palette, struct err *err)
+{
+    if (palette->exact)
+        return RC_OK;
+    uint16_t *used = malloc(IMAGE_GIF_BINS * sizeof *used);
+    palette->index_of_bin = malloc(IMAGE_GIF_BINS);
+    if (used == NULL || palette->index_of_bin == NULL) {
+        free(used);
+        return err_set(err, RC_NO_MEMORY, "no memory to choose the colours of a picture");
+    }
+    choose(palette, used);
+    free(used);
     return RC_OK;
 }
 

@@ -25,6 +25,7 @@ struct encoder {
     struct bytes *out;
     struct bytes exif, iptc; /* marker bodies */
 
+    int planes;                        /* 1 or 3 */
     bool raw;                          /* planes go in as they are; else RGB rows */
     uint8_t *row;                      /* RGB: one row of pixels */
     uint8_t *unit[3];                  /* planes: one row of MCUs, edges repeated */
@@ -145,7 +146,7 @@ static void start(struct encoder *e, const void *argument)
     jpeg->dest = &e->destination;
     jpeg->image_width = e->sink.size.width_px;
     jpeg->image_height = e->sink.size.height_px;
-    jpeg->input_components = format->model == IMAGE_GRAY ? 1 : 3;
+    jpeg->input_components = e->planes;
     jpeg->in_color_space = format->model == IMAGE_GRAY  ? JCS_GRAYSCALE
                            : format->model == IMAGE_RGB ? JCS_RGB
                                                         : JCS_YCbCr;
@@ -209,7 +210,7 @@ static void write_unit(struct encoder *e, const void *argument)
     JSAMPROW rows[3][16];
     JSAMPARRAY planes[3] = {rows[0], rows[1], rows[2]};
 
-    for (int i = 0; i < e->jpeg.num_components; i++)
+    for (int i = 0; i < 3 && i < e->planes; i++)
         for (int y = 0; y < e->jpeg.comp_info[i].v_samp_factor * DCTSIZE; y++)
             rows[i][y] = as_row(unit->plane[i] + (size_t)y * unit->stride_bytes[i]);
     jpeg_write_raw_data(&e->jpeg, planes, e->unit_rows);
@@ -233,7 +234,7 @@ static uint32_t plane_rows(const struct encoder *e, int plane, uint32_t rows)
  * last column. */
 static void hold_rows(struct encoder *e, const struct image_band *band, uint32_t y, uint32_t count)
 {
-    for (int i = 0; i < e->jpeg.num_components; i++) {
+    for (int i = 0; i < e->planes; i++) {
         uint32_t width = image_plane_width(&e->sink.format, (uint32_t)i, e->sink.size.width_px);
         uint8_t *to = e->unit[i] + (size_t)plane_rows(e, i, e->held_rows) * e->unit_width[i];
         const uint8_t *from = band->plane[i] + plane_rows(e, i, y) * band->stride_bytes[i];
@@ -250,7 +251,7 @@ static void hold_rows(struct encoder *e, const struct image_band *band, uint32_t
 /* The last unit: repeats the last row of each plane. */
 static void fill_unit(struct encoder *e)
 {
-    for (int i = 0; i < e->jpeg.num_components; i++) {
+    for (int i = 0; i < e->planes; i++) {
         uint32_t rows = plane_rows(e, i, e->held_rows), all = plane_rows(e, i, e->unit_rows);
         uint8_t *last = e->unit[i] + (size_t)(rows - 1) * e->unit_width[i];
         for (uint32_t row = rows; row < all; row++)
@@ -269,7 +270,7 @@ static enum rc write_planes(struct encoder *e, const struct image_band *band, st
         uint32_t left = band->height_px - y;
         if (whole && e->held_rows == 0 && left >= e->unit_rows) {
             struct unit unit = {0};
-            for (int i = 0; i < e->jpeg.num_components; i++) {
+            for (int i = 0; i < e->planes; i++) {
                 unit.plane[i] = band->plane[i] + plane_rows(e, i, y) * band->stride_bytes[i];
                 unit.stride_bytes[i] = band->stride_bytes[i];
             }
@@ -357,6 +358,7 @@ enum rc image_jpeg_encode_open(const struct image_format *format, struct image_s
     e->sink = (struct image_sink){.ops = &ops, .format = *format, .size = size};
     e->options = options;
     e->out = out;
+    e->planes = format->model == IMAGE_GRAY ? 1 : 3;
     e->raw = format->model != IMAGE_RGB;
     e->jpeg.err = jpeg_std_error(&e->errors);
     e->errors.error_exit = on_error;

@@ -236,7 +236,7 @@ static uint32_t zimg_slot(const struct image_resample_group *group, uint32_t i)
 static enum rc graph_run(struct resampler *r, const struct step *step, uint64_t skip_rows, struct err *err)
 {
     const struct image_resample_group *group = &step->group;
-    uint32_t runs = group->weighted ? 1 : group->count, planes = group->count / runs;
+    uint32_t runs = group->weighted ? 1 : group->count, planes = group->weighted ? group->count : 1;
 
     for (uint32_t run = 0; run < runs; run++) {
         zimg_image_buffer_const from = {.version = ZIMG_API_VERSION};

@@ -62,6 +62,8 @@ static UNUSED uint32_t sample(const struct planes *p, uint32_t plane, uint32_t x
 
 static UNUSED void set_sample(struct planes *p, uint32_t plane, uint32_t x, uint32_t y, uint32_t value)
 {
+    if (p->data[plane] == NULL)
+        abort();
     uint8_t *row = p->data[plane] + y * p->stride_bytes[plane];
     if (p->format.depth_bits == 8)
         row[x] = (uint8_t)value;

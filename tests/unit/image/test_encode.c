@@ -211,6 +211,8 @@ static void test_jpeg_metadata(void **state)
         struct bytes file = encoded(IMAGE_JPEG, &from, &options, 16);
         size_t at = 0, length, got = 0;
         const uint8_t *p = jpeg_marker(&file, 0xe0, &at, &length);
+        if (p == NULL)
+            abort();
         assert_memory_equal(p, "JFIF\0\1\1\1\1\54\1\54", 12);
         p = jpeg_marker(&file, 0xe1, &at, &length);
         assert_int_equal(length, 6 + exif.length);

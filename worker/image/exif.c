@@ -1,5 +1,7 @@
 #include "worker/image/exif.h"
 
+#include <string.h>
+
 enum {
     TAG_IMAGE_WIDTH = 0x0100,
     TAG_IMAGE_LENGTH = 0x0101,
@@ -7,6 +9,8 @@ enum {
     TAG_EXIF_IFD = 0x8769,
     TAG_PIXEL_X_DIMENSION = 0xa002,
     TAG_PIXEL_Y_DIMENSION = 0xa003,
+    TAG_INTEROPERABILITY_IFD = 0xa005,
+    TYPE_ASCII = 2,
     TYPE_SHORT = 3,
     TYPE_LONG = 4,
     ENTRY_BYTES = 12,
@@ -126,4 +130,138 @@ enum rc image_exif_copy(const struct bytes *exif, struct image_size size, struct
         exif_set(&view, exif_value(&view, link), TAG_PIXEL_Y_DIMENSION, size.height_px);
     }
     return RC_OK;
+}
+
+/* ---- as directories of a TIFF ---- */
+
+/* The size of one value, and of the numbers that byte order reverses (a RATIONAL is two of 4). 0: unknown. */
+static unsigned exif_type_bytes(unsigned type, unsigned *ret_number_bytes)
+{
+    static const uint8_t value[] = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8};
+    static const uint8_t number[] = {0, 1, 1, 2, 4, 4, 1, 1, 2, 4, 4, 4, 8};
+    *ret_number_bytes = type < sizeof number ? number[type] : 0;
+    return type < sizeof value ? value[type] : 0;
+}
+
+/* Where an entry's values lie; false when they do not lie inside, or nobody knows what they are. */
+static bool exif_values(const struct exif_view *view, size_t entry, size_t *ret_at, size_t *ret_bytes,
+                        unsigned *ret_number_bytes)
+{
+    uint64_t bytes = (uint64_t)exif_get32(view, entry + 4) *
+                     exif_type_bytes(exif_get16(view, entry + 2), ret_number_bytes);
+    size_t at = bytes <= 4 ? entry + 8 : exif_get32(view, entry + 8);
+    if (bytes == 0 || bytes > view->length || at > view->length - bytes)
+        return false;
+    *ret_at = at;
+    *ret_bytes = (size_t)bytes;
+    return true;
+}
+
+bool image_exif_text(const struct bytes *exif, unsigned tag, const char **ret_text, size_t *ret_length)
+{
+    struct exif_view view;
+    unsigned entries, number_bytes;
+    if (!exif_view_init(&view, exif->data, exif->length))
+        return false;
+    size_t main = exif_get32(&view, 4), at;
+    if (!exif_has_ifd(&view, main, &entries))
+        return false;
+    for (unsigned i = 0; i < entries; i++) {
+        size_t entry = main + 2 + (size_t)i * ENTRY_BYTES;
+        if (exif_get16(&view, entry) != tag || exif_get16(&view, entry + 2) != TYPE_ASCII ||
+            !exif_values(&view, entry, &at, ret_length, &number_bytes))
+            continue;
+        *ret_text = (const char *)view.data + at;
+        *ret_length = strnlen(*ret_text, *ret_length);
+        return true;
+    }
+    return false;
+}
+
+/* Writes the entry at `from` as the one at `to`, its values behind everything written so far if they do not fit in it. */
+static enum rc exif_write_entry(const struct exif_view *view, size_t from, struct bytes *out, size_t to, size_t start,
+                                uint32_t offset, struct err *err)
+{
+    size_t at, bytes;
+    unsigned number_bytes;
+    if (!exif_values(view, from, &at, &bytes, &number_bytes))
+        return RC_OK;
+    size_t values = to + 8;
+    if (bytes > 4) {
+        values = out->length;
+        enum rc rc = bytes_reserve(out, bytes + 1, err);
+        if (rc != RC_OK)
+            return rc;
+        out->data[out->length + bytes] = 0;
+        out->length += bytes + (bytes & 1);
+    }
+    const struct exif_view written = {.data = out->data, .length = out->length};
+    exif_put(&written, to, 2, exif_get16(view, from));
+    exif_put(&written, to + 2, 2, exif_get16(view, from + 2));
+    exif_put(&written, to + 4, 4, exif_get32(view, from + 4));
+    if (bytes > 4)
+        exif_put(&written, to + 8, 4, (uint32_t)(values - start) + offset);
+    for (size_t i = 0; i < bytes; i++) {
+        size_t place = view->big_endian ? i - i % number_bytes + (number_bytes - 1 - i % number_bytes) : i;
+        out->data[values + i] = view->data[at + place];
+    }
+    return RC_OK;
+}
+
+/* The bytes of an entry's values if it is copied (a known type, inside the payload, no link), else 0. */
+static size_t exif_copied_bytes(const struct exif_view *view, size_t entry)
+{
+    size_t at, bytes;
+    unsigned number_bytes;
+    if (exif_get16(view, entry) == TAG_INTEROPERABILITY_IFD ||
+        !exif_values(view, entry, &at, &bytes, &number_bytes))
+        return 0;
+    return bytes;
+}
+
+static enum rc exif_write_directory(const struct exif_view *view, size_t ifd, uint32_t offset, struct bytes *out,
+                                    struct err *err)
+{
+    unsigned entries, copied = 0;
+    if (!exif_has_ifd(view, ifd, &entries))
+        return RC_OK;
+    uint64_t all_bytes = 0;
+    for (unsigned i = 0; i < entries; i++) {
+        size_t bytes = exif_copied_bytes(view, ifd + 2 + (size_t)i * ENTRY_BYTES);
+        copied += bytes > 0;
+        all_bytes += bytes;
+    }
+    if (all_bytes > view->length) /* many entries that share their values: small to send, huge to copy */
+        return RC_OK;
+    size_t start = out->length, head_bytes = 2 + (size_t)copied * ENTRY_BYTES + 4;
+    enum rc rc = copied == 0 ? RC_OK : bytes_reserve(out, head_bytes, err);
+    if (rc != RC_OK || copied == 0)
+        return rc;
+    memset(out->data + start, 0, head_bytes);
+    out->length += head_bytes;
+    exif_put(&(struct exif_view){.data = out->data}, start, 2, copied);
+    size_t to = start + 2;
+    for (unsigned i = 0; rc == RC_OK && i < entries; i++) {
+        size_t from = ifd + 2 + (size_t)i * ENTRY_BYTES;
+        if (exif_copied_bytes(view, from) == 0)
+            continue;
+        rc = exif_write_entry(view, from, out, to, start, offset, err);
+        to += ENTRY_BYTES;
+    }
+    return rc;
+}
+
+enum rc image_exif_directory(const struct bytes *exif, enum image_exif_part part, struct image_size size,
+                             uint32_t offset, struct bytes *out, struct err *err)
+{
+    struct bytes copy = {0};
+    struct exif_view view;
+    enum rc rc = image_exif_copy(exif, size, &copy, err);
+    if (rc == RC_OK && copy.length > 0 && exif_view_init(&view, copy.data, copy.length)) {
+        size_t link = exif_find(&view, exif_get32(&view, 4), part);
+        if (link != 0)
+            rc = exif_write_directory(&view, exif_value(&view, link), offset, out, err);
+    }
+    bytes_done(&copy);
+    return rc;
 }

@@ -16,4 +16,18 @@ uint8_t image_exif_orientation(const struct bytes *exif);
 RC_MUST_USE enum rc image_exif_copy(const struct bytes *exif, struct image_size size, struct bytes *out,
                                     struct err *err);
 
+/* For files that are TIFFs themselves and hold these fields in directories of their own. */
+
+enum image_exif_part { IMAGE_EXIF_CAMERA = 0x8769, IMAGE_EXIF_GPS = 0x8825 }; /* the tags that link them */
+
+/* Appends a part's directory, little-endian, to `out`, its first byte lying at `offset` of the file that is written. What it says
+ * of the picture's size becomes `size`. Appends nothing where the payload has no such part; links to further directories are
+ * left out. Fails only with RC_NO_MEMORY. */
+RC_MUST_USE enum rc image_exif_directory(const struct bytes *exif, enum image_exif_part part, struct image_size size,
+                                         uint32_t offset, struct bytes *out, struct err *err);
+
+/* The text of an ASCII field of the main directory (Make, Artist ...). False where it is absent. Not terminated; lives with
+ * the payload. */
+bool image_exif_text(const struct bytes *exif, unsigned tag, const char **ret_text, size_t *ret_length);
+
 #endif

@@ -1,6 +1,7 @@
 #include "worker/image/encoders.h"
 
 #include "base/own.h"
+#include "worker/image/exif.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -148,6 +149,32 @@ static bool set_layout(struct encoder *e)
     return ok;
 }
 
+/* EXIF's camera and GPS directories lie before the pixels; the main directory, written last, links them. */
+static bool set_exif_part(struct encoder *e, enum image_exif_part part, uint32_t link_tag)
+{
+    uint64_t offset = e->out->length - e->start;
+    if (image_exif_directory(e->options->exif, part, e->sink.size, (uint32_t)offset, e->out, e->err) != RC_OK)
+        return false;
+    return e->out->length - e->start == offset || TIFFSetField(e->tiff, link_tag, offset);
+}
+
+static bool set_exif(struct encoder *e)
+{
+    static const uint32_t described[] = {TIFFTAG_IMAGEDESCRIPTION, TIFFTAG_MAKE,   TIFFTAG_MODEL,
+                                         TIFFTAG_SOFTWARE,         TIFFTAG_DATETIME, TIFFTAG_ARTIST,
+                                         TIFFTAG_HOSTCOMPUTER,     TIFFTAG_COPYRIGHT};
+    const char *text;
+    size_t length;
+    for (size_t i = 0; i < sizeof described / sizeof described[0]; i++) {
+        if (!image_exif_text(e->options->exif, described[i], &text, &length))
+            continue;
+        OWN_FREE char *copy = strndup(text, length);
+        if (copy == NULL || !TIFFSetField(e->tiff, described[i], copy))
+            return false;
+    }
+    return set_exif_part(e, IMAGE_EXIF_CAMERA, TIFFTAG_EXIFIFD) && set_exif_part(e, IMAGE_EXIF_GPS, TIFFTAG_GPSIFD);
+}
+
 static bool set_metadata(struct encoder *e)
 {
     const struct image_encode_options *o = e->options;
@@ -159,6 +186,8 @@ static bool set_metadata(struct encoder *e)
         ok = ok && TIFFSetField(e->tiff, TIFFTAG_XMLPACKET, (uint32_t)o->xmp->length, o->xmp->data);
     if (image_encode_given(o->iptc))
         ok = ok && TIFFSetField(e->tiff, TIFFTAG_RICHTIFFIPTC, (uint32_t)o->iptc->length, o->iptc->data);
+    if (image_encode_given(o->exif))
+        ok = ok && set_exif(e);
     return ok;
 }
 

@@ -106,7 +106,7 @@ static enum rc layout_write(struct image_sink *sink, const struct image_band *ba
                                  .height_px = band->height_px - y < CHUNK_ROWS ? band->height_px - y
                                                                                : CHUNK_ROWS};
         for (uint32_t i = 0; i < out.height_px; i++) {
-            const uint8_t *row[IMAGE_MAX_PLANES];
+            const uint8_t *row[IMAGE_MAX_PLANES] = {NULL};
             for (uint32_t p = 0; p < image_format_planes(&sink->format); p++)
                 row[p] = band->plane[p] + (y + i) * band->stride_bytes[p];
             layout_row(l, row, (size_t)i * sink->size.width_px);

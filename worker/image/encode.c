@@ -55,7 +55,7 @@ const char *image_encode_media_type(enum image_file_type type)
 void image_encode_interleave(const struct image_band *band, uint32_t row, uint32_t planes, uint32_t width_px,
                              uint8_t *to)
 {
-    const uint8_t *from[IMAGE_MAX_PLANES];
+    const uint8_t *from[IMAGE_MAX_PLANES] = {NULL};
 
     for (uint32_t i = 0; i < planes; i++)
         from[i] = band->plane[i] + row * band->stride_bytes[i];

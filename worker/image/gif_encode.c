@@ -1,15 +1,16 @@
 #include "worker/image/encoders.h"
 
-#include "base/own.h"
 #include "worker/image/gif_palette.h"
 
 #include <gif_lib.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct encoder {
     struct image_sink sink;
     struct bytes *out;
     uint8_t *plane[IMAGE_MAX_PLANES]; /* the whole picture */
+    uint8_t *indices;                 /* one row */
     struct image_gif_palette palette;
     struct err *err; /* of finish() */
     enum rc rc;
@@ -93,7 +94,7 @@ static bool write_header(const struct encoder *e, GifFileType *gif)
     return ok && EGifPutImageDesc(gif, 0, 0, width, height, false, NULL) == GIF_OK;
 }
 
-static bool write_rows(const struct encoder *e, GifFileType *gif, uint8_t *indices)
+static bool write_rows(const struct encoder *e, GifFileType *gif)
 {
     uint32_t width = e->sink.size.width_px;
     bool ok = true;
@@ -101,10 +102,10 @@ static bool write_rows(const struct encoder *e, GifFileType *gif, uint8_t *indic
     for (uint32_t y = 0; ok && y < e->sink.size.height_px; y++) {
         struct row row = row_of(e, y);
         for (uint32_t x = 0; x < width; x++)
-            indices[x] = row.alpha != NULL && row.alpha[x] < 128
-                             ? (uint8_t)e->palette.count
-                             : image_gif_palette_index(&e->palette, row.red[x], row.green[x], row.blue[x]);
-        ok = EGifPutLine(gif, indices, (int)width) == GIF_OK;
+            e->indices[x] = row.alpha != NULL && row.alpha[x] < 128
+                                ? (uint8_t)e->palette.count
+                                : image_gif_palette_index(&e->palette, row.red[x], row.green[x], row.blue[x]);
+        ok = EGifPutLine(gif, e->indices, (int)width) == GIF_OK;
     }
     return ok;
 }
@@ -112,7 +113,6 @@ static bool write_rows(const struct encoder *e, GifFileType *gif, uint8_t *indic
 static enum rc encoder_finish(struct image_sink *sink, struct err *err)
 {
     struct encoder *e = (struct encoder *)(void *)sink;
-    OWN_FREE uint8_t *indices = malloc(sink->size.width_px);
     int code = 0;
     enum rc rc = choose_colours(e, err);
 
@@ -120,10 +120,10 @@ static enum rc encoder_finish(struct image_sink *sink, struct err *err)
         return rc;
     e->err = err;
     e->rc = RC_OK;
-    GifFileType *gif = indices != NULL ? EGifOpen(e, on_output, &code) : NULL;
+    GifFileType *gif = EGifOpen(e, on_output, &code);
     if (gif == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory to write a GIF");
-    bool written = write_header(e, gif) && write_rows(e, gif, indices);
+    bool written = write_header(e, gif) && write_rows(e, gif);
     if (!written)
         code = gif->Error;
     if (EGifCloseFile(gif, written ? &code : NULL) != GIF_OK)
@@ -142,6 +142,7 @@ static void encoder_close(struct image_sink *sink)
     for (uint32_t i = 0; i < IMAGE_MAX_PLANES; i++)
         free(e->plane[i]);
     image_gif_palette_done(&e->palette);
+    free(e->indices);
     free(e);
 }
 
@@ -158,12 +159,15 @@ enum rc image_gif_encode_open(const struct image_format *format, struct image_si
     e->sink = (struct image_sink){.ops = &ops, .format = *format, .size = size};
     e->out = out;
     image_gif_palette_init(&e->palette, format->alpha != IMAGE_ALPHA_NONE ? 255 : 256);
+    e->indices = malloc(size.width_px);
+    bool enough = e->indices != NULL;
     for (uint32_t i = 0; i < image_format_planes(format); i++)
-        if ((e->plane[i] = malloc(image_size_area(size))) == NULL) {
-            encoder_close(&e->sink);
-            return err_set(err, RC_NO_MEMORY, "no memory to write a GIF of %u x %u pixels", size.width_px,
-                           size.height_px);
-        }
+        enough = enough && (e->plane[i] = malloc(image_size_area(size))) != NULL;
+    if (!enough) {
+        encoder_close(&e->sink);
+        return err_set(err, RC_NO_MEMORY, "no memory to write a GIF of %u x %u pixels", size.width_px,
+                       size.height_px);
+    }
     *ret_sink = &e->sink;
     return RC_OK;
 }

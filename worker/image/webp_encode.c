@@ -72,7 +72,7 @@ static void hold_yuv(struct encoder *e, const struct image_band *band)
     uint32_t width = e->sink.size.width_px, alpha = image_format_planes(&e->sink.format) - 1;
 
     for (uint32_t y = 0; y < band->height_px; y++) {
-        ptrdiff_t row = (ptrdiff_t)(band->y_px + y);
+        ptrdiff_t row = (ptrdiff_t)band->y_px + y;
         hold_mapped(e->luma, band->plane[0] + y * band->stride_bytes[0],
                     e->picture.y + row * e->picture.y_stride, width);
         if (e->sink.format.alpha != IMAGE_ALPHA_NONE)

@@ -67,6 +67,7 @@ static void row_alpha(struct layout *l, const uint8_t *row[IMAGE_MAX_PLANES], co
 
     if (from == to || from == IMAGE_ALPHA_NONE)
         return;
+    assert(cover != NULL);
     for (uint32_t i = 0; i < colours_of(&l->sink.format); i++) {
         uint8_t *own = l->plane[i] + at;
         if (to == IMAGE_ALPHA_NONE)
@@ -86,6 +87,7 @@ static void layout_row(struct layout *l, const uint8_t *row[IMAGE_MAX_PLANES], s
 
     row_alpha(l, row, cover, at);
     if (from->model == IMAGE_RGB && to->model == IMAGE_GRAY) {
+        assert(row[1] != NULL && row[2] != NULL);
         luma(row[0], row[1], row[2], l->plane[0] + at, l->sink.size.width_px);
         row[0] = l->plane[0] + at;
     } else if (from->model == IMAGE_GRAY && to->model == IMAGE_RGB) {

@@ -55,10 +55,12 @@ const char *image_encode_media_type(enum image_file_type type)
 void image_encode_interleave(const struct image_band *band, uint32_t row, uint32_t planes, uint32_t width_px,
                              uint8_t *to)
 {
-    const uint8_t *from[IMAGE_MAX_PLANES] = {NULL};
+    const uint8_t *from[IMAGE_MAX_PLANES];
 
-    for (uint32_t i = 0; i < planes; i++)
-        from[i] = band->plane[i] + row * band->stride_bytes[i];
+    for (uint32_t i = 0; i < IMAGE_MAX_PLANES; i++) {
+        uint32_t plane = i < planes ? i : 0; /* those beyond are not looked at */
+        from[i] = band->plane[plane] + row * band->stride_bytes[plane];
+    }
     switch (planes) {
     case 1:
         memcpy(to, from[0], width_px);

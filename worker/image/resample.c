@@ -16,9 +16,9 @@
  * is a picture of half the size with a window of half the size. Only straight alpha makes planes depend on
  * each other. */
 
-#define STRIPE_BYTES     ((uint64_t)4 << 20) /* rows of a stripe, without the kernel's surround */
-#define STRIPE_MAX_BYTES ((uint64_t)512 << 20)
-#define ALIGN_BYTES      64u /* what zimg's widest instructions want of rows */
+#define STRIPE_BYTES     ((uint64_t)4 << 20)   /* rows of a stripe, without the kernel's surround */
+#define STRIPE_MAX_BYTES ((uint64_t)384 << 20) /* of the source, the kernel's surround included */
+#define ALIGN_BYTES      64u                   /* what zimg's widest instructions want of rows */
 
 /* Rows of one plane in memory of our own. */
 struct rows {
@@ -67,11 +67,8 @@ static enum rc rows_ensure(struct rows *rows, size_t row_bytes, uint64_t count, 
 
     if (rows->data != NULL && rows->stride_bytes == stride && rows->capacity >= count)
         return RC_OK;
-    if (count > STRIPE_MAX_BYTES / stride)
-        return err_set(err, RC_TOO_LARGE,
-                       "reducing the picture that far takes %llu rows of %zu bytes at a time",
-                       (unsigned long long)count, stride);
-    uint8_t *data = aligned_alloc(ALIGN_BYTES, stride * (size_t)count);
+    /* Sides are below 2^32 and a sample has at most two bytes. */
+    uint8_t *data = count <= SIZE_MAX / stride ? aligned_alloc(ALIGN_BYTES, stride * (size_t)count) : NULL;
     if (data == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for %llu rows of %zu bytes", (unsigned long long)count,
                        stride);
@@ -131,6 +128,15 @@ static void take_rows(struct resampler *r, const struct image_resample_group *gr
 static enum rc move_rows(struct resampler *r, uint32_t first, uint32_t end, struct err *err)
 {
     uint32_t kept = r->end_row > first ? r->end_row - first : 0;
+    uint64_t row_bytes = 0;
+
+    for (uint32_t g = 0; g < r->step_count; g++)
+        for (uint32_t i = 0; i < r->step[g].group.count; i++)
+            row_bytes += source_row_bytes(r, r->step[g].group.source[i]) >> r->step[g].group.from_y_log2;
+    if (end - first > STRIPE_MAX_BYTES / (row_bytes + 1))
+        return err_set(err, RC_TOO_LARGE,
+                       "reducing the picture that far takes %u rows of %llu bytes at a time", end - first,
+                       (unsigned long long)row_bytes);
 
     for (uint32_t g = 0; g < r->step_count; g++) {
         const struct image_resample_group *group = &r->step[g].group;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #define LOOK_MS          1000
-#define FRESH_MS         2500      /* a control thread that has moved within that is not stopped: it beats every second */
+#define STOPPED_MS       2000      /* a control thread beats every second; later, and the worker did not run */
 #define MOST_ALLOWED_MS  3600000u  /* whatever a worker says */
 #define RETIRE_MS        5000      /* then clients that read slowly go on elsewhere */
 #define MOST_RETIRE_MS   3600000   /* renders end before, or the watchdog ends them */
@@ -104,12 +104,13 @@ static void look_at_worker(struct master_crew *crew, struct master_child *child,
     if (!child->was_ready || child->is_hung || child->pid == 0 || child->state == CHILD_LEAVING)
         return;
     uint64_t beat_ms = atomic_load_explicit(&crew->segment->slot[child->slot].beat_ms, memory_order_relaxed);
+    int64_t ran_ms = (int64_t)(beat_ms - (uint64_t)known->control.value);
     int64_t ms = still_ms(&known->control, 1, (int64_t)beat_ms, passed_ms);
     child->hung_id = 0;
     if (ms >= crew->settings->worker_hang_timeout_s * 1000)
         kill_for(crew, child, "all of it", ms);
-    else if (ms < FRESH_MS)
-        look_at_threads(crew, child, known, passed_ms);
+    else if (ran_ms > 0) /* its threads have had that much time to get on */
+        look_at_threads(crew, child, known, ran_ms < STOPPED_MS ? ran_ms : 0);
 }
 
 /* Recycling ---------------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@ enum { SEGV = 601, ABORT, FPE, BUS, OVERFLOW, HANG, LINGER, STARTS_A_PROGRAM, LE
 
 static volatile int one = 1, zero;
 static volatile char sink;
+static char *volatile leak;
 
 __attribute__((noinline)) static int overflow(int depth)
 {
@@ -56,7 +57,8 @@ static void harm(unsigned width)
         execl("/bin/true", "true", (char *)NULL);
         break;
     case LEAKS:
-        memset(malloc(64 << 20), 1, 64 << 20);
+        leak = malloc(64 << 20);
+        memset(leak, 1, 64 << 20);
         break;
     }
 }

@@ -31,11 +31,11 @@ def library(folder):
 
 def pictures(folder):
     """A picture of each kind of harm, and good ones."""
-    noise = numpy.random.default_rng(3).integers(0, 256, (400, 800, 3), dtype=numpy.uint8)
+    noise = numpy.random.default_rng(3).integers(0, 256, (2400, 800, 3), dtype=numpy.uint8)
     for name, width in WIDTH.items():
-        Image.fromarray(noise[:200, :width]).save(os.path.join(folder, f"{name}.jpg"))
+        Image.fromarray(noise[:2400 if name == "linger" else 200, :width]).save(os.path.join(folder, f"{name}.jpg"))
     for at in range(4):
-        Image.fromarray(numpy.roll(noise, at, 1)).save(os.path.join(folder, f"good{at}.jpg"))
+        Image.fromarray(numpy.roll(noise[:400], at, 1)).save(os.path.join(folder, f"good{at}.jpg"))
 
 
 def path(name, width=100):

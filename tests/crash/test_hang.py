@@ -1,0 +1,112 @@
+"""What stands still is killed: a render counts against its picture, a whole worker against nobody."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+import client
+import poisoned
+import server
+from poisoned import path
+from server import until
+
+pytestmark = pytest.mark.usefixtures("preloaded")
+LIMIT_S = 2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    poisoned.needs_own_handlers()
+    place = tmp_path_factory.mktemp("images")
+    poisoned.pictures(place)
+    return place
+
+
+@pytest.fixture
+def preloaded(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", poisoned.library(tmp_path))
+
+
+def status(served):
+    return served.admin().get("/status").json()
+
+
+def test_a_hanging_render_is_answered_500_then_503(start, folder):
+    served = start(folder, settings={"render_hang_timeout": LIMIT_S, "quarantine": 60})
+    begun = time.monotonic()
+    with poisoned.Bystanders(served):
+        reply = served.get(path("hang"))
+        assert reply.status == 500, reply
+        assert 2 * LIMIT_S <= time.monotonic() - begun < server.patience(2 * LIMIT_S + 4)
+        reply = served.get(path("hang"))
+        assert reply.status == 503 and reply["retry-after"]
+    [one] = status(served)["quarantine"]
+    assert one["identifier"] == "hang.jpg" and one["signal"] == signal.SIGKILL and one["strikes"] == 2
+    log = served.log()
+    assert log.count(f"died of its own standing still at work on {path('hang')}") == 2, log
+    assert log.count("a thread at work on a request stands still") == 2
+    assert "vitrine_worker_hangs_total 2\n" in served.admin().get("/metrics").body.decode()
+
+
+def test_what_waits_for_memory_does_not_hang(start, folder):
+    """Each takes more than there is, so they run one by one, and the last waits longer than a render may hang."""
+    served = start(folder, workers=1, settings={"render_hang_timeout": 2, "render_threads": 4,
+                                               "pixel_memory_bytes": "1M"})
+    replies = []
+    askers = [threading.Thread(target=lambda: replies.append(served.get(path("linger", 600)).status))
+              for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert replies == [200] * 4, served.log()
+
+
+def test_a_stopped_worker_is_killed_and_nobody_is_to_blame(start, folder):
+    served = start(folder, workers=2, settings={"worker_hang_timeout": 3, "render_hang_timeout": 2})
+    answers = []
+    askers = [threading.Thread(target=lambda: answers.append(served.get(path("linger")))) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    victim = until(lambda: [one["pid"] for one in status(served)["workers"] if one["queued"] > 0], 5, "it renders")[0]
+    with poisoned.Bystanders(served):
+        os.kill(victim, signal.SIGSTOP)
+        until(lambda: victim not in served.worker_pids(), 6, "it is killed")
+        for asker in askers:
+            asker.join()
+    assert [answer.status for answer in answers] == [200] * 4
+    log = served.log()
+    assert f"(pid {victim}): all of it stands still" in log
+    assert "strike" not in log and status(served)["quarantine"] == []
+
+
+def test_a_worker_that_stopped_for_a_while_lives(start, folder):
+    served = start(folder, workers=1, settings={"worker_hang_timeout": 30, "render_hang_timeout": 2})
+    [worker] = served.worker_pids()
+    answer = []
+    asker = threading.Thread(target=lambda: answer.append(served.get(path("linger")).status))
+    asker.start()
+    until(lambda: status(served)["workers"][0]["queued"] > 0, 5, "it renders")
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(4)  # the render's beat is old now
+    os.kill(worker, signal.SIGCONT)
+    asker.join()
+    assert answer == [200] and served.worker_pids() == [worker], served.log()
+
+
+def test_a_stopped_master_blames_nobody(start, folder):
+    served = start(folder, settings={"worker_hang_timeout": 3, "render_hang_timeout": 1})
+    before = served.worker_pids()
+    connection = client.Connection("127.0.0.1", served.port)
+    for pid in [served.process.pid, *before]:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(5)
+    for pid in [served.process.pid, *before]:
+        os.kill(pid, signal.SIGCONT)
+    connection.request("GET", path("good0"))
+    assert connection.reply().status == 200
+    connection.close()
+    time.sleep(2)
+    assert served.worker_pids() == before, served.log()

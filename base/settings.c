@@ -179,7 +179,7 @@ const struct settings_row settings_table[] = {
      "largest piece of a source that is decoded at once", NULL},
     {"pixel_memory_bytes", NULL, SETTINGS_WHOLE, "512M", 1 * MIB, 1024 * GIB, "bytes",
      FIELD(pixel_memory_bytes), "memory for pixels that the renders of one worker share", NULL},
-    {"max_connections", NULL, SETTINGS_WHOLE, "20000", 1, 1000000, "connections", FIELD(max_connections),
+    {"max_connections", NULL, SETTINGS_WHOLE, "10000", 1, 1000000, "connections", FIELD(max_connections),
      "public connections open at the same time; further ones are refused", NULL},
     {"connections_per_address", NULL, SETTINGS_WHOLE, "256", 1, 1000000, "connections",
      FIELD(connections_per_address), "the same for one client: an IPv4 address or an IPv6 /64 network", NULL},

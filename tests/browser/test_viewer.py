@@ -1,4 +1,4 @@
-"""OpenSeadragon in Chromium shows an image of another origin: every request 200, every colour in its place."""
+"""OpenSeadragon in Chromium shows another origin's image: every request 200, every colour in its place."""
 import functools
 import http.server
 import json

@@ -76,11 +76,17 @@ def shared(images):
     make_pyramid(os.path.join(images, "photo.tif"), pictures.photo(1501, 1003), tile=256)
     write(os.path.join(images, "flat.tif"), [page(pictures.photo(1501, 1003), RGB, "deflate", rows=64)])
     write(os.path.join(images, "ramp.tif"), [page(pictures.ramp(1024, 1024), RGB, "deflate", tile=256)])
+    make_pyramid(os.path.join(images, "wave.tif"), pictures.wave(1021, 777), tile=128)
     zone = numpy.dstack([pictures.zone_plate(1024)] * 3)
     write(os.path.join(images, "zone.tif"), [page(zone, RGB, "deflate", tile=256)])
     # The specification's own example picture for percentages is 300 x 200.
     write(os.path.join(images, "small.tif"), [page(pictures.photo(300, 200), RGB, "deflate", tile=256)])
     write(os.path.join(images, "dot.tif"), [page(pictures.photo(1, 1), RGB)])
+    # Reduced pictures that are no levels: another shape, the same size again, larger than the picture.
+    small, stranger = pictures.photo(300, 200), pictures.photo(160, 120, 6)
+    reduced = [stranger, small, pictures.photo(400, 300, 6), pictures.halved(small), pictures.halved(small)]
+    write(os.path.join(images, "strange-levels.tif"), [page(small, RGB, "deflate", 128)] + [
+        page(one, RGB, "deflate", 128, level=1) for one in reduced])
     os.makedirs(os.path.join(images, "box", "inner"))
     shutil.copy(os.path.join(images, "small.tif"), os.path.join(images, "box", "page.tif"))
     shutil.copy(os.path.join(images, "small.tif"), os.path.join(images, "box", "inner", "deep.tif"))

@@ -61,6 +61,12 @@ def ramp(width, height):
     return numpy.dstack([x // 4 % 256, y // 4 % 256, numpy.full_like(x, 77)]).astype(numpy.uint8)
 
 
+def wave(width, height):
+    """Red goes up and down by one per px to the right, green downwards: a shift of one px is one step."""
+    y, x = numpy.mgrid[0:height, 0:width]
+    return numpy.dstack([abs(x % 510 - 255), abs(y % 510 - 255), numpy.full_like(x, 77)]).astype(numpy.uint8)
+
+
 def square_colour(column, row):
     """The flat colour of one of the 10 x 10 squares. All hundred differ clearly from one another:
     red and green walk through ten steps each, blue separates neighbours further."""

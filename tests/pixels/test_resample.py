@@ -11,8 +11,8 @@ def photo():
     return pictures.photo(1501, 1003)
 
 
-# flat.tif has no levels, so the reduction from full size is the server's own. The mean over the exact area and a
-# good filter of the same width agree to well over 30 dB.
+# flat.tif has no levels, so the reduction from full size is the server's own. The mean over the exact area and
+# a good filter of the same width agree to well over 30 dB.
 @pytest.mark.parametrize("width, height", [(751, 502), (750, 501), (500, 334), (1000, 668), (555, 371),
                                            (188, 125),
                                            (100, 67), (47, 31), (300, 600), (1501, 100), (10, 7)])
@@ -64,6 +64,29 @@ def test_nothing_moves(client, width, height):
     gap = seen[middle] - right[middle]
     assert abs(gap).max() <= 1.5 and abs(gap.mean()) < 0.6
     assert (seen[:, :, 2] == 77).all()
+
+
+@pytest.mark.parametrize("x, y, w, h, width, height", [
+    (0, 0, 1021, 777, 400, 304), (0, 0, 1021, 777, 131, 100), (600, 300, 400, 400, 53, 53),
+    (511, 257, 500, 510, 99, 101),
+    (3, 5, 1017, 771, 333, 252), (769, 1, 251, 770, 60, 184), (900, 600, 121, 177, 30, 44),
+    (255, 255, 511, 511, 64, 64),
+    (1, 1, 1019, 775, 509, 387),
+])
+def test_levels_lie_exactly_over_the_picture(client, x, y, w, h, width, height):
+    """Odd sizes: a level is the picture over its scale factor, not over the ratio of the rounded widths."""
+    path = f"{x},{y},{w},{h}/{width},{height}/0/default.png"
+    seen = pixels(client.get(f"/iiif/3/wave.tif/{path}")).astype(float)
+    right = area_average(pictures.wave(1021, 777)[y:y + h, x:x + w], width, height)
+    for channel, step in ((0, w / width), (1, h / height)):
+        slope = numpy.abs(numpy.gradient(right[:, :, channel], axis=1 - channel))
+        straight = slope > step * 0.9  # the turning points are rounded off by any filter
+        straight[:3], straight[-3:], straight[:, :3], straight[:, -3:] = False, False, False, False
+        for shift in (-3, -2, -1, 1, 2, 3):
+            straight &= numpy.roll(slope, shift, axis=1 - channel) > step * 0.9
+        assert straight.sum() > 50
+        gap = numpy.abs(seen - right)[:, :, channel][straight]
+        assert gap.max() <= 1.2, f"off by {gap.max():.1f} px of the picture"
 
 
 @pytest.mark.parametrize("width, height", [(2048, 2048), (1500, 1500), (1025, 1025)])

@@ -125,6 +125,20 @@ def test_between_levels_the_larger_one_is_reduced(client, width, level):
     assert (abs(seen.astype(int) - library.LEVEL_COLOURS[level]) <= 1).all()
 
 
+@pytest.mark.parametrize("path, width", [("full/max", 300), ("full/150,100", 150), ("full/100,67", 100),
+                                         ("0,0,128,128/max", 0)])
+def test_reduced_pictures_that_are_no_levels_do_no_harm(client, path, width):
+    from comparison import area_average, psnr
+    from data import pictures
+    right = pictures.photo(300, 200)
+    reply = client.get(f"/iiif/3/strange-levels.tif/{path}/0/default.png")
+    if width == 0:
+        assert numpy.array_equal(pixels(reply), right[:128, :128])
+    else:
+        seen = pixels(reply)
+        assert psnr(seen, area_average(right, seen.shape[1], seen.shape[0])) > 32
+
+
 def test_jpeg_answer_of_a_jpeg_tile_is_no_worse_than_the_source(client):
     """However the bytes come about, they show the picture."""
     right = library.reference("pyramid-jpeg-420.tif")

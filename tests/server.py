@@ -2,6 +2,7 @@
 
 The end is part of every test: exit status 0, no process of ours left, no sanitizer report in the log.
 """
+import ctypes
 import os
 import re
 import shutil
@@ -71,6 +72,11 @@ def process_table():
     return table
 
 
+def die_with_us():
+    """In the child: when the tests themselves are killed, nobody else would end the server."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Vitrine:
     """One running server. Everything the constructor takes ends up on the command line."""
 
@@ -98,7 +104,7 @@ class Vitrine:
             self.port, self.admin_port = free_port(), free_port()
             with open(self.log_path, "wb") as log:
                 self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                                stderr=log, start_new_session=True)
+                                                stderr=log, start_new_session=True, preexec_fn=die_with_us)
             self.session = self.process.pid
             if self.wait_ready() or attempt == 2 or "in use" not in self.log():
                 break

@@ -79,7 +79,7 @@ static void tiff_add_level(struct image_tiff_source *tiff, struct image_tiff_pic
                 (pyramid->level_count == 0 || image_tiff_picture_alike(&tiff->level[0], picture));
     uint32_t at = pyramid->level_count;
     while (at > 0 && pyramid->level[at - 1].scale_factor >= factor)
-        fits = fits && pyramid->level[--at].scale_factor != factor;
+        fits = (pyramid->level[--at].scale_factor != factor) && fits;
     if (!fits) {
         image_tiff_picture_done(picture);
         return;

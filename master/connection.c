@@ -126,6 +126,42 @@ void master_connection_end(struct master_connections *table, struct master_conne
     table->free = connection;
 }
 
+uint32_t master_connection_places(const struct master_connections *table)
+{
+    return table->untouched;
+}
+
+const struct master_connection *master_connection_at(const struct master_connections *table, uint32_t place)
+{
+    assert(place < table->untouched);
+    return &table->place[place];
+}
+
+enum rc master_connection_restore(struct master_connections *table, uint32_t generation, int fd,
+                                  const struct sockaddr_storage *peer, bool is_admin, struct err *err)
+{
+    OWN_FD int owned = fd;
+    if (table->untouched >= table->capacity ||
+        (owned >= 0 && !is_admin && table->public_count >= table->most_public))
+        return err_set(err, RC_BUSY, "there are more connections than the %u places of the table",
+                       table->capacity);
+    enum rc rc = owned < 0 || is_admin ? RC_OK : master_address_add(table->addresses, peer, UINT32_MAX, err);
+    if (rc != RC_OK)
+        return rc;
+    struct master_connection *connection = &table->place[table->untouched];
+    *connection = (struct master_connection){
+        .fd = TAKE_FD(owned), .generation = generation, .place = table->untouched++, .is_admin = is_admin};
+    if (connection->fd < 0) {
+        connection->next = table->free;
+        table->free = connection;
+        return RC_OK;
+    }
+    connection->peer = *peer;
+    *(is_admin ? &table->admin_count : &table->public_count) += 1;
+    list_append(table, connection, MASTER_CONNECTION_WAITING);
+    return RC_OK;
+}
+
 uint64_t master_connection_id(const struct master_connection *connection)
 {
     return (uint64_t)connection->generation << 32 | connection->place;

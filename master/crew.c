@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define RETRY_MS        10   /* while channels are full */
 #define CLOSED_GRACE_MS 1000 /* between the end of a worker's channel and the end of its process */
@@ -247,15 +248,21 @@ static struct master_child *crew_find(struct master_crew *crew, pid_t pid)
     return NULL; /* adopted from whoever started us with exec */
 }
 
-void master_crew_reap(struct master_crew *crew)
+bool master_crew_reap(struct master_crew *crew, pid_t other, int *ret_status)
 {
     int status;
     pid_t pid;
+    bool others_end = false;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct master_child *child = crew_find(crew, pid);
         if (child != NULL)
             crew_ended(crew, child, status);
+        if (pid == other) {
+            *ret_status = status;
+            others_end = true;
+        }
     }
+    return others_end;
 }
 
 void master_crew_hear(struct master_crew *crew, uint32_t slot)
@@ -327,6 +334,49 @@ void master_crew_kill(struct master_crew *crew)
     for (uint32_t i = 0; i < crew->count; i++) {
         crew->child[i].respawn_at_ms = 0;
         master_child_kill(&crew->child[i], SIGKILL);
+    }
+}
+
+static uint32_t crew_alive(const struct master_crew *crew)
+{
+    uint32_t alive = 0;
+    for (uint32_t i = 0; i < crew->count; i++)
+        alive += crew->child[i].pid != 0;
+    return alive;
+}
+
+bool master_crew_stop(struct master_crew *crew)
+{
+    master_crew_kill(crew);
+    for (;;) {
+        for (uint32_t i = 0; i < crew->count; i++) {
+            int status;
+            pid_t pid = crew->child[i].pid;
+            if (pid != 0 && waitpid(pid, &status, WNOHANG) == pid)
+                crew_ended(crew, &crew->child[i], status);
+        }
+        if (crew_alive(crew) == 0)
+            return true;
+        if (clock_monotonic_ms() >= crew->give_up_ms)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+void master_crew_resume(struct master_crew *crew)
+{
+    crew->is_leaving = false;
+    crew->give_up_ms = 0;
+    uint32_t left = crew->wanted;
+    for (uint32_t i = 0; i < SHM_MAX_WORKERS && left > 0; i++) {
+        struct master_child *child = &crew->child[i];
+        if (child->pid != 0)
+            continue;
+        child->generation = crew->generation;
+        if (crew->count <= i)
+            crew->count = i + 1;
+        crew_spawn(crew, child);
+        left--;
     }
 }
 

@@ -44,8 +44,9 @@ void master_crew_done(struct master_crew *crew);
 
 /* Hears what the worker of a slot has said; its channel has an event. */
 void master_crew_hear(struct master_crew *crew, uint32_t slot);
-/* SIGCHLD: takes in the ends of workers and replaces those that had served. */
-void master_crew_reap(struct master_crew *crew);
+/* SIGCHLD: takes in the ends of workers and replaces those that had served. True when `other`, a child that is no worker
+ * (0: there is none), has ended too; how is then in *ret_status. */
+bool master_crew_reap(struct master_crew *crew, pid_t other, int *ret_status);
 /* Does what is due: forks, kills, tells, and gives the connections that wait to the least busy workers.
  * Returns when to call again, 0: not before the next event. */
 int64_t master_crew_due(struct master_crew *crew, int64_t now_ms);
@@ -53,6 +54,10 @@ int64_t master_crew_due(struct master_crew *crew, int64_t now_ms);
 /* Everybody shall finish what was begun, within drain_timeout. */
 void master_crew_drain(struct master_crew *crew);
 void master_crew_kill(struct master_crew *crew);
+/* For a master that gives its connections away: kills every worker, waits until all are gone and have been heard, and
+ * replaces none. False when one does not go; then, or when nobody takes the connections, resume goes on with new workers. */
+bool master_crew_stop(struct master_crew *crew);
+void master_crew_resume(struct master_crew *crew);
 /* A worker that serves shall give its connections back one by one as they come between two requests, and leave;
  * after drain_timeout it is killed and the others go on with what it has. It is replaced when it has left, if its
  * generation still serves. */

@@ -29,34 +29,59 @@ static int failed(const struct err *err)
 
 /* serve -------------------------------------------------------------------------------------------------- */
 
-/* Takes over `config`. */
-static int serve(char *const *argument, struct master_config **config)
+/* max_connections is the size of tables: what another master hands over has one already. */
+static void fit_connections(struct settings *settings, const struct master_takeover *takeover)
 {
-    struct settings *settings = &(*config)->settings;
-    log_init("master", settings_log_level(settings));
     int64_t asked = settings->max_connections;
-    if (master_options_fit(settings))
+    bool is_lowered = master_options_fit(settings);
+    if (takeover->state != TAKEOVER_NONE) {
+        if (takeover->max_connections != settings->max_connections)
+            log_warning("max_connections stays %" PRIu32 " until the next start", takeover->max_connections);
+        settings->max_connections = takeover->max_connections;
+    } else if (is_lowered) {
         log_warning("max_connections is lowered from %" PRId64 " to %" PRId64
                     ": the limit on open files allows no more",
                     asked, settings->max_connections);
-    OWN_FD int listener = -1;
-    OWN_FD int admin = -1;
+    }
+}
+
+static enum rc open_listeners(const struct settings *settings, struct master_takeover *takeover,
+                              struct master_launch *launch, struct err *err)
+{
+    launch->public = TAKE_FD(takeover->public);
+    launch->admin = TAKE_FD(takeover->admin);
+    enum rc rc = launch->public >= 0 ? RC_OK : master_listen_open(settings->listen, &launch->public, err);
+    if (rc == RC_OK && launch->admin < 0 && settings->admin[0] != '\0')
+        rc = master_listen_open(settings->admin, &launch->admin, err);
+    return rc;
+}
+
+static int serve(char *const *argv, struct master_config **config)
+{
+    struct settings *settings = &(*config)->settings;
+    OWN(master_takeover_done) struct master_takeover takeover;
+    OWN(master_program_done) struct master_program program = {0};
+    struct master_launch launch = {.argument = argv + 2, .program = &program, .takeover = &takeover};
     struct err err = {0};
-    enum rc rc = master_listen_open(settings->listen, &listener, &err);
-    if (rc == RC_OK && settings->admin[0] != '\0')
-        rc = master_listen_open(settings->admin, &admin, &err);
+    log_init("master", settings_log_level(settings));
+    enum rc rc = master_takeover_begin(&takeover, &err);
+    if (rc == RC_OK)
+        rc = master_program_find(argv, &program, &err);
     if (rc != RC_OK)
         return failed(&err);
+    fit_connections(settings, &takeover);
+    if (open_listeners(settings, &takeover, &launch, &err) != RC_OK)
+        return failed(&err);
     char address[MASTER_LISTEN_TEXT_BYTES];
-    master_listen_text(listener, address);
+    master_listen_text(launch.public, address);
     log_info("vitrine %s serves %s on http://%s with %u workers", VITRINE_VERSION, settings->images, address,
              master_options_workers(settings));
-    if (admin >= 0) {
-        master_listen_text(admin, address);
+    if (launch.admin >= 0) {
+        master_listen_text(launch.admin, address);
         log_info("admin listener on http://%s", address);
     }
-    return master_supervise(argument, TAKE_PTR(*config),
-                            (struct master_sockets){TAKE_FD(listener), TAKE_FD(admin)});
+    launch.config = TAKE_PTR(*config);
+    return master_supervise(&launch);
 }
 
 /* Prints all that is wrong; true when nothing is. */
@@ -67,17 +92,17 @@ static bool is_sound(const struct master_config *config)
     return config->problem_count == 0;
 }
 
-static int command_serve(char *const *argument)
+static int command_serve(char *const *argv)
 {
     struct err err = {0};
     OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
     if (config == NULL || master_config_init(config, &err) != RC_OK)
         return failed(&err);
-    enum rc rc = master_options_load(argument, config, &err);
+    enum rc rc = master_options_load(argv + 2, config, &err);
     bool sound = is_sound(config);
     if (rc != RC_OK)
         return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
-    return sound ? serve(argument, &config) : EXIT_FAILED;
+    return sound ? serve(argv, &config) : EXIT_FAILED;
 }
 
 static int command_check_config(char **argument)
@@ -121,8 +146,7 @@ int main(int argc, char **argv)
     }
     const char *command = argv[1];
     if (strcmp(command, "serve") == 0)
-        return argc == 3 && strcmp(argv[2], "--help") == 0 ? print(master_manual_help)
-                                                           : command_serve(argv + 2);
+        return argc == 3 && strcmp(argv[2], "--help") == 0 ? print(master_manual_help) : command_serve(argv);
     if (strcmp(command, "check-config") == 0)
         return command_check_config(argv + 2);
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)

@@ -1,9 +1,7 @@
-#include "master/supervise.h"
+#include "master/supervisor.h"
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "master/accept.h"
-#include "master/crew.h"
 #include "master/options.h"
 #include "master/reload.h"
 
@@ -13,36 +11,25 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #define LAST_ROUNDS    100 /* of accepting, before the public listener closes */
 #define EVENTS_AT_ONCE 64
 
-enum event_kind { EVENT_SIGNAL, EVENT_PUBLIC, EVENT_ADMIN, EVENT_CHANNEL };
-
-struct supervisor {
-    char *const *argument;
-    struct master_config *config, *next_config; /* by which the crew serves; which it is to serve by */
-    bool is_told_to_reload;
-    struct shm_segment *segment;
-    struct shm_journal *journal;
-    struct master_connections *connections;
-    struct master_acceptor public, admin;
-    struct master_crew crew;
-    int epoll, signals;
-};
-
-static uint64_t event_data(enum event_kind kind)
+bool supervise_watch(struct supervisor *s, int fd, uint64_t data)
 {
-    return (uint64_t)kind << 32;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
+    return fd < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 /* Signals ------------------------------------------------------------------------------------------------ */
 
-static void supervise_leave_now(struct supervisor *s, const char *why)
+void supervise_leave_now(struct supervisor *s, const char *why)
 {
     if (s->crew.give_up_ms != 0)
         return; /* under way */
     log_info("%s: every worker is killed", why);
+    supervise_forget_upgrade(s);
     master_acceptor_close(&s->public);
     master_crew_kill(&s->crew);
 }
@@ -50,6 +37,7 @@ static void supervise_leave_now(struct supervisor *s, const char *why)
 /* The admin listener stays: who balances load must be able to read there that this server leaves. */
 static void supervise_drain(struct supervisor *s)
 {
+    supervise_forget_upgrade(s);
     log_info("told to leave: answers in flight have %" PRId64 " s", s->config->settings.drain_timeout_s);
     atomic_store_explicit(&s->segment->draining, 1, memory_order_relaxed);
     /* What the kernel has accepted for us would be reset by closing the listener. */
@@ -61,9 +49,11 @@ static void supervise_drain(struct supervisor *s)
 
 static void supervise_obey(struct supervisor *s, uint32_t signal_number)
 {
+    int status;
     switch (signal_number) {
     case SIGCHLD:
-        master_crew_reap(&s->crew);
+        if (master_crew_reap(&s->crew, s->upgrade.pid, &status))
+            supervise_upgrade_ended(s, status);
         break;
     case SIGTERM:
     case SIGINT:
@@ -82,49 +72,11 @@ static void supervise_obey(struct supervisor *s, uint32_t signal_number)
         log_info("USR1: the log goes to standard error, there is no file to reopen");
         break;
     case SIGUSR2:
-        log_warning("USR2: this version cannot hand over to another program");
+        s->is_told_to_upgrade = true;
         break;
     default:
         break;
     }
-}
-
-/* Other settings ----------------------------------------------------------------------------------------- */
-
-static void supervise_reload(struct supervisor *s)
-{
-    s->is_told_to_reload = false;
-    log_info("HUP: the configuration is read again");
-    if (master_reload_read(s->argument, &s->config->settings, &s->next_config) != RC_OK)
-        return;
-    const struct settings *settings = &s->next_config->settings;
-    master_succession_begin(&s->crew, settings, master_options_workers(settings));
-}
-
-static void supervise_reloaded(struct supervisor *s)
-{
-    struct master_config *old = s->config;
-    s->config = TAKE_PTR(s->next_config);
-    master_reload_free(&old);
-    log_init("master", settings_log_level(&s->config->settings));
-    master_connection_limit(s->connections, (uint32_t)s->config->settings.connections_per_address);
-    log_info("HUP: %u workers serve with the new configuration, the old ones retire", s->crew.wanted);
-}
-
-/* A reload that is asked for while one is under way begins when that is through. */
-static int64_t supervise_succession(struct supervisor *s, int64_t now_ms)
-{
-    int64_t next_ms = 0;
-    if (s->crew.is_leaving)
-        return 0;
-    if (s->is_told_to_reload && s->next_config == NULL)
-        supervise_reload(s);
-    enum master_succession_state state = master_succession_due(&s->crew, now_ms, &next_ms);
-    if (state == SUCCESSION_DONE)
-        supervise_reloaded(s);
-    else if (state == SUCCESSION_FAILED)
-        master_reload_free(&s->next_config);
-    return s->is_told_to_reload && s->next_config == NULL ? now_ms : next_ms;
 }
 
 /* The loop ----------------------------------------------------------------------------------------------- */
@@ -146,13 +98,19 @@ static void supervise_event(struct supervisor *s, uint64_t data)
     case EVENT_CHANNEL:
         master_crew_hear(&s->crew, (uint32_t)data);
         break;
+    case EVENT_UPGRADE:
+        supervise_hear_upgrade(s);
+        break;
+    case EVENT_TAKEOVER:
+        supervise_hear_takeover(s);
+        break;
     }
 }
 
 /* Does everything whose time has come; returns for how long epoll may wait. */
 static int supervise_due(struct supervisor *s, int64_t now_ms)
 {
-    int64_t next_ms = supervise_succession(s, now_ms);
+    int64_t next_ms = supervise_change_due(s, now_ms);
     next_ms = clock_earlier_ms(next_ms, master_crew_due(&s->crew, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->public, s->epoll, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->admin, s->epoll, now_ms));
@@ -167,7 +125,13 @@ static int supervise_loop(struct supervisor *s)
     for (;;) {
         int64_t now_ms = clock_monotonic_ms();
         int patience_ms = supervise_due(s, now_ms);
+        if (s->is_handed_over) {
+            log_info("pid %d has taken over; left", (int)s->upgrade.pid);
+            return 0;
+        }
         if (master_crew_is_gone(&s->crew)) {
+            if (s->has_failed)
+                return 1;
             if (!s->crew.is_leaving)
                 log_error("no worker can serve with this configuration");
             else
@@ -184,7 +148,7 @@ static int supervise_loop(struct supervisor *s)
             log_error("the master cannot wait for events: %s", strerror(errno));
             return 1;
         }
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < count && !s->is_handed_over; i++) /* what is accepted after that would be lost */
             supervise_event(s, event[i].data.u64);
     }
 }
@@ -210,17 +174,15 @@ static enum rc supervise_take_signals(struct supervisor *s, struct err *err)
     return RC_OK;
 }
 
-static bool supervise_watch(struct supervisor *s, int fd, uint64_t data)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
-    return fd < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
 static enum rc supervise_start(struct supervisor *s, struct err *err)
 {
     const struct settings *settings = &s->config->settings;
     enum rc rc = shm_segment_make(SHM_MAX_WORKERS, &s->segment, err);
-    if (rc == RC_OK)
+    if (rc == RC_OK && s->takeover->journal >= 0)
+        rc = shm_journal_inherit(TAKE_FD(s->takeover->journal),
+                                 WORKER_MOST_CONNECTIONS((uint32_t)settings->max_connections), &s->journal,
+                                 err);
+    else if (rc == RC_OK)
         rc = shm_journal_make(WORKER_MOST_CONNECTIONS((uint32_t)settings->max_connections), &s->journal, err);
     if (rc == RC_OK)
         rc = master_connection_table_new((uint32_t)settings->max_connections,
@@ -230,17 +192,20 @@ static enum rc supervise_start(struct supervisor *s, struct err *err)
     if (rc != RC_OK)
         return rc;
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (s->epoll < 0 || !supervise_watch(s, s->signals, event_data(EVENT_SIGNAL)) ||
-        !supervise_watch(s, s->public.fd, s->public.event_data) ||
-        !supervise_watch(s, s->admin.fd, s->admin.event_data))
+    bool is_held = s->takeover->state != TAKEOVER_NONE;
+    if (s->epoll < 0 || !supervise_watch(s, s->signals, supervise_event_data(EVENT_SIGNAL)) ||
+        !supervise_watch(s, s->takeover->channel, supervise_event_data(EVENT_TAKEOVER)) ||
+        !supervise_watch(s, is_held ? -1 : s->public.fd, s->public.event_data) ||
+        !supervise_watch(s, is_held ? -1 : s->admin.fd, s->admin.event_data))
         return err_set_errno(err, RC_IO, errno, "events cannot be waited for");
     s->crew = (struct master_crew){.settings = settings,
                                    .segment = s->segment,
                                    .journal = s->journal,
                                    .connections = s->connections,
                                    .epoll = s->epoll,
-                                   .event_data = event_data(EVENT_CHANNEL),
-                                   .wanted = master_options_workers(settings)};
+                                   .event_data = supervise_event_data(EVENT_CHANNEL),
+                                   .wanted = master_options_workers(settings),
+                                   .is_held = is_held};
     return master_crew_start(&s->crew, err);
 }
 
@@ -258,13 +223,15 @@ static void supervise_done(struct supervisor *s)
     master_reload_free(&s->config);
 }
 
-int master_supervise(char *const *argument, struct master_config *config, struct master_sockets sockets)
+int master_supervise(const struct master_launch *launch)
 {
     struct supervisor s = {
-        .argument = argument,
-        .config = config,
-        .public = {.fd = sockets.listen, .event_data = event_data(EVENT_PUBLIC)},
-        .admin = {.fd = sockets.admin, .is_admin = true, .event_data = event_data(EVENT_ADMIN)},
+        .launch = launch,
+        .config = launch->config,
+        .takeover = launch->takeover,
+        .upgrade = {.channel = -1},
+        .public = {.fd = launch->public, .event_data = supervise_event_data(EVENT_PUBLIC)},
+        .admin = {.fd = launch->admin, .is_admin = true, .event_data = supervise_event_data(EVENT_ADMIN)},
         .epoll = -1,
         .signals = -1,
     };

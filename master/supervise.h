@@ -5,15 +5,19 @@
 #define MASTER_SUPERVISE_H
 
 #include "master/config_file.h"
+#include "master/program.h"
+#include "master/takeover.h"
 
-struct master_sockets {
-    int listen; /* public */
-    int admin;  /* -1: no admin listener */
+struct master_launch {
+    char *const *argument;        /* the options of `serve`, for reading the configuration again */
+    struct master_config *config; /* taken over, as are the listeners */
+    int public, admin;            /* listeners; admin -1: none */
+    const struct master_program *program;
+    struct master_takeover *takeover; /* from another master that is to leave, unless its state is NONE */
 };
 
-/* Serves until told to leave or until no worker can serve with these settings. Takes over `config` and the sockets;
- * `argument` are the options of `serve`, for reading the configuration again. Returns the program's exit status; every
- * child has ended then. In a forked worker it does not return. */
-int master_supervise(char *const *argument, struct master_config *config, struct master_sockets sockets);
+/* Serves until told to leave, until another program has taken over, or until no worker can serve with these settings.
+ * Returns the program's exit status; every worker has ended then. In a forked worker it does not return. */
+int master_supervise(const struct master_launch *launch);
 
 #endif

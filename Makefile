@@ -32,7 +32,8 @@ REPLAYS   := $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=$B/tests/fuzz/replay_%)
 
 # libraries ----------------------------------------------------------------------------------------------------
 
-PKGS := libmicrohttpd libtiff-4 libjpeg lcms2 libconfig libzstd zimg libwebp libwebpmux libpng libavif jansson
+PKGS := libmicrohttpd libtiff-4 libjpeg lcms2 libconfig libzstd zimg libwebp libwebpmux libpng libavif jansson \
+        libseccomp
 
 # Asked once, when the first recipe needs it.
 pkg_config = $(shell pkg-config $(1))$(if $(filter 0,$(.SHELLSTATUS)),,$(error A library is missing: run "make deps"))

@@ -34,6 +34,11 @@ void origin_close(struct origin **origin)
     *origin = NULL;
 }
 
+int origin_root(const struct origin *origin)
+{
+    return origin->root_fd;
+}
+
 static int open_beneath(const struct origin *origin, const char *path, uint64_t flags)
 {
     struct open_how how = {.flags = flags | O_CLOEXEC,

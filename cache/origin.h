@@ -20,6 +20,8 @@ struct origin_version {
 
 RC_MUST_USE enum rc origin_open(const char *root_path, struct origin **ret_origin, struct err *err);
 void origin_close(struct origin **origin);
+/* The root's descriptor, which stays the origin's. */
+int origin_root(const struct origin *origin);
 
 /* Opens a regular file beneath the root read-only: openat2(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS), so links may lead about
  * below the root and never out of it. RC_NOT_FOUND (also for directories, devices, forbidden paths), RC_IO. */

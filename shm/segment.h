@@ -56,6 +56,7 @@ struct shm_segment {
     uint32_t layout_version, slot_count;
     int64_t started_ms; /* monotonic */
     _Atomic uint32_t draining;
+    _Atomic uint32_t box_noted; /* what the kernel lacks for worker/box.h stands in the log */
     _Alignas(64) struct shm_counters counters;
     _Alignas(64) struct shm_slot slot[SHM_MAX_WORKERS];
     struct shm_quarantine quarantine;

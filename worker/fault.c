@@ -1,6 +1,7 @@
 #include "worker/fault.h"
 
 #include "base/clock.h"
+#include "base/sanitizer.h"
 
 #include <execinfo.h>
 #include <pthread.h>
@@ -9,16 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#ifndef __has_feature
-#define __has_feature(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer) || \
-    __has_feature(thread_sanitizer)
-#define UNDER_SANITIZER 1
-#else
-#define UNDER_SANITIZER 0
-#endif
 
 /* backtrace() walks with tables that it may have to decode: some kilobytes. */
 #define STACK_BYTES ((size_t)64 << 10)
@@ -62,7 +53,7 @@ static void install_handlers(void)
     struct sigaction action = {.sa_sigaction = on_fault,
                                .sa_flags = (int)(SA_SIGINFO | SA_RESETHAND | SA_ONSTACK)};
     sigemptyset(&action.sa_mask);
-    size_t count = UNDER_SANITIZER ? 1 : sizeof fault / sizeof fault[0];
+    size_t count = BASE_UNDER_SANITIZER ? 1 : sizeof fault / sizeof fault[0];
     for (size_t i = 0; i < count; i++)
         sigaction(fault[i], &action, NULL);
 }
@@ -93,7 +84,7 @@ static void introduce(void)
 {
     is_introduced = true;
     own_beat = shm_beat_claim(watched);
-    if (UNDER_SANITIZER)
+    if (BASE_UNDER_SANITIZER)
         return;
     stack_t stack = {.ss_size = STACK_BYTES};
     stack.ss_sp = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

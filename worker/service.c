@@ -1,8 +1,11 @@
 #include "worker/service.h"
 
+#include "base/log.h"
 #include "base/own.h"
+#include "worker/box.h"
 #include "worker/request.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,6 +43,17 @@ static uint32_t thread_count(const struct settings *settings)
     return cpus < 2 ? 2 : (uint32_t)cpus;
 }
 
+/* With the image root open, since its new user may be unable to get there, and before there are threads. */
+static enum rc enter_box(const struct worker_heritage *heritage, const struct origin *origin, struct err *err)
+{
+    const char *cache = heritage->settings->cache, *note = NULL;
+    OWN_FD int cache_fd = cache[0] != '\0' ? open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    enum rc rc = worker_box_enter(heritage->settings, origin_root(origin), cache_fd, &note, err);
+    if (rc == RC_OK && note != NULL && atomic_exchange(&heritage->segment->box_noted, 1) == 0)
+        log_warning("%s", note);
+    return rc;
+}
+
 enum rc worker_service_start(const struct worker_heritage *heritage, struct worker_service **ret_service,
                              struct err *err)
 {
@@ -61,6 +75,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
                                                .metadata = metadata_policy(settings->metadata),
                                                .passthrough = strcmp(settings->passthrough, "auto") == 0};
     service->options_hash = hash_options(settings, &service->options);
+    uint32_t threads = thread_count(settings); /* a worker cannot count processors later */
     const struct image_source_limits limits = {.max_source_pixels = (uint64_t)settings->max_source_pixels,
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
     enum rc rc = origin_open(settings->images, &service->origin, err);
@@ -68,7 +83,9 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000, &service->pictures,
                           err);
     if (rc == RC_OK)
-        rc = render_pool_start(thread_count(settings), (uint32_t)settings->queue_length,
+        rc = enter_box(heritage, service->origin, err);
+    if (rc == RC_OK)
+        rc = render_pool_start(threads, (uint32_t)settings->queue_length,
                                (uint64_t)settings->pixel_memory_bytes, &service->pool, err);
     if (rc != RC_OK) {
         worker_service_stop(&service);

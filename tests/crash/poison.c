@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <jpeglib.h>
 
-enum { SEGV = 601, ABORT, FPE, BUS, OVERFLOW, HANG, LINGER, STARTS_A_PROGRAM, LEAKS };
+enum { SEGV = 601, ABORT, FPE, BUS, OVERFLOW, HANG, LINGER, STARTS_A_PROGRAM, LEAKS, CONNECTS };
 
 static volatile int one = 1, zero;
 static volatile char sink;
@@ -22,12 +23,12 @@ __attribute__((noinline)) static int overflow(int depth)
     return overflow(depth + 1) + frame[0];
 }
 
-/* A mapping of a file that has become too short. */
-static void touch_beyond_file(void)
+/* A mapping of a file that is too short; made before the workers' system calls are limited. */
+static volatile char *beyond_file;
+
+__attribute__((constructor)) static void prepare(void)
 {
-    int fd = memfd_create("short", 0);
-    volatile char *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
-    sink = page[0];
+    beyond_file = mmap(NULL, 4096, PROT_READ, MAP_SHARED, memfd_create("short", 0), 0);
 }
 
 static void harm(unsigned width)
@@ -42,19 +43,22 @@ static void harm(unsigned width)
         zero = one / zero;
         break;
     case BUS:
-        touch_beyond_file();
+        sink = *beyond_file;
         break;
     case OVERFLOW:
         overflow(0);
         break;
     case HANG:
         for (;;)
-            pause();
+            sleep(1000);
     case LINGER: /* long, but not for ever */
         usleep(1500000);
         break;
     case STARTS_A_PROGRAM:
         execl("/bin/true", "true", (char *)NULL);
+        break;
+    case CONNECTS:
+        socket(AF_INET, SOCK_STREAM, 0);
         break;
     case LEAKS:
         leak = malloc(64 << 20);

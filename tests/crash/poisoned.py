@@ -12,7 +12,7 @@ import client
 import server
 
 WIDTH = {name: 601 + at for at, name in enumerate(
-    ["segv", "abort", "fpe", "bus", "overflow", "hang", "linger", "program", "leak"])}
+    ["segv", "abort", "fpe", "bus", "overflow", "hang", "linger", "program", "leak", "connect"])}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 

@@ -4,10 +4,12 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 struct render_pool {
+    atomic_uint named;
     pthread_mutex_t mutex;
     pthread_cond_t work, memory;
     struct render_job *first, **last;
@@ -21,6 +23,10 @@ struct render_pool {
 static void *render_thread(void *argument)
 {
     struct render_pool *pool = argument;
+    /* By itself: of another thread's name the kernel hears through a file, which a worker may not open. */
+    char name[16];
+    snprintf(name, sizeof name, "render %u", atomic_fetch_add(&pool->named, 1) % 1000);
+    pthread_setname_np(pthread_self(), name);
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
         while (pool->first == NULL && !pool->stopping)
@@ -61,9 +67,6 @@ enum rc render_pool_start(uint32_t threads, uint32_t queue_length, uint64_t memo
             render_pool_stop(&pool);
             return err_set_errno(err, RC_IO, failed, "render thread %u of %u cannot start", i + 1, threads);
         }
-        char name[16];
-        snprintf(name, sizeof name, "render %u", i % 1000);
-        pthread_setname_np(pool->thread[i], name);
         pool->thread_count++;
     }
     *ret_pool = pool;

@@ -1,0 +1,10 @@
+/* The box's list of system calls; see worker/box.h. */
+#ifndef WORKER_BOX_CALLS_H
+#define WORKER_BOX_CALLS_H
+
+#include "base/err.h"
+
+/* From here on the calling thread and all that it makes have only these calls. RC_UNSUPPORTED: the kernel refuses. */
+RC_MUST_USE enum rc worker_box_calls_limit(struct err *err);
+
+#endif

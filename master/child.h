@@ -35,7 +35,7 @@ struct master_child {
     int64_t respawn_at_ms;          /* CHILD_NONE: when to fork the next one; 0: never */
     /* By the watchdog. */
     bool is_succeeded;  /* another was forked in its place: nobody follows when it ends */
-    bool is_hung;       /* killed because it stood still, */
+    bool is_hung;       /* killed, or about to be, because it stood still, */
     uint32_t hung_beat; /* as this thread of it did */
     uint64_t hung_id;   /* over this connection; 0: all of it */
 };

@@ -12,6 +12,7 @@
 #define LOOK_MS          1000
 #define STOPPED_MS       2000      /* a control thread beats every second; later, and the worker did not run */
 #define MOST_ALLOWED_MS  3600000u  /* whatever a worker says */
+#define LAST_WORDS_MS    100       /* for a thread that hangs to say where */
 #define RETIRE_MS        5000      /* then clients that read slowly go on elsewhere */
 #define MOST_RETIRE_MS   3600000   /* renders end before, or the watchdog ends them */
 
@@ -30,6 +31,7 @@ struct watched_worker {
 
 struct master_watchdog {
     int64_t looked_ms;
+    int64_t condemned_ms; /* when those whose threads hang are killed; 0: none */
     /* The worker that is being replaced, one at a time. */
     bool is_recycling;
     uint32_t old_slot, new_slot;
@@ -64,13 +66,12 @@ static int64_t still_ms(struct watched *watched, uint64_t what, int64_t value, i
     return watched->still_ms;
 }
 
-static void kill_for(struct master_crew *crew, struct master_child *child, const char *what, int64_t ms)
+static void condemn(struct master_crew *crew, struct master_child *child, const char *what, int64_t ms)
 {
     log_error("worker %u (pid %d): %s stands still since %" PRId64 " s and the worker is killed", child->slot,
               (int)child->pid, what, ms / 1000);
     atomic_fetch_add_explicit(&crew->segment->counters.hangs, 1, memory_order_relaxed);
     child->is_hung = true;
-    master_child_kill(child, SIGKILL);
 }
 
 /* A thread that has a request and does not get on with it. */
@@ -91,26 +92,38 @@ static void look_at_threads(struct master_crew *crew, struct master_child *child
             continue;
         child->hung_beat = i;
         child->hung_id = id;
-        kill_for(crew, child, "a thread at work on a request", ms);
+        condemn(crew, child, "a thread at work on a request", ms);
+        /* Whatever number the worker has written, it can only be one of its own threads. */
+        tgkill(child->pid, atomic_load_explicit(&beat->thread, memory_order_relaxed), SIGXCPU);
         return;
     }
 }
 
-static void look_at_worker(struct master_crew *crew, struct master_child *child, struct watched_worker *known,
+/* True when it is to be killed. */
+static bool look_at_worker(struct master_crew *crew, struct master_child *child, struct watched_worker *known,
                            int64_t passed_ms)
 {
     if (known->pid != child->pid)
         *known = (struct watched_worker){.pid = child->pid};
     if (!child->was_ready || child->is_hung || child->pid == 0 || child->state == CHILD_LEAVING)
-        return;
+        return false;
     uint64_t beat_ms = atomic_load_explicit(&crew->segment->slot[child->slot].beat_ms, memory_order_relaxed);
     int64_t ran_ms = (int64_t)(beat_ms - (uint64_t)known->control.value);
     int64_t ms = still_ms(&known->control, 1, (int64_t)beat_ms, passed_ms);
     child->hung_id = 0;
     if (ms >= crew->settings->worker_hang_timeout_s * 1000)
-        kill_for(crew, child, "all of it", ms);
+        condemn(crew, child, "all of it", ms);
     else if (ran_ms > 0) /* its threads have had that much time to get on */
         look_at_threads(crew, child, known, ran_ms < STOPPED_MS ? ran_ms : 0);
+    return child->is_hung;
+}
+
+/* Those whose threads were asked for their last words a moment ago. */
+static void kill_condemned(struct master_crew *crew)
+{
+    for (uint32_t i = 0; i < crew->count; i++)
+        if (crew->child[i].is_hung)
+            master_child_kill(&crew->child[i], SIGKILL);
 }
 
 /* Recycling ---------------------------------------------------------------------------------------------- */
@@ -215,13 +228,18 @@ static void recycle(struct master_watchdog *watchdog, struct master_crew *crew, 
 
 int64_t master_watchdog_look(struct master_watchdog *watchdog, struct master_crew *crew, int64_t now_ms)
 {
+    if (watchdog->condemned_ms != 0 && now_ms >= watchdog->condemned_ms) {
+        kill_condemned(crew);
+        watchdog->condemned_ms = 0;
+    }
     if (now_ms < watchdog->looked_ms + LOOK_MS)
-        return watchdog->looked_ms + LOOK_MS;
+        return clock_earlier_ms(watchdog->condemned_ms, watchdog->looked_ms + LOOK_MS);
     /* After a longer pause nobody knows who moved during it. */
     int64_t passed_ms = now_ms - watchdog->looked_ms < 2 * LOOK_MS ? now_ms - watchdog->looked_ms : LOOK_MS;
     watchdog->looked_ms = now_ms;
     for (uint32_t i = 0; i < crew->count; i++)
-        look_at_worker(crew, &crew->child[i], &watchdog->worker[i], passed_ms);
+        if (look_at_worker(crew, &crew->child[i], &watchdog->worker[i], passed_ms))
+            watchdog->condemned_ms = now_ms + LAST_WORDS_MS;
     recycle(watchdog, crew, now_ms);
-    return now_ms + LOOK_MS;
+    return clock_earlier_ms(watchdog->condemned_ms, now_ms + LOOK_MS);
 }

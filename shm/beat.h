@@ -25,7 +25,7 @@ struct shm_beat {
     _Atomic uint32_t allowed_ms;                 /* how much longer than usual there may be none */
     _Atomic uint32_t fault_signal;               /* of its own; 0: none */
     _Atomic uint32_t frame_count;
-    uint32_t reserved;
+    _Atomic int32_t thread; /* its number in the kernel */
     uint64_t frame[SHM_BEAT_FRAMES];
     char target[SHM_BEAT_TARGET_BYTES]; /* its beginning; terminated, unless it is nonsense */
 };

@@ -30,18 +30,31 @@ static bool is_own_fault(const siginfo_t *info)
     return info->si_code > 0 || (info->si_code == SI_TKILL && info->si_pid == watched_pid);
 }
 
+static void note_frames(struct shm_beat *beat)
+{
+    void *frame[SHM_BEAT_FRAMES];
+    int count = backtrace(frame, SHM_BEAT_FRAMES);
+    for (int i = 0; i < count; i++)
+        beat->frame[i] = (uint64_t)(uintptr_t)frame[i];
+    atomic_store_explicit(&beat->frame_count, (uint32_t)count, memory_order_release);
+}
+
+/* The watchdog wants to know where this thread stands, before it kills us. */
+static void on_overdue(int signal_number)
+{
+    (void)signal_number;
+    if (own_beat != NULL)
+        note_frames(own_beat);
+}
+
 static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
     (void)context;
     struct shm_beat *beat = own_beat != NULL ? own_beat : &watched->beat[SHM_BEAT_STRAY];
     if (is_own_fault(info)) {
-        void *frame[SHM_BEAT_FRAMES];
         /* First what counts: should the walk go astray in a broken stack, SIGSEGV comes again and ends it. */
         atomic_store_explicit(&beat->fault_signal, (uint32_t)signal_number, memory_order_release);
-        int count = backtrace(frame, SHM_BEAT_FRAMES);
-        for (int i = 0; i < count; i++)
-            beat->frame[i] = (uint64_t)(uintptr_t)frame[i];
-        atomic_store_explicit(&beat->frame_count, (uint32_t)count, memory_order_release);
+        note_frames(beat);
     }
     /* SA_RESETHAND has put the default action back; the signal waits until this returns. */
     raise(signal_number);
@@ -56,6 +69,9 @@ static void install_handlers(void)
     size_t count = BASE_UNDER_SANITIZER ? 1 : sizeof fault / sizeof fault[0];
     for (size_t i = 0; i < count; i++)
         sigaction(fault[i], &action, NULL);
+    struct sigaction overdue = {.sa_handler = on_overdue, .sa_flags = SA_RESTART | SA_ONSTACK};
+    sigemptyset(&overdue.sa_mask);
+    sigaction(SIGXCPU, &overdue, NULL);
 }
 
 static void free_stack(void *memory)
@@ -84,6 +100,8 @@ static void introduce(void)
 {
     is_introduced = true;
     own_beat = shm_beat_claim(watched);
+    if (own_beat != NULL)
+        atomic_store_explicit(&own_beat->thread, (int32_t)gettid(), memory_order_relaxed);
     if (BASE_UNDER_SANITIZER)
         return;
     stack_t stack = {.ss_size = STACK_BYTES};

@@ -7,6 +7,8 @@
  * signal and backtrace into the beat; then the process dies of that signal as it would have without us. What that
  * means for the request is the master's to decide (master/inquest.h).
  *
+ * SIGXCPU, from the master, makes a thread write its backtrace into its beat and go on: it hangs, and will be killed.
+ *
  * Under a sanitizer only SIGABRT is handled, with which its reports end: the rest is the sanitizer's own.
  * One set of beats per process, after fork. */
 #ifndef WORKER_FAULT_H

@@ -47,6 +47,7 @@ def test_a_hanging_render_is_answered_500_then_503(start, folder):
     log = served.log()
     assert log.count(f"died of its own standing still at work on {path('hang')}") == 2, log
     assert log.count("a thread at work on a request stands still") == 2
+    assert "poison.so(jpeg_start_decompress" in log, "the backtrace names the function"
     assert "vitrine_worker_hangs_total 2\n" in served.admin().get("/metrics").body.decode()
 
 

@@ -1,0 +1,389 @@
+/* The box: a child process enters it and tries what a worker may and may not. */
+#include "worker/box.h"
+
+#include "base/own.h"
+#include "base/sanitizer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#define DONE       0
+#define FAILED(why) (errno == (why) ? 1 : 2) /* as it should, or otherwise */
+#define NOT_IN_BOX 77
+
+static char home[] = "/tmp/vitrine-box-XXXXXX";
+static char images[64], cache[64], outside[64];
+static struct settings settings;
+static bool lacks_landlock;
+
+static void write_file(const char *path, mode_t mode)
+{
+    OWN_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "x", 1), 1);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    char path[96];
+    if (mkdtemp(home) == NULL || settings_init(&settings, NULL) != RC_OK)
+        return -1;
+    chmod(home, 0755);
+    snprintf(images, sizeof images, "%s/images", home);
+    snprintf(cache, sizeof cache, "%s/cache", home);
+    snprintf(outside, sizeof outside, "%s/outside", home);
+    mkdir(images, 0755);
+    mkdir(cache, 0777);
+    chmod(cache, 0777);
+    write_file(outside, 0666);
+    snprintf(path, sizeof path, "%s/picture", images);
+    write_file(path, 0666);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[96];
+    settings_done(&settings);
+    snprintf(command, sizeof command, "rm -rf %s", home);
+    return system(command) == 0 ? 0 : -1;
+}
+
+/* How a child ends that enters the box and then does `deed`, as waitpid() says it. */
+static int in_the_box(int (*deed)(int images_fd, int cache_fd))
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct err err;
+        const char *note = NULL;
+        signal(SIGSYS, SIG_DFL); /* cmocka has handlers of its own */
+        signal(SIGABRT, SIG_DFL);
+        int images_fd = open(images, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int cache_fd = open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (worker_box_enter(&settings, images_fd, cache_fd, &note, &err) != RC_OK) {
+            fprintf(stderr, "%s\n", err.message);
+            _exit(NOT_IN_BOX);
+        }
+        _exit(deed(images_fd, cache_fd));
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+#define assert_exits(deed, code)           \
+    do {                                   \
+        int status_ = in_the_box(deed);    \
+        assert_true(WIFEXITED(status_));   \
+        assert_int_equal(WEXITSTATUS(status_), code); \
+    } while (0)
+#define assert_dies(deed, number)           \
+    do {                                    \
+        int status_ = in_the_box(deed);     \
+        assert_true(WIFSIGNALED(status_));  \
+        assert_int_equal(WTERMSIG(status_), number); \
+    } while (0)
+
+#define DEED(name) static int name(int images_fd __attribute__((unused)), int cache_fd __attribute__((unused)))
+
+/* ---- what it needs ---- */
+
+DEED(read_a_picture)
+{
+    char byte;
+    int fd = openat(images_fd, "picture", O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && pread(fd, &byte, 1, 0) == 1 ? DONE : 2;
+}
+
+DEED(write_to_the_cache)
+{
+    int fd = openat(cache_fd, "new", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, "abc", 3) != 3 || ftruncate(fd, 1) < 0 || fsync(fd) < 0)
+        return 2;
+    return renameat(cache_fd, "new", cache_fd, "old") == 0 && unlinkat(cache_fd, "old", 0) == 0 ? DONE : 3;
+}
+
+static void *thread_main(void *argument)
+{
+    return argument;
+}
+
+DEED(make_a_thread)
+{
+    pthread_t thread;
+    void *result = NULL;
+    if (pthread_create(&thread, NULL, thread_main, home) != 0 || pthread_join(thread, &result) != 0)
+        return 2;
+    return result == home ? DONE : 3;
+}
+
+DEED(take_memory)
+{
+    char *memory = malloc((size_t)100 << 20);
+    if (memory == NULL)
+        return 2;
+    memset(memory, 1, (size_t)100 << 20);
+    free(memory);
+    return DONE;
+}
+
+DEED(give_up)
+{
+    abort();
+}
+
+static void test_it_can_work(void **state)
+{
+    (void)state;
+    if (BASE_UNDER_SANITIZER)
+        skip();
+    assert_exits(read_a_picture, DONE);
+    assert_exits(write_to_the_cache, DONE);
+    assert_exits(make_a_thread, DONE);
+    assert_exits(take_memory, DONE);
+    assert_dies(give_up, SIGABRT);
+}
+
+/* ---- files ---- */
+
+DEED(read_shadow)
+{
+    return open("/etc/shadow", O_RDONLY | O_CLOEXEC) < 0 ? FAILED(EACCES) : DONE;
+}
+
+DEED(read_passwd)
+{
+    return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 ? FAILED(EACCES) : DONE;
+}
+
+DEED(write_outside)
+{
+    return open(outside, O_WRONLY | O_CLOEXEC) < 0 ? FAILED(EACCES) : DONE;
+}
+
+DEED(write_a_picture)
+{
+    return openat(images_fd, "picture", O_WRONLY | O_CLOEXEC) < 0 ? FAILED(EACCES) : DONE;
+}
+
+DEED(leave_by_dots)
+{
+    return openat(images_fd, "../outside", O_RDONLY | O_CLOEXEC) < 0 ? FAILED(EACCES) : DONE;
+}
+
+static void test_it_sees_only_its_files(void **state)
+{
+    (void)state;
+    if (BASE_UNDER_SANITIZER)
+        skip();
+    assert_exits(read_shadow, 1);
+    if (lacks_landlock) {
+        print_message("the kernel has no Landlock: other readable files are not tried\n");
+        skip();
+    }
+    assert_exits(read_passwd, 1);
+    assert_exits(write_outside, 1);
+    assert_exits(write_a_picture, 1);
+    assert_exits(leave_by_dots, 1);
+}
+
+/* ---- ways out ---- */
+
+DEED(start_a_program)
+{
+    execl("/bin/true", "true", (char *)NULL);
+    return 2;
+}
+
+DEED(make_a_process)
+{
+    return fork() < 0 ? 2 : 3;
+}
+
+DEED(make_a_socket)
+{
+    return socket(AF_INET, SOCK_STREAM, 0) < 0 ? 2 : 3;
+}
+
+DEED(make_a_unix_socket)
+{
+    return socket(AF_UNIX, SOCK_STREAM, 0) < 0 ? 2 : 3;
+}
+
+DEED(connect_with_what_it_has)
+{
+    struct sockaddr address = {.sa_family = AF_UNSPEC};
+    return connect(0, &address, sizeof address) < 0 ? 2 : 3;
+}
+
+DEED(trace_its_parent)
+{
+    return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) < 0 ? 2 : 3;
+}
+
+DEED(kill_its_parent)
+{
+    return kill(getppid(), 0) < 0 ? 2 : 3;
+}
+
+DEED(become_root)
+{
+    return setuid(0) < 0 ? 2 : 3;
+}
+
+static void test_the_first_step_out_is_its_last(void **state)
+{
+    (void)state;
+    if (BASE_UNDER_SANITIZER)
+        skip();
+    assert_dies(start_a_program, SIGSYS);
+    assert_dies(make_a_process, SIGSYS);
+    assert_dies(make_a_socket, SIGSYS);
+    assert_dies(make_a_unix_socket, SIGSYS);
+    assert_dies(connect_with_what_it_has, SIGSYS);
+    assert_dies(trace_its_parent, SIGSYS);
+    assert_dies(kill_its_parent, SIGSYS);
+    assert_dies(become_root, SIGSYS);
+}
+
+DEED(make_code)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return page == MAP_FAILED ? FAILED(EPERM) : DONE;
+}
+
+DEED(make_memory_code)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mprotect(page, 4096, PROT_READ | PROT_EXEC) < 0 ? FAILED(EPERM) : DONE;
+}
+
+DEED(connect_by_sending)
+{
+    struct sockaddr address = {.sa_family = AF_INET};
+    return sendto(0, "", 0, 0x20000000 /* MSG_FASTOPEN */, &address, sizeof address) < 0 ? FAILED(EPERM) : DONE;
+}
+
+DEED(raise_a_limit)
+{
+    const struct rlimit limit = {0, 0};
+    return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? FAILED(EPERM) : DONE;
+}
+
+DEED(handle_a_signal)
+{
+    return signal(SIGSYS, SIG_IGN) == SIG_ERR ? FAILED(EPERM) : DONE;
+}
+
+static void test_what_else_is_not_on_the_list_fails(void **state)
+{
+    (void)state;
+    if (BASE_UNDER_SANITIZER)
+        skip();
+    assert_exits(make_code, 1);
+    assert_exits(make_memory_code, 1);
+    assert_exits(connect_by_sending, 1);
+    assert_exits(raise_a_limit, 1);
+    assert_exits(handle_a_signal, 1);
+}
+
+/* ---- settings ---- */
+
+DEED(take_too_much_memory)
+{
+    char *volatile memory = malloc((size_t)100 << 20);
+    return memory == NULL ? FAILED(ENOMEM) : DONE;
+}
+
+DEED(be_who)
+{
+    return getuid() == 0 ? 3 : getgroups(0, NULL) == 0 ? DONE : 2;
+}
+
+static void set(const char *name, const char *value)
+{
+    assert_int_equal(settings_set(&settings, settings_find(name), value, NULL), RC_OK);
+}
+
+static void test_memory_is_limited(void **state)
+{
+    (void)state;
+    if (BASE_UNDER_SANITIZER)
+        skip();
+    set("worker_max_memory", "64M");
+    assert_exits(take_too_much_memory, 1);
+    set("worker_max_memory", "0");
+    assert_exits(take_too_much_memory, DONE);
+}
+
+static void test_the_user(void **state)
+{
+    (void)state;
+    if (BASE_UNDER_SANITIZER || getuid() != 0)
+        skip();
+    set("sandbox", "false");
+    set("user", "nobody-of-this-name,,nobody");
+    assert_exits(be_who, DONE);
+    assert_exits(start_a_program, 0);
+    set("user", "");
+    assert_exits(be_who, 3);
+    set("user", "nobody-of-this-name");
+    assert_exits(be_who, NOT_IN_BOX);
+    set("user", "nobody");
+    assert_int_equal(chmod(images, 0700), 0);
+    assert_exits(be_who, NOT_IN_BOX);
+    chmod(images, 0755);
+    set("sandbox", "true");
+}
+
+/* What the kernel lacks is said, and is what the tests after this one leave out. */
+static void test_what_the_kernel_lacks_is_said(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        struct err err;
+        const char *note = NULL;
+        enum rc rc = worker_box_enter(&settings, open(images, O_PATH | O_DIRECTORY), -1, &note, &err);
+        _exit(rc != RC_OK ? NOT_IN_BOX : note != NULL);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) != NOT_IN_BOX);
+    lacks_landlock = WEXITSTATUS(status) == 1;
+    if (!BASE_UNDER_SANITIZER)
+        assert_int_equal(lacks_landlock, syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_the_kernel_lacks_is_said),
+        cmocka_unit_test(test_it_can_work),
+        cmocka_unit_test(test_it_sees_only_its_files),
+        cmocka_unit_test(test_the_first_step_out_is_its_last),
+        cmocka_unit_test(test_what_else_is_not_on_the_list_fails),
+        cmocka_unit_test(test_memory_is_limited),
+        cmocka_unit_test(test_the_user),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -25,7 +25,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def page():
     """The viewer's page on a port of its own, so that the images come from another origin."""
     if not os.path.isdir(os.path.join(HERE, "node_modules", "openseadragon")):
-        command = ["npm", "ci", "--ignore-scripts"]
+        command = ["npm", "ci", "--ignore-scripts", "--prefer-offline"]
         subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=120)
     site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HERE))
     threading.Thread(target=site.serve_forever, daemon=True).start()

@@ -9,6 +9,7 @@ PORT    ?= 8080
 prefix  ?= /usr/local
 sysconfdir ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
 mandir  ?= $(prefix)/share/man
+unitdir ?= $(prefix)/lib/systemd/system
 
 B := build/$(VARIANT)
 
@@ -139,12 +140,15 @@ fuzz: ## fuzz one parser: T=iiif_request SECS=60
 	    -artifact_prefix=build/fuzz/crashes/$(T)/ $(if $(wildcard tests/fuzz/$(T).dict),-dict=tests/fuzz/$(T).dict) \
 	    build/fuzz/found/$(T) tests/fuzz/corpus/$(T)
 
-install: vitrine ## install program, man page and sample configuration (DESTDIR, prefix)
+install: vitrine ## install program, man page, sample configuration and systemd units (DESTDIR, prefix)
 	install -D -m 755 vitrine '$(DESTDIR)$(prefix)/bin/vitrine'
 	./vitrine --print-man-page > $B/vitrine.1
 	install -D -m 644 $B/vitrine.1 '$(DESTDIR)$(mandir)/man1/vitrine.1'
 	./vitrine --print-sample-config > $B/vitrine.conf.sample
 	install -D -m 644 $B/vitrine.conf.sample '$(DESTDIR)$(sysconfdir)/vitrine.conf.sample'
+	sed 's|@bindir@|$(prefix)/bin|; s|@sysconfdir@|$(sysconfdir)|' deploy/systemd/vitrine.service.in > $B/vitrine.service
+	install -D -m 644 $B/vitrine.service '$(DESTDIR)$(unitdir)/vitrine.service'
+	install -D -m 644 deploy/systemd/vitrine.socket '$(DESTDIR)$(unitdir)/vitrine.socket'
 
 deps: ## install the packages that the build needs
 	@deploy/dependencies/install build

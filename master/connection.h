@@ -50,11 +50,12 @@ uint64_t master_connection_id(const struct master_connection *connection);
 struct master_connection *master_connection_find(struct master_connections *table, uint32_t slot,
                                                  uint64_t id);
 
-/* For handing the table over: places from 0 to this have been used, those that are free now included (fd -1). */
+/* For handing the table over: places from 0 to this have been used, those that are free now included (fd
+ * -1). */
 uint32_t master_connection_places(const struct master_connections *table);
 const struct master_connection *master_connection_at(const struct master_connections *table, uint32_t place);
-/* The next place of a table that is being taken over, waiting where `fd` is not -1. Places come in order from 0. Takes
- * over `fd` in every case. Limits do not hold, but RC_BUSY: there is no such place. */
+/* The next place of a table that is being taken over, waiting where `fd` is not -1. Places come in order
+ * from 0. Takes over `fd` in every case. Limits do not hold, but RC_BUSY: there is no such place. */
 RC_MUST_USE enum rc master_connection_restore(struct master_connections *table, uint32_t generation, int fd,
                                               const struct sockaddr_storage *peer, bool is_admin,
                                               struct err *err);

@@ -15,9 +15,9 @@
 #define RETRY_MS        10   /* while channels are full */
 #define CLOSED_GRACE_MS 1000 /* between the end of a worker's channel and the end of its process */
 #define KILL_GRACE_MS   5000 /* until a killed process that does not go is left to its fate */
-#define HOLD_MS \
-    50 /* for the replacement of a worker that died: a few ms as a rule. Without it the others
-                                 would get all its connections, keep-alive ones for good, and the new one none */
+/* For the replacement of a worker that died: it takes a few ms as a rule. Without this the others would get
+ * all its connections, keep-alive ones for good, and the new one none. */
+#define HOLD_MS          50
 #define MESSAGES_AT_ONCE 256
 
 /* Connections and workers -------------------------------------------------------------------------------- */
@@ -425,6 +425,19 @@ bool master_crew_is_gone(const struct master_crew *crew)
         if (crew->child[i].pid != 0 || crew->child[i].respawn_at_ms != 0)
             return false;
     return true;
+}
+
+bool master_crew_is_well(const struct master_crew *crew, int64_t lately_ms, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < crew->count; i++) {
+        const struct master_child *child = &crew->child[i];
+        uint64_t beat_ms = atomic_load_explicit(&crew->segment->slot[i].beat_ms, memory_order_relaxed);
+        bool is_up = child->state == CHILD_SERVING || child->state == CHILD_DRAINING ||
+                     child->state == CHILD_RETIRING;
+        if (is_up && now_ms - (int64_t)beat_ms < lately_ms)
+            return true;
+    }
+    return false;
 }
 
 uint32_t master_crew_ready(const struct master_crew *crew)

@@ -44,8 +44,8 @@ void master_crew_done(struct master_crew *crew);
 
 /* Hears what the worker of a slot has said; its channel has an event. */
 void master_crew_hear(struct master_crew *crew, uint32_t slot);
-/* SIGCHLD: takes in the ends of workers and replaces those that had served. True when `other`, a child that is no worker
- * (0: there is none), has ended too; how is then in *ret_status. */
+/* SIGCHLD: takes in the ends of workers and replaces those that had served. True when `other`, a child that
+ * is no worker (0: there is none), has ended too; how is then in *ret_status. */
 bool master_crew_reap(struct master_crew *crew, pid_t other, int *ret_status);
 /* Does what is due: forks, kills, tells, and gives the connections that wait to the least busy workers.
  * Returns when to call again, 0: not before the next event. */
@@ -54,16 +54,20 @@ int64_t master_crew_due(struct master_crew *crew, int64_t now_ms);
 /* Everybody shall finish what was begun, within drain_timeout. */
 void master_crew_drain(struct master_crew *crew);
 void master_crew_kill(struct master_crew *crew);
-/* For a master that gives its connections away: kills every worker, waits until all are gone and have been heard, and
- * replaces none. False when one does not go; then, or when nobody takes the connections, resume goes on with new workers. */
+/* For a master that gives its connections away: kills every worker, waits until all are gone and have been
+ * heard, and replaces none. False when one does not go; then, or when nobody takes the connections, resume
+ * goes on with new workers. */
 bool master_crew_stop(struct master_crew *crew);
 void master_crew_resume(struct master_crew *crew);
-/* A worker that serves shall give its connections back one by one as they come between two requests, and leave;
- * after drain_timeout it is killed and the others go on with what it has. It is replaced when it has left, if its
- * generation still serves. */
+/* A worker that serves shall give its connections back one by one as they come between two requests, and
+ * leave; after drain_timeout it is killed and the others go on with what it has. It is replaced when it has
+ * left, if its generation still serves. */
 void master_crew_retire(struct master_crew *crew, struct master_child *child);
 /* No process is left and none will come. */
 bool master_crew_is_gone(const struct master_crew *crew);
+/* Whether some worker serves, or does what it was told, and has shown during the last `lately_ms` that it
+ * lives. */
+bool master_crew_is_well(const struct master_crew *crew, int64_t lately_ms, int64_t now_ms);
 /* How many workers have said READY and live. */
 uint32_t master_crew_ready(const struct master_crew *crew);
 

@@ -1,5 +1,5 @@
-/* What two masters say to each other when one takes over from the other: records of a fixed size, with a version,
- * checked on arrival, each with at most one descriptor.
+/* What two masters say to each other when one takes over from the other: records of a fixed size, with a
+ * version, checked on arrival, each with at most one descriptor.
  *
  *     old                                               new
  *     JOURNAL, PUBLIC, ADMIN, START ──────────────────►      maps, forks workers, waits until they are READY
@@ -9,9 +9,9 @@
  *                                   ◄────────────────── TAKEN
  *     leaves: the end of the channel ─────────────────►      hands connections to its workers, accepts
  *
- * Until TAKEN the old master can go on as if nothing had been: it keeps its own descriptors, and the new one touches
- * neither a connection nor the journal before the channel has ended. The same records, in a file, are what is kept
- * over a restart (master/store.h). */
+ * Until TAKEN the old master can go on as if nothing had been: it keeps its own descriptors, and the new one
+ * touches neither a connection nor the journal before the channel has ended. The same records, in a file, are
+ * what is kept over a restart (master/store.h). */
 #ifndef MASTER_HANDOVER_H
 #define MASTER_HANDOVER_H
 
@@ -57,12 +57,12 @@ RC_MUST_USE enum rc master_handover_check(const struct master_handover *record, 
 /* A record of one place. */
 void master_handover_from(struct master_handover *record, const struct master_connection *connection);
 
-/* Sends one record, with `sent_fd` unless that is -1; waits while the peer's queue is full, up to a few seconds. RC_IO: the
- * peer is gone or takes nothing. */
+/* Sends one record, with `sent_fd` unless that is -1; waits while the peer's queue is full, up to a few
+ * seconds. RC_IO: the peer is gone or takes nothing. */
 RC_MUST_USE enum rc master_handover_send(int channel, const struct master_handover *record, int sent_fd,
                                          struct err *err);
-/* Waits up to `patience_ms` for a record. The caller owns *ret_fd, -1 where none came. RC_IO: the peer is gone; RC_BUSY:
- * none came in time; RC_CORRUPT. */
+/* Waits up to `patience_ms` for a record. The caller owns *ret_fd, -1 where none came. RC_IO: the peer is
+ * gone; RC_BUSY: none came in time; RC_CORRUPT. */
 RC_MUST_USE enum rc master_handover_receive(int channel, int patience_ms, struct master_handover *ret_record,
                                             int *ret_fd, struct err *err);
 

@@ -64,6 +64,24 @@ void master_listen_text(int fd, char ret_text[MASTER_LISTEN_TEXT_BYTES])
     snprintf(ret_text, MASTER_LISTEN_TEXT_BYTES, is_v6 ? "[%s]:%u" : "%s:%u", host, ntohs(where.v4.sin_port));
 }
 
+bool master_listen_is_at(int fd, const char *address)
+{
+    struct sockaddr_storage wanted, bound = {0};
+    socklen_t length, bound_length = sizeof bound;
+    if (settings_parse_address(address, &wanted, &length) != NULL ||
+        getsockname(fd, (struct sockaddr *)&bound, &bound_length) < 0 || bound.ss_family != wanted.ss_family)
+        return false;
+    if (wanted.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&wanted,
+                                  *b = (const struct sockaddr_in6 *)&bound;
+        return memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0 &&
+               (a->sin6_port == 0 || a->sin6_port == b->sin6_port);
+    }
+    const struct sockaddr_in *a = (const struct sockaddr_in *)&wanted,
+                             *b = (const struct sockaddr_in *)&bound;
+    return a->sin_addr.s_addr == b->sin_addr.s_addr && (a->sin_port == 0 || a->sin_port == b->sin_port);
+}
+
 int64_t master_listen_room(void)
 {
     struct rlimit files = {.rlim_cur = 1024, .rlim_max = 1024};

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -16,6 +17,9 @@
 RC_MUST_USE enum rc master_listen_open(const char *address, int *ret_fd, struct err *err);
 /* The address it is bound to, with the port the kernel chose where 0 was asked for. */
 void master_listen_text(int fd, char ret_text[MASTER_LISTEN_TEXT_BYTES]);
+
+/* Whether the listener is bound to that address; port 0 fits every port. */
+bool master_listen_is_at(int fd, const char *address);
 
 /* Raises this process's soft limit on open files to the hard one; returns how many connections fit below it
  * beside everything else that master and workers hold open. */

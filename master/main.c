@@ -6,6 +6,7 @@
 #include "master/manual.h"
 #include "master/options.h"
 #include "master/reload.h"
+#include "master/store.h"
 #include "master/supervise.h"
 
 #include <inttypes.h>
@@ -45,15 +46,59 @@ static void fit_connections(struct settings *settings, const struct master_takeo
     }
 }
 
-static enum rc open_listeners(const struct settings *settings, struct master_takeover *takeover,
-                              struct master_launch *launch, struct err *err)
+/* One listener: from another master, from the service manager, kept by it over a restart, or opened now. */
+static enum rc find_listener(int *given, int *activated, int *kept, const char *address, int *ret_fd,
+                             bool *ret_is_managed, struct err *err)
 {
-    launch->public = TAKE_FD(takeover->public);
-    launch->admin = TAKE_FD(takeover->admin);
-    enum rc rc = launch->public >= 0 ? RC_OK : master_listen_open(settings->listen, &launch->public, err);
-    if (rc == RC_OK && launch->admin < 0 && settings->admin[0] != '\0')
-        rc = master_listen_open(settings->admin, &launch->admin, err);
-    return rc;
+    *ret_is_managed = *given < 0 && *activated >= 0;
+    int *source = *given >= 0                                         ? given
+                  : *activated >= 0                                   ? activated
+                  : *kept >= 0 && master_listen_is_at(*kept, address) ? kept
+                                                                      : NULL;
+    if (source != NULL) {
+        *ret_fd = TAKE_FD(*source);
+        return RC_OK;
+    }
+    own_close(kept); /* it would be in the way of the new one */
+    *kept = -1;
+    return address[0] != '\0' ? master_listen_open(address, ret_fd, err) : RC_OK;
+}
+
+static enum rc open_listeners(const struct settings *settings, struct master_launch *launch, struct err *err)
+{
+    struct master_takeover *takeover = launch->takeover;
+    struct master_activation *activation = launch->activation;
+    enum rc rc = find_listener(&takeover->public, &activation->public, &activation->kept_public,
+                               settings->listen, &launch->public, &launch->is_public_managed, err);
+    return rc != RC_OK ? rc
+                       : find_listener(&takeover->admin, &activation->admin, &activation->kept_admin,
+                                       settings->admin, &launch->admin, &launch->is_admin_managed, err);
+}
+
+static void log_listeners(const struct settings *settings, const struct master_launch *launch)
+{
+    char address[MASTER_LISTEN_TEXT_BYTES];
+    master_listen_text(launch->public, address);
+    log_info("vitrine %s serves %s on http://%s with %u workers", VITRINE_VERSION, settings->images, address,
+             master_options_workers(settings));
+    if (launch->admin < 0)
+        return;
+    master_listen_text(launch->admin, address);
+    log_info("admin listener on http://%s", address);
+}
+
+/* What does not fit is closed; then this is a start like any other. */
+static void check_kept(struct master_activation *activation, const struct settings *settings)
+{
+    struct err err = {0};
+    if (activation->table < 0 && activation->journal < 0 && activation->connection_count == 0)
+        return;
+    activation->has_kept = true;
+    if (master_store_check(activation, (uint32_t)settings->max_connections, &err) == RC_OK)
+        return;
+    log_warning("what was kept over the restart cannot be used: %s; %u connections are closed", err.message,
+                activation->connection_count);
+    master_activation_drop(activation);
 }
 
 static int serve(char *const *argv, struct master_config **config)
@@ -61,25 +106,28 @@ static int serve(char *const *argv, struct master_config **config)
     struct settings *settings = &(*config)->settings;
     OWN(master_takeover_done) struct master_takeover takeover;
     OWN(master_program_done) struct master_program program = {0};
-    struct master_launch launch = {.argument = argv + 2, .program = &program, .takeover = &takeover};
+    OWN(master_activation_done) struct master_activation activation;
+    struct master_launch launch = {.argument = argv + 2,
+                                   .public = -1,
+                                   .admin = -1,
+                                   .program = &program,
+                                   .takeover = &takeover,
+                                   .activation = &activation};
     struct err err = {0};
     log_init("master", settings_log_level(settings));
-    enum rc rc = master_takeover_begin(&takeover, &err);
+    enum rc rc = master_activation_take(&activation, &err);
+    if (rc != RC_OK)
+        return failed(&err);
+    rc = master_takeover_begin(&takeover, &err);
     if (rc == RC_OK)
         rc = master_program_find(argv, &program, &err);
     if (rc != RC_OK)
         return failed(&err);
     fit_connections(settings, &takeover);
-    if (open_listeners(settings, &takeover, &launch, &err) != RC_OK)
+    check_kept(&activation, settings);
+    if (open_listeners(settings, &launch, &err) != RC_OK)
         return failed(&err);
-    char address[MASTER_LISTEN_TEXT_BYTES];
-    master_listen_text(launch.public, address);
-    log_info("vitrine %s serves %s on http://%s with %u workers", VITRINE_VERSION, settings->images, address,
-             master_options_workers(settings));
-    if (launch.admin >= 0) {
-        master_listen_text(launch.admin, address);
-        log_info("admin listener on http://%s", address);
-    }
+    log_listeners(settings, &launch);
     launch.config = TAKE_PTR(*config);
     return master_supervise(&launch);
 }

@@ -57,7 +57,7 @@ void master_manual_help(void)
     }
     printf("  %-22s %s\n", "--set KEY=VALUE", "any setting; \"vitrine --print-sample-config\" lists them");
     printf("\nExit status: 0 ok, 1 failed, 2 bad usage. Signals: TERM drains and leaves, QUIT leaves at "
-           "once.\n");
+           "once,\nHUP reads the configuration again, USR2 starts the program again in place of this one.\n");
 }
 
 /* Numbers with a suffix and texts are quoted, as libconfig wants them. */
@@ -157,6 +157,13 @@ void master_manual_man_page(void)
            "leaves;\n"
            "a second one acts like QUIT.\n"
            ".TP\n.B QUIT\nthe server leaves at once.\n"
-           ".TP\n.B USR1\nnothing, for log rotation: the log goes to standard error.\n"
+           ".TP\n.B HUP\nthe command line and the configuration file are read again. When anything is wrong, the log "
+           "says what\nand nothing changes; otherwise new workers serve with the new settings, and connections go "
+           "on in them.\nlisten, admin and max_connections stay as they are until the next start.\n"
+           ".TP\n.B USR2\nthe program file is started again, with the same command line, and takes over every "
+           "socket and connection\nas soon as it is ready; it has another process number then. When it does not "
+           "come up, the old one goes on.\n"
+           ".TP\n.B RTMIN+1\nfor systemd's RestartKillSignal: the service manager is given sockets and "
+           "connections, and the server\nleaves at once. Without a manager, as TERM.\n"           ".TP\n.B USR1\nnothing, for log rotation: the log goes to standard error.\n"
            ".SH EXIT STATUS\n0 ok, 1 failed, 2 bad usage.\n");
 }

@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "master/options.h"
 #include "master/reload.h"
+#include "master/store.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,8 +14,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define LAST_ROUNDS    100 /* of accepting, before the public listener closes */
-#define EVENTS_AT_ONCE 64
+#define LAST_ROUNDS              100 /* of accepting, before the public listener closes */
+#define EVENTS_AT_ONCE           64
+#define LATELY_MS                3000 /* three beats of a worker */
+#define SUPERVISE_RESTART_SIGNAL (SIGRTMIN + 1)
 
 bool supervise_watch(struct supervisor *s, int fd, uint64_t data)
 {
@@ -29,15 +32,40 @@ void supervise_leave_now(struct supervisor *s, const char *why)
     if (s->crew.give_up_ms != 0)
         return; /* under way */
     log_info("%s: every worker is killed", why);
+    master_notify_say(&s->notify, "STOPPING=1\nSTATUS=%s", why);
     supervise_forget_upgrade(s);
     master_acceptor_close(&s->public);
     master_crew_kill(&s->crew);
+}
+
+/* Nothing ends: the service manager keeps every connection for the next process. */
+static bool supervise_keep(struct supervisor *s)
+{
+    struct err err = {0};
+    const struct master_store store = {.connections = s->connections,
+                                       .journal = s->journal,
+                                       .max_connections = (uint32_t)s->config->settings.max_connections,
+                                       .public = s->launch->is_public_managed ? -1 : s->public.fd,
+                                       .admin = s->launch->is_admin_managed ? -1 : s->admin.fd};
+    if (s->notify.socket < 0 || s->crew.is_held)
+        return false;
+    supervise_forget_upgrade(s);
+    master_notify_say(&s->notify, "STOPPING=1\nSTATUS=restarting, connections are kept");
+    enum rc rc = master_crew_stop(&s->crew) ? master_store_keep(&store, &s->notify, &err)
+                                            : err_set(&err, RC_IO, "a killed worker does not end");
+    s->is_handed_over = rc == RC_OK;
+    if (s->is_handed_over)
+        return true;
+    log_error("told to restart: %s", err.message);
+    master_crew_resume(&s->crew);
+    return false;
 }
 
 /* The admin listener stays: who balances load must be able to read there that this server leaves. */
 static void supervise_drain(struct supervisor *s)
 {
     supervise_forget_upgrade(s);
+    master_notify_say(&s->notify, "STOPPING=1\nSTATUS=finishing what was begun");
     log_info("told to leave: answers in flight have %" PRId64 " s", s->config->settings.drain_timeout_s);
     atomic_store_explicit(&s->segment->draining, 1, memory_order_relaxed);
     /* What the kernel has accepted for us would be reset by closing the listener. */
@@ -50,6 +78,13 @@ static void supervise_drain(struct supervisor *s)
 static void supervise_obey(struct supervisor *s, uint32_t signal_number)
 {
     int status;
+    if (s->is_handed_over)
+        return;
+    if (signal_number == (uint32_t)SUPERVISE_RESTART_SIGNAL) {
+        if (!s->crew.is_leaving && !supervise_keep(s))
+            supervise_drain(s);
+        return;
+    }
     switch (signal_number) {
     case SIGCHLD:
         if (master_crew_reap(&s->crew, s->upgrade.pid, &status))
@@ -111,6 +146,13 @@ static void supervise_event(struct supervisor *s, uint64_t data)
 static int supervise_due(struct supervisor *s, int64_t now_ms)
 {
     int64_t next_ms = supervise_change_due(s, now_ms);
+    if (!s->was_ready && s->crew.ran_well && !s->crew.is_held && !s->crew.is_leaving) {
+        s->was_ready = true;
+        master_notify_say(&s->notify, "READY=1\nSTATUS=%u workers serve", s->crew.wanted);
+    }
+    int64_t lately_ms = s->notify.watchdog_ms > LATELY_MS ? s->notify.watchdog_ms : LATELY_MS;
+    bool is_well = s->notify.watchdog_ms == 0 || master_crew_is_well(&s->crew, lately_ms, now_ms);
+    next_ms = clock_earlier_ms(next_ms, master_notify_due(&s->notify, is_well, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_crew_due(&s->crew, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->public, s->epoll, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->admin, s->epoll, now_ms));
@@ -126,7 +168,7 @@ static int supervise_loop(struct supervisor *s)
         int64_t now_ms = clock_monotonic_ms();
         int patience_ms = supervise_due(s, now_ms);
         if (s->is_handed_over) {
-            log_info("pid %d has taken over; left", (int)s->upgrade.pid);
+            log_info("left; every connection goes on");
             return 0;
         }
         if (master_crew_is_gone(&s->crew)) {
@@ -165,6 +207,8 @@ static enum rc supervise_take_signals(struct supervisor *s, struct err *err)
                SIG_DFL); /* a signal that is ignored since before exec would not reach the descriptor */
         sigaddset(&set, heard[i]);
     }
+    signal(SUPERVISE_RESTART_SIGNAL, SIG_DFL);
+    sigaddset(&set, SUPERVISE_RESTART_SIGNAL);
     signal(SIGPIPE, SIG_IGN);
     if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
         return err_set_errno(err, RC_IO, errno, "signals cannot be blocked");
@@ -174,19 +218,36 @@ static enum rc supervise_take_signals(struct supervisor *s, struct err *err)
     return RC_OK;
 }
 
-static enum rc supervise_start(struct supervisor *s, struct err *err)
+/* The table of connections and the journal: new ones, or those of a master that is to leave or has left. */
+static enum rc supervise_make_tables(struct supervisor *s, struct err *err)
 {
     const struct settings *settings = &s->config->settings;
-    enum rc rc = shm_segment_make(SHM_MAX_WORKERS, &s->segment, err);
-    if (rc == RC_OK && s->takeover->journal >= 0)
-        rc = shm_journal_inherit(TAKE_FD(s->takeover->journal),
-                                 WORKER_MOST_CONNECTIONS((uint32_t)settings->max_connections), &s->journal,
-                                 err);
-    else if (rc == RC_OK)
-        rc = shm_journal_make(WORKER_MOST_CONNECTIONS((uint32_t)settings->max_connections), &s->journal, err);
+    struct master_activation *kept = s->launch->activation;
+    uint32_t slots = WORKER_MOST_CONNECTIONS((uint32_t)settings->max_connections);
+    int *journal = s->takeover->journal >= 0 ? &s->takeover->journal : &kept->journal;
+    enum rc rc = *journal >= 0 ? shm_journal_inherit(TAKE_FD(*journal), slots, &s->journal, err)
+                               : shm_journal_make(slots, &s->journal, err);
     if (rc == RC_OK)
         rc = master_connection_table_new((uint32_t)settings->max_connections,
                                          (uint32_t)settings->connections_per_address, &s->connections, err);
+    if (rc == RC_OK && kept->table >= 0) {
+        rc = master_store_restore(kept, s->connections, err);
+        if (rc == RC_OK)
+            log_info("%u connections were kept over the restart and go on",
+                     master_connection_count(s->connections, MASTER_CONNECTION_WAITING));
+    }
+    if (kept->has_kept)
+        master_store_forget(&s->notify); /* also where it is of no use: the next start shall not find it */
+    return rc;
+}
+
+static enum rc supervise_start(struct supervisor *s, struct err *err)
+{
+    const struct settings *settings = &s->config->settings;
+    master_notify_open(&s->notify, s->takeover->state != TAKEOVER_NONE);
+    enum rc rc = shm_segment_make(SHM_MAX_WORKERS, &s->segment, err);
+    if (rc == RC_OK)
+        rc = supervise_make_tables(s, err);
     if (rc == RC_OK)
         rc = supervise_take_signals(s, err);
     if (rc != RC_OK)
@@ -215,6 +276,7 @@ static void supervise_done(struct supervisor *s)
     master_connection_table_free(&s->connections);
     shm_journal_free(&s->journal);
     shm_segment_free(&s->segment);
+    master_notify_close(&s->notify);
     own_close(&s->signals);
     own_close(&s->epoll);
     own_close(&s->public.fd);
@@ -230,6 +292,7 @@ int master_supervise(const struct master_launch *launch)
         .config = launch->config,
         .takeover = launch->takeover,
         .upgrade = {.channel = -1},
+        .notify = {.socket = -1},
         .public = {.fd = launch->public, .event_data = supervise_event_data(EVENT_PUBLIC)},
         .admin = {.fd = launch->admin, .is_admin = true, .event_data = supervise_event_data(EVENT_ADMIN)},
         .epoll = -1,

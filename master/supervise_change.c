@@ -1,5 +1,5 @@
-/* Changes while the server runs: other settings (HUP), another program (USR2), and being that other program. One at a
- * time; what is asked for meanwhile comes next. */
+/* Changes while the server runs: other settings (HUP), another program (USR2), and being that other program.
+ * One at a time; what is asked for meanwhile comes next. */
 #include "master/supervisor.h"
 
 #include "base/clock.h"
@@ -15,12 +15,20 @@
 
 /* Other settings ----------------------------------------------------------------------------------------- */
 
+static void supervise_say_reloaded(struct supervisor *s, const char *how)
+{
+    master_notify_say(&s->notify, "READY=1\nSTATUS=%u workers serve; %s", s->crew.wanted, how);
+}
+
 static void supervise_reload(struct supervisor *s)
 {
     s->is_told_to_reload = false;
     log_info("HUP: the configuration is read again");
-    if (master_reload_read(s->launch->argument, &s->config->settings, &s->next_config) != RC_OK)
+    master_notify_reloading(&s->notify);
+    if (master_reload_read(s->launch->argument, &s->config->settings, &s->next_config) != RC_OK) {
+        supervise_say_reloaded(s, "the new configuration is wrong, the old one goes on");
         return;
+    }
     const struct settings *settings = &s->next_config->settings;
     master_succession_begin(&s->crew, settings, master_options_workers(settings));
 }
@@ -33,6 +41,7 @@ static void supervise_reloaded(struct supervisor *s)
     log_init("master", settings_log_level(&s->config->settings));
     master_connection_limit(s->connections, (uint32_t)s->config->settings.connections_per_address);
     log_info("HUP: %u workers serve with the new configuration, the old ones retire", s->crew.wanted);
+    supervise_say_reloaded(s, "reloaded");
 }
 
 /* A reload that is asked for while one is under way begins when that is through. */
@@ -45,10 +54,12 @@ static int64_t supervise_succession(struct supervisor *s, int64_t now_ms)
     if (s->is_told_to_reload && is_free)
         supervise_reload(s);
     enum master_succession_state state = master_succession_due(&s->crew, now_ms, &next_ms);
-    if (state == SUCCESSION_DONE)
+    if (state == SUCCESSION_DONE) {
         supervise_reloaded(s);
-    else if (state == SUCCESSION_FAILED)
+    } else if (state == SUCCESSION_FAILED) {
         master_reload_free(&s->next_config);
+        supervise_say_reloaded(s, "the new workers did not come up, the old ones go on");
+    }
     bool is_next = (s->is_told_to_reload || s->is_told_to_upgrade) && s->next_config == NULL &&
                    s->upgrade.pid == 0;
     return is_next && !s->crew.is_held ? now_ms : next_ms;
@@ -100,8 +111,15 @@ void supervise_hear_upgrade(struct supervisor *s)
     if (rc == RC_OK)
         rc = master_upgrade_hand_over(&s->upgrade, s->connections, s->is_told_to_reload, &err);
     s->is_handed_over = rc == RC_OK;
-    if (s->is_handed_over)
+    if (s->is_handed_over) {
+        /* Before the new master can say anything: who is not the main process is not heard. */
+        master_notify_say(&s->notify, "MAINPID=%d", (int)s->upgrade.pid);
+        log_info("USR2: pid %d has taken over", (int)s->upgrade.pid);
+        own_close(&s->upgrade.channel);
+        s->upgrade.channel = -1;
+        master_notify_flush(&s->notify);
         return;
+    }
     supervise_upgrade_failed(s, err.message);
     master_crew_resume(&s->crew);
 }

@@ -1,10 +1,11 @@
-/* What the supervisor consists of, for its two files: supervise.c (the loop, signals, leaving) and supervise_change.c (other settings,
- * another program). */
+/* What the supervisor consists of, for its two files: supervise.c (the loop, signals, leaving) and
+ * supervise_change.c (other settings, another program). */
 #ifndef MASTER_SUPERVISOR_H
 #define MASTER_SUPERVISOR_H
 
 #include "master/accept.h"
 #include "master/crew.h"
+#include "master/notify.h"
 #include "master/supervise.h"
 #include "master/upgrade.h"
 
@@ -17,6 +18,8 @@ struct supervisor {
     struct master_upgrade upgrade;    /* to another program; pid 0: none is under way */
     struct master_takeover *takeover; /* from another program */
     bool is_handed_over, has_failed;
+    struct master_notify notify;
+    bool was_ready;
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct master_connections *connections;
@@ -36,8 +39,8 @@ bool supervise_watch(struct supervisor *s, int fd, uint64_t data);
 /* Every worker is killed; the loop ends when they are gone. */
 void supervise_leave_now(struct supervisor *s, const char *why);
 
-/* Begins and ends what HUP, USR2 and the takeover from another master have led to. Returns when to call again, 0: not
- * before the next event. */
+/* Begins and ends what HUP, USR2 and the takeover from another master have led to. Returns when to call
+ * again, 0: not before the next event. */
 int64_t supervise_change_due(struct supervisor *s, int64_t now_ms);
 /* The channel to the program that is to take over, or to the master that is to leave, has an event. */
 void supervise_hear_upgrade(struct supervisor *s);

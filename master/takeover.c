@@ -75,8 +75,8 @@ void master_takeover_done(struct master_takeover *takeover)
 
 enum rc master_takeover_say_ready(struct master_takeover *takeover, struct err *err)
 {
-    /* Started in a group of its own, so that an attempt can be ended with all it has started. From now on it belongs to
-     * the group that a terminal sends its signals to. */
+    /* Started in a group of its own, so that an attempt can be ended with all it has started. From now on it
+     * belongs to the group that a terminal sends its signals to. */
     setpgid(0, getpgid(getppid()));
     struct master_handover record;
     master_handover_fill(&record, HANDOVER_READY);

@@ -1,5 +1,5 @@
-/* The new master's side of an upgrade: taking everything in from the one that started it. Supervisor's thread; before
- * the loop main(). */
+/* The new master's side of an upgrade: taking everything in from the one that started it. Supervisor's
+ * thread; before the loop main(). */
 #ifndef MASTER_TAKEOVER_H
 #define MASTER_TAKEOVER_H
 
@@ -25,8 +25,8 @@ struct master_takeover {
     bool shall_reload; /* once it serves */
 };
 
-/* Finds out whether another master has started this one, and hears what it says first. RC_OK with TAKEOVER_NONE where
- * nobody did. */
+/* Finds out whether another master has started this one, and hears what it says first. RC_OK with
+ * TAKEOVER_NONE where nobody did. */
 RC_MUST_USE enum rc master_takeover_begin(struct master_takeover *ret_takeover, struct err *err);
 void master_takeover_done(struct master_takeover *takeover);
 

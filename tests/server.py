@@ -98,11 +98,14 @@ class Vitrine:
             command += ["--set", f"{key}={value}"]
         return command + self.arguments
 
-    def start(self):
+    def prepare(self):
         os.makedirs(self.cache, exist_ok=True)
         if os.getuid() == 0 and os.path.isdir(self.images):
             # Workers are somebody else then, and pytest's temporary directories are for their owner only.
             os.chmod(self.images, os.stat(self.images).st_mode | 0o055)
+
+    def start(self):
+        self.prepare()
         for attempt in range(3):
             self.port, self.admin_port = free_port(), free_port()
             with open(self.log_path, "wb") as log:

@@ -36,8 +36,8 @@ struct worker {
     struct http_server *server;
     int channel;
     bool draining, retiring; /* control thread only */
-    /* Connections whose end or release could not be told because the channel was full. Room for all there can be, so
-     * that nothing is lost and the event thread never waits. */
+    /* Connections whose end or release could not be told because the channel was full. Room for all there
+     * can be, so that nothing is lost and the event thread never waits. */
     pthread_mutex_t lock;
     struct worker_news *untold;
     size_t untold_count, untold_capacity;
@@ -147,8 +147,8 @@ static bool worker_listen(struct worker *worker)
     }
 }
 
-/* True when this worker has nothing more to do. How long that may take is the master's to decide: it kills who does not come
- * to an end. */
+/* True when this worker has nothing more to do. How long that may take is the master's to decide: it kills
+ * who does not come to an end. */
 static bool worker_is_done(struct worker *worker)
 {
     uint32_t left = worker->retiring ? http_server_release(worker->server)
@@ -191,6 +191,7 @@ static void worker_ignore_signals(void)
     static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
+    signal(SIGRTMIN + 1, SIG_IGN); /* restart */
     signal(SIGCHLD, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
@@ -264,8 +265,8 @@ int worker_run(const struct worker_heritage *heritage)
         return rc == RC_NO_MEMORY || rc == RC_BUSY ? WORKER_EXIT_FAILED : WORKER_EXIT_CONFIG;
     }
     int status = worker_say(&worker, WORKER_READY, 0) == RC_OK ? worker_control(&worker) : WORKER_EXIT_ORPHAN;
-    /* Either nobody is left who could wait for what is under way, or the connections are somebody else's now, and ending them
-     * in order would shut them down. */
+    /* Either nobody is left who could wait for what is under way, or the connections are somebody else's
+     * now, and ending them in order would shut them down. */
     if (status != WORKER_EXIT_DONE || worker.retiring)
         _exit(status);
     worker_stop(&worker);

@@ -13,6 +13,11 @@ from server import until
 PR_SET_CHILD_SUBREAPER = 36
 
 
+def adopt_orphans():
+    """From now on processes that our children leave behind are our children."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 class Adopted:
     """A process that a child of ours has left to us, with the face of subprocess.Popen."""
 
@@ -40,7 +45,7 @@ class Upgradable(server.Vitrine):
         super().__init__(*arguments, **options)
         self.program = os.path.join(self.home, "vitrine")
         shutil.copy2(server.binary(), self.program)
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        adopt_orphans()
 
     def command(self):
         return [self.program, *super().command()[1:]]

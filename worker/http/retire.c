@@ -7,8 +7,9 @@ void http_server_retire(struct http_server *server)
     http_wire_retire();
 }
 
-/* Whether the connection is given up now. Idle at two looks with no request between them: right after an answer
- * libmicrohttpd may be about to end the connection, by Connection: close, and then the client waits for that. */
+/* Whether the connection is given up now. Idle at two looks with no request between them: right after an
+ * answer libmicrohttpd may be about to end the connection, by Connection: close, and then the client waits
+ * for that. */
 static bool let_go(struct http_connection *connection)
 {
     uint32_t requests = atomic_load_explicit(&connection->requests, memory_order_relaxed);

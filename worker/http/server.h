@@ -55,11 +55,12 @@ RC_MUST_USE enum rc http_server_adopt(struct http_server *server, int fd, const 
  * request gets its answer first. Returns at once: http_server_connections() falls to 0 as clients read. Any
  * thread, once. */
 void http_server_drain(struct http_server *server);
-/* From now on no request is begun, and connections are to be given up by http_server_release(). Any thread, once. */
+/* From now on no request is begun, and connections are to be given up by http_server_release(). Any thread,
+ * once. */
 void http_server_retire(struct http_server *server);
-/* Gives up those connections that have been between two requests since the last call, without touching them. Returns how many
- * are left; when there are none, the process may end (by _exit(): http_server_stop() would shut them down). Needs the journal.
- */
+/* Gives up those connections that have been between two requests since the last call, without touching them.
+ * Returns how many are left; when there are none, the process may end (by _exit(): http_server_stop() would
+ * shut them down). Needs the journal. */
 uint32_t http_server_release(struct http_server *server);
 uint32_t http_server_connections(struct http_server *server); /* open now */
 uint32_t http_server_exchanges(struct http_server *server);   /* begun and not completely sent */

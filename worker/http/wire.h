@@ -44,14 +44,17 @@ RC_MUST_USE enum rc http_wire_open(struct http_wire *wire, int fd, struct shm_jo
 /* Before the descriptor is closed. */
 void http_wire_close(int fd);
 
-/* From now on no wire of this process begins a request: what has come for one stays in the kernel. Any thread. */
+/* From now on no wire of this process begins a request: what has come for one stays in the kernel. Any
+ * thread. */
 void http_wire_retire(void);
-/* Whether the wire is between two requests. Right after an answer this may still be one that ends with it. Any thread. */
+/* Whether the wire is between two requests. Right after an answer this may still be one that ends with it.
+ * Any thread. */
 bool http_wire_is_idle(struct http_wire *wire);
-/* Gives an idle connection up, as it is: true when it was idle; another process may go on with it from then on. Any thread.
- */
+/* Gives an idle connection up, as it is: true when it was idle; another process may go on with it from then
+ * on. Any thread. */
 bool http_wire_release(struct http_wire *wire);
-/* The connection ends here. False when it has been given up: then it goes on elsewhere, and may not be shut down. */
+/* The connection ends here. False when it has been given up: then it goes on elsewhere, and may not be shut
+ * down. */
 bool http_wire_end(struct http_wire *wire);
 
 /* A request of `request_bytes` has been answered completely. False when a dead worker had sent more than this

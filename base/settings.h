@@ -85,8 +85,8 @@ RC_MUST_USE enum rc settings_set(struct settings *settings, const struct setting
 /* Whether both have the same value there. */
 bool settings_is_same(const struct settings *a, const struct settings *b, const struct settings_row *row);
 /* Gives `to` the value of `from`. */
-RC_MUST_USE enum rc settings_copy(struct settings *to, const struct settings *from, const struct settings_row *row,
-                                  struct err *err);
+RC_MUST_USE enum rc settings_copy(struct settings *to, const struct settings *from,
+                                  const struct settings_row *row, struct err *err);
 
 /* Position of `value` in "a|b|c", -1 where it is none of them. */
 int settings_choice_index(const char *choices, const char *value);

@@ -41,8 +41,7 @@ int origin_root(const struct origin *origin)
 
 static int open_beneath(const struct origin *origin, const char *path, uint64_t flags)
 {
-    struct open_how how = {.flags = flags | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     int fd;
     do
         fd = (int)syscall(SYS_openat2, origin->root_fd, path, &how, sizeof how);
@@ -79,8 +78,8 @@ static enum rc version_of(int fd, const char *path, struct origin_version *ret_v
     return RC_OK;
 }
 
-enum rc origin_open_file(struct origin *origin, const char *path, int *ret_fd, struct origin_version *ret_version,
-                         struct err *err)
+enum rc origin_open_file(struct origin *origin, const char *path, int *ret_fd,
+                         struct origin_version *ret_version, struct err *err)
 {
     /* Non-blocking, so that a FIFO somebody left in the folder does not hold the thread until its writer comes. */
     OWN_FD int fd = open_beneath(origin, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);

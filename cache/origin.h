@@ -28,8 +28,8 @@ int origin_root(const struct origin *origin);
 RC_MUST_USE enum rc origin_open_file(struct origin *origin, const char *path, int *ret_fd,
                                      struct origin_version *ret_version, struct err *err);
 /* The version a fresh open would find, without opening for reading. Same codes. */
-RC_MUST_USE enum rc origin_stat_file(struct origin *origin, const char *path, struct origin_version *ret_version,
-                                     struct err *err);
+RC_MUST_USE enum rc origin_stat_file(struct origin *origin, const char *path,
+                                     struct origin_version *ret_version, struct err *err);
 uint64_t origin_version_hash(const struct origin_version *version);
 
 #endif

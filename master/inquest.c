@@ -8,18 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MOST_LINES   4  /* a broken worker shall not fill the log */
-#define SKIP_FRAMES  2  /* the handler and the way into it */
+#define MOST_LINES   4 /* a broken worker shall not fill the log */
+#define SKIP_FRAMES  2 /* the handler and the way into it */
 #define PRINT_FRAMES 14
 
 static bool is_fault_signal(uint32_t number)
 {
-    return number == SIGSEGV || number == SIGBUS || number == SIGABRT || number == SIGFPE || number == SIGILL ||
-           number == SIGSYS;
+    return number == SIGSEGV || number == SIGBUS || number == SIGABRT || number == SIGFPE ||
+           number == SIGILL || number == SIGSYS;
 }
 
-/* "libjpeg.so.62(jpeg_start_decompress+0x1c) < vitrine(+0x2fa10)": who called whom, the innermost first. The workers have
- * the addresses from the fork, so the master's own tables explain them. */
+/* "libjpeg.so.62(jpeg_start_decompress+0x1c) < vitrine(+0x2fa10)": who called whom, the innermost first. The
+ * workers have the addresses from the fork, so the master's own tables explain them. */
 static void describe_frames(const struct shm_beat *beat, char *ret_text, size_t size)
 {
     void *frame[PRINT_FRAMES];
@@ -38,7 +38,8 @@ static void describe_frames(const struct shm_beat *beat, char *ret_text, size_t 
 }
 
 /* The request's strikes, this one included; 0: its connection has ended, or there is none of that name. */
-static uint32_t strike(struct master_crew *crew, uint32_t worker_slot, uint64_t connection_id, uint32_t signal_number)
+static uint32_t strike(struct master_crew *crew, uint32_t worker_slot, uint64_t connection_id,
+                       uint32_t signal_number)
 {
     if (master_connection_find(crew->connections, worker_slot, connection_id) == NULL)
         return 0;
@@ -68,7 +69,8 @@ static void judge(struct master_crew *crew, const struct master_child *child, pi
     else
         snprintf(verdict, sizeof verdict, "nobody's strike");
     log_error("worker %u (pid %d) died of its own %s at work on %s: %s; %s", child->slot, (int)pid,
-              signal_number == SIGKILL ? "standing still" : strsignal((int)signal_number), target, verdict, frames);
+              signal_number == SIGKILL ? "standing still" : strsignal((int)signal_number), target, verdict,
+              frames);
 }
 
 void master_inquest_hold(struct master_crew *crew, const struct master_child *child, pid_t pid)

@@ -9,12 +9,12 @@
 #include <signal.h>
 #include <stdio.h>
 
-#define LOOK_MS          1000
-#define STOPPED_MS       2000      /* a control thread beats every second; later, and the worker did not run */
-#define MOST_ALLOWED_MS  3600000u  /* whatever a worker says */
-#define LAST_WORDS_MS    100       /* for a thread that hangs to say where */
-#define RETIRE_MS        5000      /* then clients that read slowly go on elsewhere */
-#define MOST_RETIRE_MS   3600000   /* renders end before, or the watchdog ends them */
+#define LOOK_MS         1000
+#define STOPPED_MS      2000     /* a control thread beats every second; later, and the worker did not run */
+#define MOST_ALLOWED_MS 3600000u /* whatever a worker says */
+#define LAST_WORDS_MS   100      /* for a thread that hangs to say where */
+#define RETIRE_MS       5000     /* then clients that read slowly go on elsewhere */
+#define MOST_RETIRE_MS  3600000  /* renders end before, or the watchdog ends them */
 
 /* A number that has to change now and then. */
 struct watched {
@@ -75,8 +75,8 @@ static void condemn(struct master_crew *crew, struct master_child *child, const 
 }
 
 /* A thread that has a request and does not get on with it. */
-static void look_at_threads(struct master_crew *crew, struct master_child *child, struct watched_worker *known,
-                            int64_t passed_ms)
+static void look_at_threads(struct master_crew *crew, struct master_child *child,
+                            struct watched_worker *known, int64_t passed_ms)
 {
     const struct shm_beats *beats = &crew->segment->beats[child->slot];
     uint32_t count = shm_beat_count(beats);
@@ -147,7 +147,8 @@ static int64_t own_memory_bytes(pid_t pid)
 static bool is_due(const struct master_crew *crew, const struct master_child *child)
 {
     const struct settings *settings = crew->settings;
-    uint64_t requests = atomic_load_explicit(&crew->segment->slot[child->slot].requests, memory_order_relaxed);
+    uint64_t requests = atomic_load_explicit(&crew->segment->slot[child->slot].requests,
+                                             memory_order_relaxed);
     if (settings->worker_max_requests > 0 && requests >= (uint64_t)settings->worker_max_requests) {
         log_info("worker %u (pid %d) has served %" PRIu64 " requests and is replaced", child->slot,
                  (int)child->pid, requests);
@@ -156,8 +157,8 @@ static bool is_due(const struct master_crew *crew, const struct master_child *ch
     int64_t bytes = settings->worker_max_rss > 0 ? own_memory_bytes(child->pid) : 0;
     if (settings->worker_max_rss == 0 || bytes <= settings->worker_max_rss)
         return false;
-    log_info("worker %u (pid %d) holds %" PRId64 " MB of memory and is replaced", child->slot, (int)child->pid,
-             bytes >> 20);
+    log_info("worker %u (pid %d) holds %" PRId64 " MB of memory and is replaced", child->slot,
+             (int)child->pid, bytes >> 20);
     return true;
 }
 
@@ -172,7 +173,8 @@ static struct master_child *free_place(struct master_crew *crew)
 }
 
 /* The new worker comes first, so that there is always one that takes connections. */
-static void begin_recycling(struct master_watchdog *watchdog, struct master_crew *crew, struct master_child *old)
+static void begin_recycling(struct master_watchdog *watchdog, struct master_crew *crew,
+                            struct master_child *old)
 {
     struct master_child *new = free_place(crew);
     if (new == NULL)
@@ -199,8 +201,8 @@ static void go_on_recycling(struct master_watchdog *watchdog, struct master_crew
     if (old->pid != watchdog->old_pid || crew->is_leaving) {
         watchdog->is_recycling = false;
     } else if (watchdog->retired_ms != 0) {
-        /* Whatever it renders ends soon, or the watchdog ends it; killed now it would begin again elsewhere, and grow that
-         * worker likewise. */
+        /* Whatever it renders ends soon, or the watchdog ends it; killed now it would begin again elsewhere,
+         * and grow that worker likewise. */
         bool renders = atomic_load_explicit(&crew->segment->slot[old->slot].queued, memory_order_relaxed) > 0;
         if (now_ms - watchdog->retired_ms >= (renders ? MOST_RETIRE_MS : RETIRE_MS))
             old->kill_at_ms = now_ms;

@@ -1,10 +1,10 @@
-/* Looks at the workers once a second: kills those that stand still, replaces those that have grown too large or served
- * enough.
+/* Looks at the workers once a second: kills those that stand still, replaces those that have grown too large
+ * or served enough.
  *
- * What stands still is counted in looks during which it has not moved, not in time of the clock: while the whole server is
- * stopped nobody looks, and a render is not blamed while its worker is stopped. Numbers from shared memory
- * are compared with what they were before and bounded, not believed; the sizes of workers come from /proc. Part of the crew,
- * on the supervisor's one thread; waits for nobody. */
+ * What stands still is counted in looks during which it has not moved, not in time of the clock: while the
+ * whole server is stopped nobody looks, and a render is not blamed while its worker is stopped. Numbers from
+ * shared memory are compared with what they were before and bounded, not believed; the sizes of workers come
+ * from /proc. Part of the crew, on the supervisor's one thread; waits for nobody. */
 #ifndef MASTER_WATCHDOG_H
 #define MASTER_WATCHDOG_H
 

@@ -21,7 +21,8 @@ static enum rc map_journal(int taken_fd, uint32_t slots, struct shm_journal **re
     size_t bytes = (size_t)slots * sizeof(struct shm_journal_slot);
     void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (mapped == MAP_FAILED)
-        return err_set_errno(err, RC_NO_MEMORY, errno, "the journal of %u connections cannot be mapped", slots);
+        return err_set_errno(err, RC_NO_MEMORY, errno, "the journal of %u connections cannot be mapped",
+                             slots);
     *journal = (struct shm_journal){.fd = TAKE_FD(fd), .count = slots, .slot = mapped};
     *ret_journal = TAKE_PTR(journal);
     return RC_OK;
@@ -40,7 +41,8 @@ enum rc shm_journal_inherit(int taken_fd, uint32_t slots, struct shm_journal **r
     OWN_FD int fd = taken_fd;
     struct stat status;
     if (fstat(fd, &status) < 0 || status.st_size != (off_t)slots * (off_t)sizeof(struct shm_journal_slot))
-        return err_set(err, RC_CORRUPT, "the journal that was handed over is not one of %u connections", slots);
+        return err_set(err, RC_CORRUPT, "the journal that was handed over is not one of %u connections",
+                       slots);
     return map_journal(TAKE_FD(fd), slots, ret_journal, err);
 }
 
@@ -85,7 +87,8 @@ struct shm_journal_mark *shm_journal_mark(struct shm_journal_slot *slot)
     return &slot->mark[atomic_load_explicit(&slot->current, memory_order_acquire) & 1];
 }
 
-void shm_journal_advance(struct shm_journal_slot *slot, uint64_t request_start, uint64_t answer_start, uint64_t taken)
+void shm_journal_advance(struct shm_journal_slot *slot, uint64_t request_start, uint64_t answer_start,
+                         uint64_t taken)
 {
     uint32_t next = (atomic_load_explicit(&slot->current, memory_order_relaxed) & 1) ^ 1;
     uint64_t base = request_start >= taken ? request_start : shm_journal_mark(slot)->base;
@@ -109,7 +112,8 @@ void shm_journal_lost(struct shm_journal_slot *slot, uint64_t taken)
     atomic_store_explicit(&slot->kept_from, taken, memory_order_release);
 }
 
-bool shm_journal_request(struct shm_journal_slot *slot, uint64_t taken, const uint8_t **ret_bytes, size_t *ret_length)
+bool shm_journal_request(struct shm_journal_slot *slot, uint64_t taken, const uint8_t **ret_bytes,
+                         size_t *ret_length)
 {
     const struct shm_journal_mark *mark = shm_journal_mark(slot);
     if (taken < mark->request_start || mark->request_start < mark->base)

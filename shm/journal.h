@@ -28,8 +28,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHM_JOURNAL_VERSION 1u /* another layout or meaning is another version: no upgrade without a restart */
-#define SHM_JOURNAL_SLOT_BYTES 16384u
+#define SHM_JOURNAL_VERSION \
+    1u /* another layout or meaning is another version: no upgrade without a restart */
+#define SHM_JOURNAL_SLOT_BYTES    16384u
 #define SHM_JOURNAL_REQUEST_BYTES (SHM_JOURNAL_SLOT_BYTES - 256u)
 
 /* Where the streams stand at a request's beginning, and what was decided about its answer. */
@@ -62,7 +63,8 @@ struct shm_journal; /* the mapped table */
 /* A mapping of `slots` zeroed slots, backed by a memfd that a new program can inherit. */
 RC_MUST_USE enum rc shm_journal_make(uint32_t slots, struct shm_journal **ret_journal, struct err *err);
 /* Maps a journal that another program made; takes over `fd`. RC_CORRUPT when its size is not that of `slots` slots. */
-RC_MUST_USE enum rc shm_journal_inherit(int fd, uint32_t slots, struct shm_journal **ret_journal, struct err *err);
+RC_MUST_USE enum rc shm_journal_inherit(int fd, uint32_t slots, struct shm_journal **ret_journal,
+                                        struct err *err);
 int shm_journal_fd(const struct shm_journal *journal);
 void shm_journal_free(struct shm_journal **journal);
 
@@ -78,7 +80,8 @@ bool shm_journal_is_begun(const struct shm_journal_slot *slot, uint64_t connecti
 struct shm_journal_mark *shm_journal_mark(struct shm_journal_slot *slot);
 /* The current request is answered completely: the streams stand at these offsets now; `taken` is the end of the bytes taken out
  * of the socket, so that a buffer with nothing read ahead begins at its start again. Strikes are forgotten. */
-void shm_journal_advance(struct shm_journal_slot *slot, uint64_t request_start, uint64_t answer_start, uint64_t taken);
+void shm_journal_advance(struct shm_journal_slot *slot, uint64_t request_start, uint64_t answer_start,
+                         uint64_t taken);
 
 /* Where the next received bytes (at offset `taken`) are to be put, and how many fit; 0: the request is too long to be
  * kept, and nothing before `taken` + what comes now can be made again. */
@@ -86,6 +89,7 @@ size_t shm_journal_room(struct shm_journal_slot *slot, uint64_t taken, uint8_t *
 /* Bytes up to `taken` were received past the journal. */
 void shm_journal_lost(struct shm_journal_slot *slot, uint64_t taken);
 /* The bytes [request_start, taken) as they came. False when they were not kept, or `taken` lies before them. */
-bool shm_journal_request(struct shm_journal_slot *slot, uint64_t taken, const uint8_t **ret_bytes, size_t *ret_length);
+bool shm_journal_request(struct shm_journal_slot *slot, uint64_t taken, const uint8_t **ret_bytes,
+                         size_t *ret_length);
 
 #endif

@@ -102,8 +102,9 @@ static uint32_t choose(const struct shm_quarantine *quarantine, uint64_t key, in
     return best;
 }
 
-bool shm_quarantine_add(struct shm_quarantine *quarantine, const char *path, uint32_t page, uint64_t version_hash,
-                        uint32_t fault_signal, uint32_t strikes, int64_t now_ms, int64_t duration_ms)
+bool shm_quarantine_add(struct shm_quarantine *quarantine, const char *path, uint32_t page,
+                        uint64_t version_hash, uint32_t fault_signal, uint32_t strikes, int64_t now_ms,
+                        int64_t duration_ms)
 {
     uint64_t key = make_key(path, page, version_hash);
     struct shm_quarantine_case one;

@@ -1,9 +1,11 @@
-/* The quarantine: source versions that have killed workers by faults of their own, for a while not to be opened.
+/* The quarantine: source versions that have killed workers by faults of their own, for a while not to be
+ * opened.
  *
- * A fixed table; each entry carries a checksum over all of itself and is written by plain stores. An entry whose checksum
- * does not hold (half written by a worker that died, or by two at a time) is no entry, so there are no locks and nothing to
- * repair; what is lost costs two more crashes. Any thread of any worker. The master does not touch it. Full: the entry that
- * would end first makes room, among those in the same part of the table. */
+ * A fixed table; each entry carries a checksum over all of itself and is written by plain stores. An entry
+ * whose checksum does not hold (half written by a worker that died, or by two at a time) is no entry, so
+ * there are no locks and nothing to repair; what is lost costs two more crashes. Any thread of any worker.
+ * The master does not touch it. Full: the entry that would end first makes room, among those in the same
+ * part of the table. */
 #ifndef SHM_QUARANTINE_H
 #define SHM_QUARANTINE_H
 
@@ -42,8 +44,9 @@ bool shm_quarantine_is_used(const struct shm_quarantine *quarantine, int64_t now
 int64_t shm_quarantine_left_ms(const struct shm_quarantine *quarantine, const char *path, uint32_t page,
                                uint64_t version_hash, int64_t now_ms);
 /* Puts it in, or prolongs its stay. False when it was in already. */
-bool shm_quarantine_add(struct shm_quarantine *quarantine, const char *path, uint32_t page, uint64_t version_hash,
-                        uint32_t fault_signal, uint32_t strikes, int64_t now_ms, int64_t duration_ms);
+bool shm_quarantine_add(struct shm_quarantine *quarantine, const char *path, uint32_t page,
+                        uint64_t version_hash, uint32_t fault_signal, uint32_t strikes, int64_t now_ms,
+                        int64_t duration_ms);
 /* The entry at `index`, below SHM_QUARANTINE_ENTRIES; false when there is none. */
 bool shm_quarantine_get(const struct shm_quarantine *quarantine, uint32_t index, int64_t now_ms,
                         struct shm_quarantine_case *ret_case);

@@ -43,10 +43,10 @@ struct shm_counters {
     _Atomic uint64_t bytes_sent;
     _Atomic uint64_t crashes; /* workers that ended by a signal or unasked */
     _Atomic uint64_t connections_accepted, connections_refused;
-    _Atomic uint64_t faults;             /* crashes of threads that worked on a request, hangs included */
-    _Atomic uint64_t hangs;              /* workers killed because a render, or the whole worker, stood still */
-    _Atomic uint64_t recycled;           /* workers replaced for their size or age */
-    _Atomic uint64_t quarantined;        /* source versions put into quarantine */
+    _Atomic uint64_t faults;      /* crashes of threads that worked on a request, hangs included */
+    _Atomic uint64_t hangs;       /* workers killed because a render, or the whole worker, stood still */
+    _Atomic uint64_t recycled;    /* workers replaced for their size or age */
+    _Atomic uint64_t quarantined; /* source versions put into quarantine */
     _Atomic uint64_t quarantine_answers; /* 503 because of it */
 };
 static_assert(sizeof(struct shm_counters) == 120, "the counters are fifteen words");

@@ -55,9 +55,10 @@ static enum rc write_metrics(const struct shm_segment *segment, struct bytes *ou
 {
     const struct shm_counters *counters = &segment->counters;
     struct worker_sums sums = sum_workers(segment);
-    enum rc rc = bytes_format(out, err, "# HELP vitrine_responses_total Answers by status class.\n"
-                                        "# TYPE vitrine_responses_total counter\n");
-    for (int class = 2; class <= 5 && rc == RC_OK; class++)
+    enum rc rc = bytes_format(out, err,
+                              "# HELP vitrine_responses_total Answers by status class.\n"
+                              "# TYPE vitrine_responses_total counter\n");
+    for (int class = 2; class <= 5 && rc == RC_OK; class ++)
         rc = bytes_format(out, err, "vitrine_responses_total{class=\"%dxx\"} %" PRIu64 "\n", class,
                           value_of(&counters->status[class]));
     if (rc != RC_OK)
@@ -66,19 +67,22 @@ static enum rc write_metrics(const struct shm_segment *segment, struct bytes *ou
         const char *name, *type, *help;
         uint64_t value;
     } row[] = {
-        {"vitrine_body_bytes_total", "counter", "Bytes of info and image bodies.", value_of(&counters->bytes_sent)},
+        {"vitrine_body_bytes_total", "counter", "Bytes of info and image bodies.",
+         value_of(&counters->bytes_sent)},
         {"vitrine_connections_accepted_total", "counter", "Connections accepted.",
          value_of(&counters->connections_accepted)},
         {"vitrine_connections_refused_total", "counter", "Connections refused by a limit.",
          value_of(&counters->connections_refused)},
-        {"vitrine_worker_crashes_total", "counter", "Workers that ended unasked.", value_of(&counters->crashes)},
+        {"vitrine_worker_crashes_total", "counter", "Workers that ended unasked.",
+         value_of(&counters->crashes)},
         {"vitrine_request_faults_total", "counter", "Crashes and hangs that requests were blamed for.",
          value_of(&counters->faults)},
         {"vitrine_worker_hangs_total", "counter", "Workers killed because they, or a render, stood still.",
          value_of(&counters->hangs)},
-        {"vitrine_workers_recycled_total", "counter", "Workers replaced for their size or number of requests.",
-         value_of(&counters->recycled)},
-        {"vitrine_quarantined_total", "counter", "Image versions put into quarantine.", value_of(&counters->quarantined)},
+        {"vitrine_workers_recycled_total", "counter",
+         "Workers replaced for their size or number of requests.", value_of(&counters->recycled)},
+        {"vitrine_quarantined_total", "counter", "Image versions put into quarantine.",
+         value_of(&counters->quarantined)},
         {"vitrine_quarantine_responses_total", "counter", "Answers 503 because of quarantine.",
          value_of(&counters->quarantine_answers)},
         {"vitrine_quarantined", "gauge", "Image versions in quarantine.", count_quarantined(segment)},
@@ -134,7 +138,8 @@ static enum rc write_status(const struct shm_segment *segment, struct bytes *out
     int64_t now_ms = clock_monotonic_ms();
     enum rc rc = bytes_format(out, err, "{\"uptime_s\":%" PRId64 ",\"draining\":%s,\"crashes\":%" PRIu64 ",",
                               (now_ms - segment->started_ms) / 1000,
-                              atomic_load_explicit(&segment->draining, memory_order_relaxed) ? "true" : "false",
+                              atomic_load_explicit(&segment->draining, memory_order_relaxed) ? "true"
+                                                                                             : "false",
                               value_of(&segment->counters.crashes));
     if (rc == RC_OK)
         rc = write_quarantine(&segment->quarantine, now_ms, out, err);
@@ -171,12 +176,15 @@ void worker_admin_handle(struct worker_service *service, struct http_exchange *e
         reply(service, exchange, 200, text_plain, "alive\n");
     else if (length == 6 && memcmp(target, "/ready", 6) == 0)
         reply(service, exchange, draining ? 503 : 200, text_plain, draining ? "draining\n" : "ready\n");
-    else if (length == 8 && memcmp(target, "/metrics", 8) == 0 && write_metrics(service->segment, &text, &err) == RC_OK)
+    else if (length == 8 && memcmp(target, "/metrics", 8) == 0 &&
+             write_metrics(service->segment, &text, &err) == RC_OK)
         reply(service, exchange, 200, "text/plain; version=0.0.4; charset=utf-8", (const char *)text.data);
-    else if (length == 7 && memcmp(target, "/status", 7) == 0 && write_status(service->segment, &text, &err) == RC_OK)
+    else if (length == 7 && memcmp(target, "/status", 7) == 0 &&
+             write_status(service->segment, &text, &err) == RC_OK)
         reply(service, exchange, 200, "application/json", (const char *)text.data);
     else if (err.rc != RC_OK)
         reply(service, exchange, 503, text_plain, "The server is out of memory, please try again.\n");
     else
-        reply(service, exchange, 404, text_plain, "The admin listener answers /health, /ready, /metrics and /status.\n");
+        reply(service, exchange, 404, text_plain,
+              "The admin listener answers /health, /ready, /metrics and /status.\n");
 }

@@ -10,6 +10,7 @@
 #include <linux/landlock.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -21,9 +22,10 @@
 static const struct passwd *find_user(const char *names)
 {
     for (const char *name = names; *name != '\0';) {
+        char one[64];
         size_t length = strcspn(name, ",");
-        OWN_FREE char *one = strndup(name, length);
-        const struct passwd *user = one != NULL && length > 0 ? getpwnam(one) : NULL;
+        snprintf(one, sizeof one, "%.*s", (int)length, name);
+        const struct passwd *user = one[0] != '\0' ? getpwnam(one) : NULL;
         if (user != NULL)
             return user;
         name += length + (name[length] == ',');
@@ -52,7 +54,8 @@ static enum rc check_images(const struct settings *settings, int images_fd, stru
         return RC_OK;
     int os_errno = errno;
     const struct passwd *user = getpwuid(geteuid());
-    return err_set_errno(err, RC_IO, os_errno, "user %s, as whom workers run, cannot read the image directory %s",
+    return err_set_errno(err, RC_IO, os_errno,
+                         "user %s, as whom workers run, cannot read the image directory %s",
                          user != NULL ? user->pw_name : "of another name", settings->images);
 }
 
@@ -106,7 +109,8 @@ static enum rc limit_files(int images_fd, int cache_fd, const char **ret_note, s
                              LANDLOCK_ACCESS_FS_MAKE_REG |
                              (ruleset.access_fs & (LANDLOCK_ACCESS_FS_REFER | ACCESS_FS_TRUNCATE));
     if (fd < 0 || !allow_beneath(fd, images_fd, reading) ||
-        (cache_fd >= 0 && !allow_beneath(fd, cache_fd, writing)) || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+        (cache_fd >= 0 && !allow_beneath(fd, cache_fd, writing)) ||
+        syscall(SYS_landlock_restrict_self, fd, 0) < 0)
         return err_set_errno(err, RC_UNSUPPORTED, errno,
                              "this system does not limit a worker's files (sandbox = false goes without)");
     return RC_OK;

@@ -1,22 +1,23 @@
 /* The box: everything a worker gives up before it looks at the first byte that a stranger made.
  *
- * In this order: root's rights (the setting `user`), the way back to any (no_new_privs), every file but the image root
- * and the cache (Landlock), core files and memory beyond `worker_max_memory`, and all system calls that serving does not
- * need (seccomp). What a process would have to do to get out, such as to start a program, to connect or to trace another,
- * raises SIGSYS and counts as a fault of the request that led to it. Any other call that is not on the list fails with EPERM:
- * libraries try calls and do without, and an update of one shall not be an outage.
+ * In this order: root's rights (the setting `user`), the way back to any (no_new_privs), every file but the
+ * image root and the cache (Landlock), core files and memory beyond `worker_max_memory`, and all system
+ * calls that serving does not need (seccomp). What a process would have to do to get out, such as to start a
+ * program, to connect or to trace another, raises SIGSYS and counts as a fault of the request that led to
+ * it. Any other call that is not on the list fails with EPERM: libraries try calls and do without, and an
+ * update of one shall not be an outage.
  *
- * With sandbox = false only the user is changed; under a sanitizer nothing is done, since it needs more than a worker does.
- * Called once by the only thread of a new worker: rights belong to threads, and those made later inherit them. There
- * is no way out but the end of the process. */
+ * With sandbox = false only the user is changed; under a sanitizer nothing is done, since it needs more than
+ * a worker does. Called once by the only thread of a new worker: rights belong to threads, and those made
+ * later inherit them. There is no way out but the end of the process. */
 #ifndef WORKER_BOX_H
 #define WORKER_BOX_H
 
 #include "base/settings.h"
 
-/* `images_fd` is the open image root, `cache_fd` the cache directory or -1. *ret_note is a sentence for the log about what the
- * kernel lacks, or NULL. RC_IO: there is no such user, or it cannot read the images; RC_UNSUPPORTED: the kernel refuses.
- * The process is then half in the box and has to leave. */
+/* `images_fd` is the open image root, `cache_fd` the cache directory or -1. *ret_note is a sentence for the
+ * log about what the kernel lacks, or NULL. RC_IO: there is no such user, or it cannot read the images;
+ * RC_UNSUPPORTED: the kernel refuses. The process is then half in the box and has to leave. */
 RC_MUST_USE enum rc worker_box_enter(const struct settings *settings, int images_fd, int cache_fd,
                                      const char **ret_note, struct err *err);
 

@@ -4,7 +4,8 @@
 
 #include "base/err.h"
 
-/* From here on the calling thread and all that it makes have only these calls. RC_UNSUPPORTED: the kernel refuses. */
+/* From here on the calling thread and all that it makes have only these calls. RC_UNSUPPORTED: the kernel
+ * refuses. */
 RC_MUST_USE enum rc worker_box_calls_limit(struct err *err);
 
 #endif

@@ -23,8 +23,8 @@ static _Thread_local bool is_introduced;
 
 /* ---- the handler ---- */
 
-/* Sent by kill() from whoever is allowed to, it says nothing about the thread it hits. The kernel lets only a process itself
- * send SI_TKILL with its own pid: raise() and abort(). */
+/* Sent by kill() from whoever is allowed to, it says nothing about the thread it hits. The kernel lets only
+ * a process itself send SI_TKILL with its own pid: raise() and abort(). */
 static bool is_own_fault(const siginfo_t *info)
 {
     return info->si_code > 0 || (info->si_code == SI_TKILL && info->si_pid == watched_pid);

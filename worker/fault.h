@@ -1,13 +1,15 @@
-/* Crashes and hangs, as far as a worker itself can tell of them: its threads' beats (shm/beat.h) and the handler
- * of the signals by which a thread kills its process.
+/* Crashes and hangs, as far as a worker itself can tell of them: its threads' beats (shm/beat.h) and the
+ * handler of the signals by which a thread kills its process.
  *
- * Any thread that works on a request brackets that with begin and end; its first begin takes one of the worker's beats and
- * gives the thread a signal stack of its own, so that even an overflow of its stack is noted. When the thread
- * commits a fault of its own (not one that was sent from outside, which anybody may do to any process), the handler writes
- * signal and backtrace into the beat; then the process dies of that signal as it would have without us. What that
- * means for the request is the master's to decide (master/inquest.h).
+ * Any thread that works on a request brackets that with begin and end; its first begin takes one of the
+ * worker's beats and gives the thread a signal stack of its own, so that even an overflow of its stack is
+ * noted. When the thread commits a fault of its own (not one that was sent from outside, which anybody may
+ * do to any process), the handler writes signal and backtrace into the beat; then the process dies of that
+ * signal as it would have without us. What that means for the request is the master's to decide
+ * (master/inquest.h).
  *
- * SIGXCPU, from the master, makes a thread write its backtrace into its beat and go on: it hangs, and will be killed.
+ * SIGXCPU, from the master, makes a thread write its backtrace into its beat and go on: it hangs, and will
+ * be killed.
  *
  * Under a sanitizer only SIGABRT is handled, with which its reports end: the rest is the sanitizer's own.
  * One set of beats per process, after fork. */

@@ -25,8 +25,8 @@ void worker_poison_give_up(struct worker_service *service, struct http_exchange 
 {
     const struct http_header header = {"Cache-Control", "no-store"};
     worker_service_count(service, 500);
-    http_reply_text(exchange, 500, text_plain, "The server crashed twice over this request; it is not tried again.\n",
-                    &header, 1);
+    http_reply_text(exchange, 500, text_plain,
+                    "The server crashed twice over this request; it is not tried again.\n", &header, 1);
 }
 
 void worker_poison_condemn(struct worker_service *service, struct http_exchange *exchange,
@@ -43,10 +43,12 @@ void worker_poison_condemn(struct worker_service *service, struct http_exchange 
                                origin_version_hash(&version), signal_number, strikes, clock_monotonic_ms(),
                                duration_s * 1000)) {
             atomic_fetch_add_explicit(&service->segment->counters.quarantined, 1, memory_order_relaxed);
-            log_error("image '%s', page %u, has killed its worker %u times, by %s at last, and is in quarantine for "
+            log_error("image '%s', page %u, has killed its worker %u times, by %s at last, and is in "
+                      "quarantine for "
                       "%" PRId64 " s",
                       identifier->path, identifier->page, strikes,
-                      signal_number == SIGKILL ? "standing still" : strsignal((int)signal_number), duration_s);
+                      signal_number == SIGKILL ? "standing still" : strsignal((int)signal_number),
+                      duration_s);
         }
     }
     worker_poison_give_up(service, exchange);
@@ -55,14 +57,15 @@ void worker_poison_condemn(struct worker_service *service, struct http_exchange 
 bool worker_poison_refuses_version(struct worker_service *service, struct http_exchange *exchange,
                                    const struct iiif_identifier *identifier, uint64_t version_hash)
 {
-    int64_t left_ms = shm_quarantine_left_ms(&service->segment->quarantine, identifier->path, identifier->page,
-                                             version_hash, clock_monotonic_ms());
+    int64_t left_ms = shm_quarantine_left_ms(&service->segment->quarantine, identifier->path,
+                                             identifier->page, version_hash, clock_monotonic_ms());
     if (left_ms == 0)
         return false;
     char left_s[24], text[160];
     snprintf(left_s, sizeof left_s, "%" PRId64, (left_ms + 999) / 1000);
     snprintf(text, sizeof text,
-             "This image has crashed the server and is not opened for another %s seconds, or until it is replaced.\n",
+             "This image has crashed the server and is not opened for another %s seconds, or until it is "
+             "replaced.\n",
              left_s);
     const struct http_header headers[] = {{"Cache-Control", "no-store"}, {"Retry-After", left_s}};
     atomic_fetch_add_explicit(&service->segment->counters.quarantine_answers, 1, memory_order_relaxed);

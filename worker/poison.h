@@ -1,9 +1,9 @@
 /* Requests that kill their worker, and images that do: what is answered instead of trying again.
  *
- * The master counts strikes against a request in its journal slot (master/inquest.h). With two it is not rendered a
- * third time: it is answered 500, and the version of the image goes into quarantine (shm/quarantine.h), where every worker
- * finds it before it opens the file. Any thread that holds the exchange, but for the functions that touch the
- * file system, which belong on a render thread. */
+ * The master counts strikes against a request in its journal slot (master/inquest.h). With two it is not
+ * rendered a third time: it is answered 500, and the version of the image goes into quarantine
+ * (shm/quarantine.h), where every worker finds it before it opens the file. Any thread that holds the
+ * exchange, but for the functions that touch the file system, which belong on a render thread. */
 #ifndef WORKER_POISON_H
 #define WORKER_POISON_H
 

@@ -12,6 +12,7 @@
 #include "worker/render/passthrough.h"
 #include "worker/service.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,8 +26,8 @@ struct request {
     struct iiif_identifier identifier;
     const char *base_url;
     struct picture *picture; /* one reference, from the moment it is found until the reply */
-    bool condemned; /* it has killed its worker twice: it is only to be answered */
-    bool planned;   /* plan and representation of the image hold */
+    bool condemned;          /* it has killed its worker twice: it is only to be answered */
+    bool planned;            /* plan and representation of the image hold */
     struct iiif_plan plan;
     struct http_representation representation;
     int64_t deadline_ms;
@@ -75,7 +76,8 @@ static const char *image_id(struct request *request)
 /* A strong validator: changes with the source's version and with everything else that decides the bytes. */
 static const char *make_etag(struct request *request, const char *what)
 {
-    uint64_t parts[] = {request->picture->version_hash, request->service->options_hash, request->identifier.page};
+    uint64_t parts[] = {request->picture->version_hash, request->service->options_hash,
+                        request->identifier.page};
     uint64_t hash = bytes_hash(BYTES_HASH_START, parts, sizeof parts);
     hash = bytes_hash(hash, request->identifier.path, strlen(request->identifier.path));
     hash = bytes_hash(hash, what, strlen(what));
@@ -119,7 +121,8 @@ static void answer_body(struct request *request, const struct http_representatio
 {
     pictures_release(request->service->pictures, &request->picture);
     worker_service_count(request->service, 200);
-    atomic_fetch_add_explicit(&request->service->segment->counters.bytes_sent, body->length, memory_order_relaxed);
+    atomic_fetch_add_explicit(&request->service->segment->counters.bytes_sent, body->length,
+                              memory_order_relaxed);
     http_reply_body(request->exchange, representation, body);
 }
 
@@ -135,9 +138,10 @@ static void answer_info(struct request *request)
     }
     const struct settings *settings = request->service->settings;
     representation.media_type = media_type;
-    representation.vary = settings->base_url[0] == '\0' && settings->trusted_proxies[0] != '\0'
-                              ? "Accept, Forwarded, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix"
-                              : "Accept";
+    representation.vary =
+        settings->base_url[0] == '\0' && settings->trusted_proxies[0] != '\0'
+            ? "Accept, Forwarded, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix"
+            : "Accept";
     if (answer_not_modified(request, &representation))
         return;
     struct err err;
@@ -177,7 +181,8 @@ static enum rc render(struct request *request, struct bytes *body, struct err *e
     render_pool_claim(service->pool, memory_bytes);
     worker_fault_allow(silence_ms(&request->plan));
     worker_fault_alive();
-    enum rc rc = render_picture(request->picture, &request->plan, &service->options, is_cancelled, request, body, err);
+    enum rc rc = render_picture(request->picture, &request->plan, &service->options, is_cancelled, request,
+                                body, err);
     render_pool_return(service->pool, memory_bytes);
     atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
     if (rc == RC_CANCELLED) /* also when the client has left: the sentence is then for nobody */
@@ -190,6 +195,7 @@ static enum rc render(struct request *request, struct bytes *body, struct err *e
 static enum rc plan_image(struct request *request, bool *ret_done, struct err *err)
 {
     struct http_representation *representation = &request->representation;
+    assert(request->picture != NULL);
     enum rc rc = iiif_plan_make(&request->iiif, &request->picture->source->pyramid, &request->service->limits,
                                 &request->plan, err);
     if (rc != RC_OK)
@@ -198,8 +204,8 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
     iiif_plan_canonical(&request->plan, canonical);
     const char *id = image_id(request);
     const char *link = id == NULL ? NULL
-                                  : arena_format(http_exchange_arena(request->exchange), "<%s/%s>;rel=\"canonical\"",
-                                                 id, canonical);
+                                  : arena_format(http_exchange_arena(request->exchange),
+                                                 "<%s/%s>;rel=\"canonical\"", id, canonical);
     if (link == NULL || !represent(request, canonical, representation))
         return err_set(err, RC_NO_MEMORY, "the server is out of memory, please try again");
     representation->media_type = image_encode_media_type(render_file_type(request->plan.format));
@@ -217,7 +223,8 @@ static void answer_image(struct request *request)
     OWN(bytes_done) struct bytes body = {0};
     enum rc rc = request->planned ? RC_OK : plan_image(request, &done, &err);
     if (rc == RC_OK && !done) {
-        rc = render_passthrough(request->picture, &request->plan, &request->service->options, true, &body, &err);
+        rc = render_passthrough(request->picture, &request->plan, &request->service->options, true, &body,
+                                &err);
         if (rc == RC_UNSUPPORTED) {
             body.length = 0;
             rc = render(request, &body, &err);
@@ -258,7 +265,8 @@ static void work(struct request *request)
     if (request->picture == NULL)
         rc = pictures_open(service->pictures, request->identifier.path, request->identifier.page,
                            &request->picture, &opened, &err);
-    if (opened && request->picture->note != NULL)
+    assert(rc != RC_OK || request->picture != NULL);
+    if (rc == RC_OK && opened && request->picture->note != NULL)
         log_info("%s: %s", request->identifier.path, request->picture->note);
     if (rc != RC_OK)
         fail(request, &err);
@@ -272,10 +280,12 @@ static void run_job(struct render_job *job)
 {
     struct request *request = (struct request *)job;
     struct worker_service *service = request->service; /* the request is gone once it is answered */
-    worker_fault_begin(http_exchange_connection_id(request->exchange), http_exchange_target(request->exchange));
+    worker_fault_begin(http_exchange_connection_id(request->exchange),
+                       http_exchange_target(request->exchange));
     if (request->condemned)
         worker_poison_condemn(service, request->exchange, &request->identifier);
-    else if (request->picture != NULL || !worker_poison_refuses(service, request->exchange, &request->identifier))
+    else if (request->picture != NULL ||
+             !worker_poison_refuses(service, request->exchange, &request->identifier))
         work(request);
     worker_fault_end();
     atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
@@ -303,7 +313,8 @@ static void answer_redirect(struct request *request, unsigned status, const char
     const struct http_header header = {"Location", location};
     const char *text = arena_format(http_exchange_arena(request->exchange), "See %s\n", location);
     worker_service_count(request->service, status);
-    http_reply_text(request->exchange, status, "text/plain; charset=utf-8", text != NULL ? text : "", &header, 1);
+    http_reply_text(request->exchange, status, "text/plain; charset=utf-8", text != NULL ? text : "", &header,
+                    1);
 }
 
 static void handle_iiif(struct request *request, enum iiif_version version, const char *path, size_t length)
@@ -318,18 +329,20 @@ static void handle_iiif(struct request *request, enum iiif_version version, cons
     }
     if (request->iiif.what == IIIF_BASE) {
         const char *id = image_id(request);
-        answer_redirect(request, 303, id == NULL ? NULL : arena_format(http_exchange_arena(request->exchange),
-                                                                       "%s/info.json", id));
+        answer_redirect(
+            request, 303,
+            id == NULL ? NULL : arena_format(http_exchange_arena(request->exchange), "%s/info.json", id));
         return;
     }
     if (request->condemned) {
         continue_on_render_thread(request);
         return;
     }
-    request->picture = pictures_peek(request->service->pictures, request->identifier.path, request->identifier.page);
-    if (request->picture != NULL && worker_poison_refuses_version(request->service, request->exchange,
-                                                                  &request->identifier,
-                                                                  request->picture->version_hash))
+    request->picture = pictures_peek(request->service->pictures, request->identifier.path,
+                                     request->identifier.page);
+    if (request->picture != NULL &&
+        worker_poison_refuses_version(request->service, request->exchange, &request->identifier,
+                                      request->picture->version_hash))
         pictures_release(request->service->pictures, &request->picture);
     else if (request->picture != NULL && request->iiif.what == IIIF_INFO)
         answer_info(request);
@@ -347,12 +360,14 @@ static void route(struct request *request)
     } else if (length >= 8 && memcmp(target, "/iiif/2/", 8) == 0) {
         handle_iiif(request, IIIF_2, target + 8, length - 8);
     } else if (length > 6 && memcmp(target, "/iiif/", 6) == 0) { /* no version: the newest */
-        answer_redirect(request, 302, arena_format(http_exchange_arena(request->exchange), "%s/iiif/3/%s",
-                                                   request->base_url, target + 6));
+        answer_redirect(request, 302,
+                        arena_format(http_exchange_arena(request->exchange), "%s/iiif/3/%s",
+                                     request->base_url, target + 6));
     } else if (request->condemned) {
         worker_poison_give_up(request->service, request->exchange);
     } else {
-        err_set(&err, RC_NOT_FOUND, "there is nothing at '%.100s'; images are at /iiif/3/{identifier}/info.json", target);
+        err_set(&err, RC_NOT_FOUND,
+                "there is nothing at '%.100s'; images are at /iiif/3/{identifier}/info.json", target);
         fail(request, &err);
     }
 }
@@ -372,8 +387,8 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
     if (http_exchange_method(exchange) == HTTP_OTHER) {
         const struct http_header allow = {"Allow", "GET, HEAD, OPTIONS"};
         worker_service_count(service, 405);
-        http_reply_text(exchange, 405, "text/plain; charset=utf-8", "Only GET, HEAD and OPTIONS are answered here.\n",
-                        &allow, 1);
+        http_reply_text(exchange, 405, "text/plain; charset=utf-8",
+                        "Only GET, HEAD and OPTIONS are answered here.\n", &allow, 1);
         return;
     }
     if (http_exchange_listener(exchange) == HTTP_ADMIN) {

@@ -12,8 +12,8 @@
 struct worker_service;
 
 /* Opens the image root, starts the render threads. RC_IO when the root cannot be opened. After fork only. */
-RC_MUST_USE enum rc worker_service_start(const struct worker_heritage *heritage, struct worker_service **ret_service,
-                                         struct err *err);
+RC_MUST_USE enum rc worker_service_start(const struct worker_heritage *heritage,
+                                         struct worker_service **ret_service, struct err *err);
 /* The http server's handler; `service` is the struct worker_service. */
 void worker_service_handle(struct http_exchange *exchange, void *service);
 /* Waits for the jobs that are under way; every exchange is answered then. The http server must still run. */

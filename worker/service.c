@@ -80,8 +80,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
     enum rc rc = origin_open(settings->images, &service->origin, err);
     if (rc == RC_OK)
-        rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000, &service->pictures,
-                          err);
+        rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000,
+                          &service->pictures, err);
     if (rc == RC_OK)
         rc = enter_box(heritage, service->origin, err);
     if (rc == RC_OK)

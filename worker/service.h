@@ -17,7 +17,7 @@ struct worker_service {
     struct shm_slot *slot;
     struct iiif_limits limits;
     struct render_options options;
-    uint64_t options_hash;   /* of all settings that change an answer's bytes */
+    uint64_t options_hash; /* of all settings that change an answer's bytes */
     struct origin *origin;
     struct pictures *pictures;
     struct render_pool *pool;

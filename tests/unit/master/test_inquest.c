@@ -21,7 +21,8 @@ static int setup(void **state)
     (void)state;
     crew = (struct master_crew){0};
     child = (struct master_child){.slot = WORKER, .channel = -1};
-    return shm_segment_make(8, &crew.segment, NULL) == RC_OK && shm_journal_make(8, &crew.journal, NULL) == RC_OK &&
+    return shm_segment_make(8, &crew.segment, NULL) == RC_OK &&
+                   shm_journal_make(8, &crew.journal, NULL) == RC_OK &&
                    master_connection_table_new(4, 4, &crew.connections, NULL) == RC_OK
                ? 0
                : -1;
@@ -40,8 +41,10 @@ static int teardown(void **state)
 static uint64_t connection_of(uint32_t worker)
 {
     struct sockaddr_storage peer = {.ss_family = AF_UNIX};
-    assert_int_equal(master_connection_add(crew.connections, open("/dev/null", O_RDWR), &peer, false, NULL), RC_OK);
-    struct master_connection *connection = master_connection_first(crew.connections, MASTER_CONNECTION_WAITING);
+    assert_int_equal(master_connection_add(crew.connections, open("/dev/null", O_RDWR), &peer, false, NULL),
+                     RC_OK);
+    struct master_connection *connection = master_connection_first(crew.connections,
+                                                                   MASTER_CONNECTION_WAITING);
     master_connection_move(crew.connections, connection, worker);
     shm_journal_begin(shm_journal_slot(crew.journal, master_connection_id(connection)),
                       master_connection_id(connection));

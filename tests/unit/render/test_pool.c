@@ -54,7 +54,8 @@ static void test_runs_every_job_within_the_budget(void **state)
     atomic_store(&jobs_run, 0);
     assert_int_equal(render_pool_start(4, 2000, 100, &pool, &err), RC_OK);
     for (size_t i = 0; i < 2000; i++) {
-        job[i] = (struct counted_job){.job.run = run_counted, .pool = pool, .memory_bytes = i % 97 == 0 ? 1000 : i % 60};
+        job[i] = (struct counted_job){
+            .job.run = run_counted, .pool = pool, .memory_bytes = i % 97 == 0 ? 1000 : i % 60};
         assert_int_equal(render_pool_submit(pool, &job[i].job, &err), RC_OK);
     }
     render_pool_stop(&pool);
@@ -69,7 +70,8 @@ static void test_a_full_queue_is_busy(void **state)
     (void)state;
     struct render_pool *pool = NULL;
     struct err err;
-    struct render_job job[4] = {{.run = run_at_gate}, {.run = run_at_gate}, {.run = run_at_gate}, {.run = run_at_gate}};
+    struct render_job job[4] = {
+        {.run = run_at_gate}, {.run = run_at_gate}, {.run = run_at_gate}, {.run = run_at_gate}};
     atomic_store(&jobs_run, 0);
     pthread_mutex_lock(&gate);
     assert_int_equal(render_pool_start(1, 2, 100, &pool, &err), RC_OK);

@@ -96,7 +96,8 @@ static void test_full(void **state)
     assert_true(count(2000, &one) > SHM_QUARANTINE_ENTRIES / 2);
 }
 
-/* Whatever word of an entry is not yet written, or was written by somebody else: it is no entry, and its place is used again. */
+/* Whatever word of an entry is not yet written, or was written by somebody else: it is no entry, and its
+ * place is used again. */
 static void test_half_an_entry_is_none(void **state)
 {
     (void)state;

@@ -23,9 +23,9 @@
 
 #include <cmocka.h>
 
-#define DONE       0
+#define DONE        0
 #define FAILED(why) (errno == (why) ? 1 : 2) /* as it should, or otherwise */
-#define NOT_IN_BOX 77
+#define NOT_IN_BOX  77
 
 static char home[] = "/tmp/vitrine-box-XXXXXX";
 static char images[64], cache[64], outside[64];
@@ -90,20 +90,21 @@ static int in_the_box(int (*deed)(int images_fd, int cache_fd))
     return status;
 }
 
-#define assert_exits(deed, code)           \
-    do {                                   \
-        int status_ = in_the_box(deed);    \
-        assert_true(WIFEXITED(status_));   \
+#define assert_exits(deed, code)                      \
+    do {                                              \
+        int status_ = in_the_box(deed);               \
+        assert_true(WIFEXITED(status_));              \
         assert_int_equal(WEXITSTATUS(status_), code); \
     } while (0)
-#define assert_dies(deed, number)           \
-    do {                                    \
-        int status_ = in_the_box(deed);     \
-        assert_true(WIFSIGNALED(status_));  \
+#define assert_dies(deed, number)                    \
+    do {                                             \
+        int status_ = in_the_box(deed);              \
+        assert_true(WIFSIGNALED(status_));           \
         assert_int_equal(WTERMSIG(status_), number); \
     } while (0)
 
-#define DEED(name) static int name(int images_fd __attribute__((unused)), int cache_fd __attribute__((unused)))
+#define DEED(name) \
+    static int name(int images_fd __attribute__((unused)), int cache_fd __attribute__((unused)))
 
 /* ---- what it needs ---- */
 
@@ -280,7 +281,8 @@ DEED(make_memory_code)
 DEED(connect_by_sending)
 {
     struct sockaddr address = {.sa_family = AF_INET};
-    return sendto(0, "", 0, 0x20000000 /* MSG_FASTOPEN */, &address, sizeof address) < 0 ? FAILED(EPERM) : DONE;
+    return sendto(0, "", 0, 0x20000000 /* MSG_FASTOPEN */, &address, sizeof address) < 0 ? FAILED(EPERM)
+                                                                                         : DONE;
 }
 
 DEED(raise_a_limit)

@@ -91,8 +91,9 @@ static void overflow(void)
 
 static void divide(void)
 {
-    volatile int zero = 0, one = 1;
-    one /= zero;
+    volatile int one = 1;
+    one /= atoi("0"); /* by a zero that no compiler sees */
+    assert_int_equal(one, 1);
 }
 
 static void trap(void)

@@ -180,12 +180,13 @@ enum rc image_tiff_numbers(const struct image_tiff_file *file, const struct imag
     for (uint32_t done = 0; done < count;) {
         uint32_t some = (uint32_t)(sizeof part / size) < count - done ? (uint32_t)(sizeof part / size)
                                                                       : count - done;
-        const uint8_t *p = field->entry_value + first * size;
-        if (!field->in_entry) {
+        const uint8_t *p = part;
+        if (field->in_entry) {
+            p = field->entry_value + first * size;
+        } else {
             enum rc rc = fdio_pread_exact(file->fd, part, (size_t)some * size, at, err);
             if (rc != RC_OK)
                 return rc;
-            p = part;
         }
         for (uint32_t i = 0; i < some; i++, p += size)
             ret_numbers[done + i] = size == 1   ? *p

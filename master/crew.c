@@ -228,7 +228,9 @@ static void crew_ended(struct master_crew *crew, struct master_child *child, int
     atomic_store_explicit(&crew->segment->slot[child->slot].pid, 0, memory_order_relaxed);
     child->kill_at_ms = child->respawn_at_ms = 0;
     child->untold = 0;
-    if (crew->is_leaving || child->is_succeeded || master_succession_ended(crew, child))
+    bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    bool was_superseded = master_succession_ended(crew, child, was_killed);
+    if (crew->is_leaving || child->is_succeeded || was_superseded)
         return;
     if (child->was_ready) {
         crew_spawn(crew, child);

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #define PATIENCE_MS 30000 /* until the new workers must be READY */
+#define MOST_KILLS  8     /* somebody, or the system for lack of memory, does not want them */
 
 void master_succession_begin(struct master_crew *crew, const struct settings *settings, uint32_t wanted)
 {
@@ -117,18 +118,20 @@ void master_succession_abandon(struct master_crew *crew)
     if (crew->next.settings == NULL)
         return;
     for (uint32_t i = 0; i < crew->count; i++)
-        if (crew->child[i].generation == crew->next.generation && crew->next.is_forked)
+        if (crew->child[i].generation == crew->next.generation && crew->next.is_forked) {
+            crew->child[i].respawn_at_ms = 0;
             discard(&crew->child[i]);
+        }
     crew->next = (struct master_succession){0};
 }
 
-bool master_succession_ended(struct master_crew *crew, const struct master_child *child)
+bool master_succession_ended(struct master_crew *crew, const struct master_child *child, bool was_killed)
 {
     if (child->generation == crew->generation)
         return false;
     if (crew->next.settings == NULL || child->generation != crew->next.generation)
         return true;
-    if (!child->was_ready)
+    if (!child->was_ready && (!was_killed || ++crew->next.kills > MOST_KILLS))
         crew->next.has_failed = true;
-    return !child->was_ready;
+    return crew->next.has_failed;
 }

@@ -27,6 +27,7 @@ struct master_succession {
     const struct settings *settings; /* NULL: none is coming */
     uint32_t wanted, generation;
     bool is_forked, has_failed;
+    unsigned kills; /* of new workers, by others, before they were READY */
     int64_t deadline_ms;
 };
 
@@ -40,8 +41,8 @@ enum master_succession_state master_succession_due(struct master_crew *crew, int
 /* The new workers are killed, if there are any. */
 void master_succession_abandon(struct master_crew *crew);
 
-/* A worker has ended: true when it is not to be replaced, since it is not of the generation that serves, nor
- * of one that comes up well. */
-bool master_succession_ended(struct master_crew *crew, const struct master_child *child);
+/* A worker has ended: true when it is not to be replaced, since it is not of the generation that serves, nor of
+ * one that comes up well. `was_killed`: by SIGKILL, which says nothing about the settings. */
+bool master_succession_ended(struct master_crew *crew, const struct master_child *child, bool was_killed);
 
 #endif

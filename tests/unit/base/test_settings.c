@@ -237,6 +237,32 @@ static void test_near_names(void **state)
     assert_null(settings_find_near("a_name_that_is_longer_than_every_key_there_is_or_ever_will_be"));
 }
 
+static void test_every_row_is_compared_and_copied(void **state)
+{
+    (void)state;
+    struct settings other;
+    assert_int_equal(settings_init(&other, NULL), RC_OK);
+    for (size_t i = 0; i < settings_table_length; i++) {
+        const struct settings_row *row = &settings_table[i];
+        char value[64];
+        assert_true(settings_is_same(&settings, &other, row));
+        if (row->type == SETTINGS_WHOLE)
+            snprintf(value, sizeof value, "%lld", (long long)(row->least + (row->preset[0] != '0')));
+        else if (row->type == SETTINGS_SWITCH)
+            snprintf(value, sizeof value, "%s", strcmp(row->preset, "true") == 0 ? "false" : "true");
+        else if (row->type == SETTINGS_CHOICE)
+            snprintf(value, sizeof value, "%s", strrchr(row->unit_or_choices, '|') + 1);
+        else
+            snprintf(value, sizeof value, "127.0.0.1:1");
+        if (settings_set(&other, row, value, NULL) != RC_OK || strcmp(value, row->preset) == 0)
+            continue;
+        assert_false(settings_is_same(&settings, &other, row));
+        assert_int_equal(settings_copy(&settings, &other, row, NULL), RC_OK);
+        assert_true(settings_is_same(&settings, &other, row));
+    }
+    settings_done(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +275,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
         cmocka_unit_test(test_near_names),
+        cmocka_unit_test_setup_teardown(test_every_row_is_compared_and_copied, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

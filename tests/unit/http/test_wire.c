@@ -269,6 +269,46 @@ static void test_many_megabytes_killed_again_and_again(void **state)
     free(got);
 }
 
+static void test_an_idle_connection_is_given_up_untouched(void **state)
+{
+    struct pair *pair = *state;
+    struct http_wire wire, next;
+    char buffer[64] = "";
+    open_again(pair, &wire);
+    assert_true(http_wire_is_idle(&wire));
+    assert_true(http_wire_release(&wire));
+    tell(pair, "GET /one");
+    assert_int_equal(recv(pair->server, buffer, sizeof buffer, 0), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_false(http_wire_end(&wire)); /* it goes on elsewhere: no shutdown() */
+    http_wire_close(pair->server);
+    open_again(pair, &next);
+    assert_int_equal(recv(pair->server, buffer, sizeof buffer, 0), 8);
+    http_wire_close(pair->server);
+}
+
+static void test_a_connection_within_a_request_is_not_given_up(void **state)
+{
+    struct pair *pair = *state;
+    struct http_wire wire;
+    char buffer[64] = "";
+    open_again(pair, &wire);
+    assert_int_equal(recv(pair->server, buffer, sizeof buffer, 0), -1); /* nothing there: idle as before */
+    assert_true(http_wire_is_idle(&wire));
+    tell(pair, "GET /one");
+    assert_int_equal(recv(pair->server, buffer, 3, 0), 3);
+    assert_false(http_wire_is_idle(&wire));
+    assert_false(http_wire_release(&wire));
+    assert_int_equal(recv(pair->server, buffer, sizeof buffer, 0), 5);
+    send(pair->server, "answer", 6, MSG_NOSIGNAL);
+    assert_false(http_wire_release(&wire));
+    assert_true(http_wire_advance(&wire, 4)); /* and the next request has been read ahead */
+    assert_false(http_wire_release(&wire));
+    assert_true(http_wire_advance(&wire, 4));
+    assert_true(http_wire_release(&wire));
+    http_wire_close(pair->server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +319,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_request_too_long_to_be_kept_is_not_continued, pair_make,
                                         pair_drop),
         cmocka_unit_test_setup_teardown(test_many_megabytes_killed_again_and_again, pair_make, pair_drop),
+        cmocka_unit_test_setup_teardown(test_an_idle_connection_is_given_up_untouched, pair_make, pair_drop),
+        cmocka_unit_test_setup_teardown(test_a_connection_within_a_request_is_not_given_up, pair_make,
+                                        pair_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

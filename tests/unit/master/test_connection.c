@@ -152,6 +152,37 @@ static void test_places_are_found_again(void **state)
     master_connection_table_free(&table);
 }
 
+static void test_a_table_is_taken_over_with_its_ids(void **state)
+{
+    (void)state;
+    struct master_connections *from = table_of(3, 3), *to = table_of(3, 1);
+    struct master_connection *first = add(from, 1), *gone = add(from, 1), *third = add(from, 2);
+    uint64_t id = master_connection_id(first), gone_id = master_connection_id(gone);
+    master_connection_move(from, first, 1);
+    master_connection_end(from, gone);
+    for (uint32_t place = 0; place < master_connection_places(from); place++) {
+        const struct master_connection *one = master_connection_at(from, place);
+        int fd = one->fd >= 0 ? new_fd() : -1;
+        assert_int_equal(master_connection_restore(to, one->generation, fd, &one->peer, one->is_admin, NULL),
+                         RC_OK);
+    }
+    assert_int_equal(master_connection_count(to, WAITING), 2); /* whoever served them */
+    assert_non_null(master_connection_find(to, WAITING, id));
+    assert_non_null(master_connection_find(to, WAITING, master_connection_id(third)));
+    assert_null(master_connection_find(to, WAITING, gone_id));
+    struct sockaddr_storage peer = peer_number(1);
+    assert_int_equal(master_connection_add(to, new_fd(), &peer, false, NULL), RC_BUSY); /* they count */
+    struct master_connection *fresh = add(to, 3);
+    assert_int_equal(fresh->place, (uint32_t)gone_id);
+    assert_true(master_connection_id(fresh) != gone_id);
+    int fd = new_fd();
+    assert_int_equal(master_connection_restore(to, 1, fd, &peer, false, NULL),
+                     RC_BUSY); /* max_connections are open */
+    assert_false(is_open(fd));
+    master_connection_table_free(&from);
+    master_connection_table_free(&to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_ids_fit_only_their_connection_and_its_worker),
         cmocka_unit_test(test_freeing_closes_everything),
         cmocka_unit_test(test_places_are_found_again),
+        cmocka_unit_test(test_a_table_is_taken_over_with_its_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

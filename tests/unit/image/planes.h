@@ -244,4 +244,14 @@ static UNUSED enum rc planes_write(const struct planes *from, struct image_sink 
 #define FORMAT_YCC(x, y) \
     ((struct image_format){.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = x, .sub_y_log2 = y})
 
+/* Field by field: padding is nobody's business. */
+static inline void assert_formats_equal(const struct image_format *a, const struct image_format *b)
+{
+    assert_int_equal(a->model, b->model);
+    assert_int_equal(a->alpha, b->alpha);
+    assert_int_equal(a->depth_bits, b->depth_bits);
+    assert_int_equal(a->sub_x_log2, b->sub_x_log2);
+    assert_int_equal(a->sub_y_log2, b->sub_y_log2);
+}
+
 #endif

@@ -93,7 +93,7 @@ static struct planes converted(const struct planes *from, const struct bytes *ic
     assert_int_equal(image_colour_decide(&from->format, icc, &colour, &note, NULL), RC_OK);
     assert_null(note);
     struct image_format input = image_colour_input(colour), output = image_colour_output(colour);
-    assert_memory_equal(&input, &from->format, sizeof input);
+    assert_formats_equal(&input, &from->format);
     assert_int_equal(output.model, expected.model);
     assert_int_equal(output.alpha, expected.alpha);
     assert_int_equal(output.depth_bits, 8);
@@ -121,9 +121,9 @@ static void expect_untouched(struct image_format format, const struct bytes *icc
     assert_int_equal(image_colour_decide(&format, icc, &colour, &note, NULL), RC_OK);
     assert_int_equal(note != NULL, noted);
     struct image_format input = image_colour_input(colour), output = image_colour_output(colour);
-    assert_memory_equal(&input, &format, sizeof format);
+    assert_formats_equal(&input, &format);
     format.depth_bits = 8;
-    assert_memory_equal(&output, &format, sizeof format);
+    assert_formats_equal(&output, &format);
     struct planes to = planes_new(format, 4, 4);
     struct image_sink *next = planes_sink(&to), *sink = NULL;
     assert_int_equal(image_colour_sink(colour, next, &sink, NULL), RC_OK);
@@ -218,9 +218,9 @@ static void test_ycbcr_with_a_profile_wants_rgb(void **state)
     expect_untouched(FORMAT_GRAY, &adobe, true); /* what is remembered of one model is not said of another */
     assert_int_equal(image_colour_decide(&format, &adobe, &colour, &note, NULL), RC_OK);
     struct image_format input = image_colour_input(colour), rgb = FORMAT_RGB;
-    assert_memory_equal(&input, &rgb, sizeof rgb);
+    assert_formats_equal(&input, &rgb);
     input = image_colour_output(colour);
-    assert_memory_equal(&input, &rgb, sizeof rgb);
+    assert_formats_equal(&input, &rgb);
     image_colour_free(&colour);
     bytes_done(&adobe);
 }

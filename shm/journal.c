@@ -77,6 +77,11 @@ void shm_journal_begin(struct shm_journal_slot *slot, uint64_t connection_id)
     atomic_store_explicit(&slot->connection_id, connection_id, memory_order_release);
 }
 
+void shm_journal_end(struct shm_journal_slot *slot)
+{
+    atomic_store_explicit(&slot->connection_id, 0, memory_order_release);
+}
+
 bool shm_journal_is_begun(const struct shm_journal_slot *slot, uint64_t connection_id)
 {
     return atomic_load_explicit(&slot->connection_id, memory_order_acquire) == connection_id;

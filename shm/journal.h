@@ -73,6 +73,9 @@ struct shm_journal_slot *shm_journal_slot(struct shm_journal *journal, uint64_t 
 
 /* A connection's first worker: both streams stand at 0. */
 void shm_journal_begin(struct shm_journal_slot *slot, uint64_t connection_id);
+/* The connection has been shut down: its worker's last word in the slot. Whoever begins the slot anew sees all that was written
+ * before, though the order came about through the master's messages. */
+void shm_journal_end(struct shm_journal_slot *slot);
 /* Whether the slot was begun for this connection: then its worker has died, else it never had one. */
 bool shm_journal_is_begun(const struct shm_journal_slot *slot, uint64_t connection_id);
 

@@ -86,6 +86,8 @@ static void connection_closed(struct http_server *server, struct http_connection
     if (is_ours) {
         shutdown(connection->fd, SHUT_WR);
         recv(connection->fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
+        if (connection->wire.slot != NULL)
+            shm_journal_end(connection->wire.slot);
     }
     forget(server, connection);
     if (is_ours)

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define FIRST_FD 3
-#define MOST_FDS 100000
+#define FIRST_FD   3
+#define MOST_FDS   100000
+#define NAME_BYTES 256
 
 static const struct master_activation nothing = {
     .public = -1, .admin = -1, .kept_public = -1, .kept_admin = -1, .journal = -1, .table = -1};
@@ -25,16 +26,19 @@ static long environment_number(const char *name)
     return end != text && *end == '\0' ? number : -1;
 }
 
-/* How many there are; the variables are gone then. */
-static long take_variables(char **ret_names)
+/* How many are meant for this process. */
+static long count_given(void)
 {
     long pid = environment_number("LISTEN_PID"), count = environment_number("LISTEN_FDS");
-    const char *names = getenv("LISTEN_FDNAMES");
-    *ret_names = names != NULL ? strdup(names) : NULL;
-    unsetenv("LISTEN_PID");
-    unsetenv("LISTEN_FDS");
-    unsetenv("LISTEN_FDNAMES");
     return pid == getpid() && count > 0 && count <= MOST_FDS ? count : 0;
+}
+
+/* The next of the names, which are separated by colons; empty where there is none. */
+static const char *next_name(const char *names, char ret_name[NAME_BYTES])
+{
+    size_t length = strcspn(names, ":");
+    snprintf(ret_name, NAME_BYTES, "%.*s", (int)(length < NAME_BYTES ? length : 0), names);
+    return names[length] == ':' ? names + length + 1 : names + length;
 }
 
 static bool is_listener(int fd)
@@ -71,24 +75,15 @@ static int *find_place(struct master_activation *activation, const char *name, i
     return activation->public < 0 ? &activation->public : activation->admin < 0 ? &activation->admin : NULL;
 }
 
-enum rc master_activation_take(struct master_activation *ret_activation, struct err *err)
+static void take_all(struct master_activation *activation, long count, const char *names)
 {
-    *ret_activation = nothing;
-    OWN_FREE char *names = NULL;
-    long count = take_variables(&names);
-    if (count == 0)
-        return RC_OK;
-    struct master_activation activation = nothing;
-    activation.connection = calloc((size_t)count, sizeof *activation.connection);
-    if (activation.connection == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for %ld descriptors", count);
-    char *rest = names;
+    char name[NAME_BYTES];
     for (int fd = FIRST_FD; fd < FIRST_FD + count; fd++) {
-        const char *name = rest != NULL ? strsep(&rest, ":") : "";
+        names = next_name(names, name);
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
             continue; /* there is none of that number */
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-        int *place = find_place(&activation, name, fd);
+        int *place = find_place(activation, name, fd);
         if (place != NULL) {
             *place = fd;
         } else {
@@ -96,7 +91,22 @@ enum rc master_activation_take(struct master_activation *ret_activation, struct 
             close(fd);
         }
     }
-    *ret_activation = activation;
+}
+
+enum rc master_activation_take(struct master_activation *ret_activation, struct err *err)
+{
+    const char *names = getenv("LISTEN_FDNAMES");
+    long count = count_given();
+    *ret_activation = nothing;
+    if (count > 0) {
+        ret_activation->connection = calloc((size_t)count, sizeof *ret_activation->connection);
+        if (ret_activation->connection == NULL)
+            return err_set(err, RC_NO_MEMORY, "no memory for %ld descriptors", count);
+        take_all(ret_activation, count, names != NULL ? names : "");
+    }
+    unsetenv("LISTEN_PID"); /* neither for workers nor for the program after this */
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
     return RC_OK;
 }
 

@@ -1,13 +1,14 @@
 #include "master/options.h"
 
-#include "base/own.h"
 #include "master/listen.h"
 #include "shm/segment.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MOST_WORKERS (SHM_MAX_WORKERS / 2) /* a reload needs two generations at once */
+#define NAME_BYTES   64
 
 static const struct settings_row *find_flag(const char *flag, size_t length)
 {
@@ -24,9 +25,8 @@ static enum rc apply_pair(struct master_config *config, const char *pair, struct
     const char *equals = strchr(pair, '=');
     if (equals == NULL)
         return err_set(err, RC_BAD_REQUEST, "--set %s has no value; write --set KEY=VALUE", pair);
-    OWN_FREE char *name = strndup(pair, (size_t)(equals - pair));
-    if (name == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for the command line");
+    char name[NAME_BYTES]; /* longer than any that there is */
+    snprintf(name, sizeof name, "%.*s", (int)(equals - pair < NAME_BYTES ? equals - pair : NAME_BYTES), pair);
     const struct settings_row *row = settings_find(name);
     if (row != NULL)
         return master_config_override(config, row, equals + 1, err);

@@ -38,8 +38,11 @@ enum rc master_reload_read(char *const *argument, const struct settings *current
 {
     struct err err = {0};
     OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
-    enum rc rc = config == NULL ? err_set(&err, RC_NO_MEMORY, "no memory for the configuration")
-                                : master_config_init(config, &err);
+    if (config == NULL) {
+        log_error("HUP: no memory for the configuration; nothing was changed");
+        return RC_NO_MEMORY;
+    }
+    enum rc rc = master_config_init(config, &err);
     if (rc == RC_OK)
         rc = master_options_load(argument, config, &err);
     if (rc == RC_OK && config->problem_count > 0) {

@@ -55,9 +55,9 @@ enum rc master_store_keep(const struct master_store *store, const struct master_
     if (notify->socket < 0)
         return err_set(err, RC_IO, "there is no service manager that could keep connections");
     OWN_FD int table = memfd_create("vitrine table", MFD_CLOEXEC);
-    OWN_FREE int *fd = calloc(MASTER_STORE_MOST, sizeof *fd);
+    int fd[MASTER_STORE_MOST];
     uint32_t count = 0;
-    if (table < 0 || fd == NULL)
+    if (table < 0)
         return err_set(err, RC_NO_MEMORY, "no memory for the table of connections");
     enum rc rc = write_table(store, table, fd, &count, err);
     if (rc != RC_OK)

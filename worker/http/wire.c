@@ -78,7 +78,7 @@ static enum rc make_table(struct err *err)
 
 static enum rc take_over(struct http_wire *wire, int fd, struct err *err)
 {
-    uint64_t taken, sent;
+    uint64_t taken = 0, sent = 0;
     enum rc rc = measure(fd, &taken, &sent, err);
     if (rc != RC_OK)
         return rc;

@@ -7,8 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +22,7 @@
 
 struct manager {
     int socket;
+    atomic_bool is_told_all;
     struct master_notify notify;
     struct shm_journal *journal;
     struct master_connections *connections;
@@ -52,8 +56,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Takes one message in as systemd would; false when there is none. */
-static bool hear(struct manager *manager)
+/* Takes one message in as systemd would. */
+static void hear(struct manager *manager)
 {
     char text[256] = "";
     union {
@@ -64,7 +68,7 @@ static bool hear(struct manager *manager)
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
     if (recvmsg(manager->socket, &message, MSG_CMSG_CLOEXEC) < 0)
-        return false;
+        return;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     size_t count = header != NULL ? (header->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
     int fd[MOST];
@@ -79,7 +83,6 @@ static bool hear(struct manager *manager)
         else
             close(fd[i]); /* BARRIER=1 */
     }
-    return true;
 }
 
 /* Adds a connection and returns its id; *ret_peer is the client's end. */
@@ -96,16 +99,29 @@ static uint64_t add(struct manager *manager, unsigned client, bool is_admin, int
     return master_connection_id(last);
 }
 
+static void *hear_all(void *context)
+{
+    struct manager *manager = context;
+    struct pollfd wait = {.fd = manager->socket, .events = POLLIN};
+    while (!manager->is_told_all || poll(&wait, 1, 0) > 0)
+        if (poll(&wait, 1, 10) > 0)
+            hear(manager);
+    return NULL;
+}
+
 static void keep(struct manager *manager)
 {
+    pthread_t thread;
     const struct master_store store = {.connections = manager->connections,
                                        .journal = manager->journal,
                                        .max_connections = MOST,
                                        .public = -1,
                                        .admin = -1};
-    assert_int_equal(master_store_keep(&store, &manager->notify, NULL), RC_OK);
-    while (hear(manager))
-        ;
+    assert_int_equal(pthread_create(&thread, NULL, hear_all, manager), 0);
+    enum rc rc = master_store_keep(&store, &manager->notify, NULL);
+    manager->is_told_all = true;
+    pthread_join(thread, NULL);
+    assert_int_equal(rc, RC_OK);
     master_connection_table_free(&manager->connections);
     assert_int_equal(master_connection_table_new(MOST, MOST, &manager->connections, NULL), RC_OK);
 }

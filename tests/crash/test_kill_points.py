@@ -210,9 +210,7 @@ def test_idle(served):
         assert_lives_on(served, line)
 
 
-@pytest.mark.parametrize("point", [
-    pytest.param("shutdown", marks=pytest.mark.xfail(strict=True, raises=TimeoutError, reason="the journal stands "
-                 "at the next request already and has forgotten that this answer ends the connection")), "shut"])
+@pytest.mark.parametrize("point", ["shutdown", "shut"])
 def test_at_the_end_of_a_connection(served, stop, point):
     """The answer is out, the connection is to end, and the master has not been told."""
     request = get(INFO, {"Connection": "close"})

@@ -112,6 +112,16 @@ static uint64_t fingerprint(const struct http_exchange *exchange, struct MHD_Res
     return etag != NULL ? bytes_hash(hash, etag, strlen(etag)) : hash;
 }
 
+/* Whether the client wants the connection to end with the answer. A wrong guess costs a needless or a missing repeat after a
+ * crash, nothing else. */
+static bool client_ends(const struct http_exchange *exchange)
+{
+    const char *wish = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Connection");
+    if (wish == NULL)
+        return exchange->is_http_1_0;
+    return strcasestr(wish, "close") != NULL || (exchange->is_http_1_0 && strcasestr(wish, "keep-alive") == NULL);
+}
+
 /* Sends what the holder has left in the exchange. */
 static enum MHD_Result send_answer(struct http_exchange *exchange)
 {
@@ -124,6 +134,7 @@ static enum MHD_Result send_answer(struct http_exchange *exchange)
         closes = http_wire_closes(wire, closes);
     if (closes)
         MHD_add_response_header(response, "Connection", "close");
+    exchange->ends = exchange->ends || closes || client_ends(exchange);
     enum MHD_Result queued = MHD_NO;
     if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange, response)))
         queued = MHD_queue_response(exchange->mhd, exchange->status, response);
@@ -160,6 +171,7 @@ static enum MHD_Result hand_on(struct http_exchange *exchange)
 static enum MHD_Result refuse(struct http_exchange *exchange, unsigned status, const char *text)
 {
     mark_busy(exchange);
+    exchange->ends = true;
     http_reply_text(exchange, status, "text/plain; charset=utf-8", text, NULL, 0);
     return send_answer(exchange);
 }
@@ -206,6 +218,7 @@ static enum MHD_Result accept_header(struct http_exchange *exchange, const char 
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd,
                                                                    MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     exchange->method = method_of(method);
+    exchange->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
     const char *fault = request_line_fault(exchange, version);
     if (fault == NULL)
         fault = host_fault(exchange, version);
@@ -266,9 +279,12 @@ void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
     struct http_exchange *exchange = *slot;
     struct http_connection *connection = exchange->connection;
     (void)mhd;
-    if (connection->wire.slot != NULL && code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
-        !http_wire_advance(&connection->wire, exchange->request_bytes))
-        shutdown(connection->fd, SHUT_RDWR);
+    if (connection->wire.slot != NULL && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+        if (exchange->ends)
+            http_wire_hold(&connection->wire, exchange->request_bytes);
+        else if (!http_wire_advance(&connection->wire, exchange->request_bytes))
+            shutdown(connection->fd, SHUT_RDWR);
+    }
     if (exchange->stage > HTTP_STAGE_HEADER)
         atomic_fetch_sub_explicit(&server->exchanges, 1, memory_order_relaxed);
     if (exchange->response != NULL)

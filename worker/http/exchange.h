@@ -32,6 +32,8 @@ struct http_exchange {
     enum http_method method;
     enum http_stage stage;
     int64_t date_s;         /* what the answer says */
+    bool is_http_1_0;
+    bool ends;               /* the connection ends with this answer */
     uint64_t request_bytes; /* header and body, once it is complete */
     uint64_t answer_bytes;  /* of its body */
     bool suspended;         /* written on the event thread before the holder knows the exchange */

@@ -145,11 +145,17 @@ bool http_wire_end(struct http_wire *wire)
 
 /* ---- answers ---- */
 
+void http_wire_hold(struct http_wire *wire, uint64_t request_bytes)
+{
+    wire->held_bytes += request_bytes;
+}
+
 bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes)
 {
     if (wire->skip_bytes > 0)
         return false;
-    uint64_t start = shm_journal_mark(wire->slot)->request_start + request_bytes;
+    uint64_t start = shm_journal_mark(wire->slot)->request_start + wire->held_bytes + request_bytes;
+    wire->held_bytes = 0;
     shm_journal_advance(wire->slot, start < wire->taken ? start : wire->taken, wire->sent,
                         wire->taken + wire->replay_bytes);
     if (start >= wire->taken && wire->replay_bytes == 0)
@@ -199,11 +205,12 @@ static ssize_t receive_kept(struct http_wire *wire, int fd, void *buffer, size_t
     uint8_t *to = NULL;
     size_t room = shm_journal_room(wire->slot, wire->taken, &to);
     if (room == 0) { /* said before, too: whoever dies in between must not be believed */
+        uint64_t kept_from = atomic_load_explicit(&wire->slot->kept_from, memory_order_relaxed);
         shm_journal_lost(wire->slot, UINT64_MAX);
         ssize_t count = recvfrom(fd, buffer, length, flags, NULL, NULL);
         if (count > 0)
             wire->taken += (size_t)count;
-        shm_journal_lost(wire->slot, wire->taken);
+        shm_journal_lost(wire->slot, count > 0 ? wire->taken : kept_from);
         return count;
     }
     ssize_t count = recvfrom(fd, to, length < room ? length : room, flags, NULL, NULL);

@@ -32,6 +32,7 @@ struct http_wire {
     uint64_t sent;         /* offset in the sent stream, as libmicrohttpd believes */
     const uint8_t *replay; /* received by a worker that died, not handed to libmicrohttpd yet */
     size_t replay_bytes;
+    uint64_t held_bytes; /* of answered requests that the journal was not advanced by */
     uint64_t skip_bytes;    /* of the answer's beginning: the client has them */
     _Atomic uint32_t state; /* enum http_wire_state */
 };
@@ -57,6 +58,9 @@ bool http_wire_release(struct http_wire *wire);
  * down. */
 bool http_wire_end(struct http_wire *wire);
 
+/* The answer to a request of `request_bytes` is sent and ends the connection: the journal stays at this request, so that a
+ * worker that takes over now makes the answer again, sends nothing of it, and ends the connection too. */
+void http_wire_hold(struct http_wire *wire, uint64_t request_bytes);
 /* A request of `request_bytes` has been answered completely. False when a dead worker had sent more than this
  * answer has: the connection cannot go on. */
 bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes);

@@ -110,6 +110,42 @@ def test_an_idle_connection_and_half_a_request_go_on(configured):
     assert half.reply().status == 200
 
 
+def test_a_connection_that_is_never_idle_moves_too(configured):
+    served = configured.start()
+    connection = client.Connection("127.0.0.1", served.port)
+    request = client.request_bytes("GET", INFO, None, connection.host)
+    configured.write(cache_control='"second"')
+    served.signal(signal.SIGHUP)
+    end = time.monotonic() + server.patience(5)
+    while True:
+        connection.send(request)
+        reply = connection.reply()
+        assert reply.status == 200
+        if reply["cache-control"] == "second":
+            break
+        assert time.monotonic() < end, served.log()
+
+
+def test_what_an_old_worker_has_given_back_it_leaves_alone(configured):
+    """Its own clock says that nothing moves on the connection; in the new worker much does."""
+    served = configured.start(settings={"idle_timeout": 2})
+    slow, head = slow_reader(served)
+    idle = [client.Connection("127.0.0.1", served.port) for _ in range(4)]
+    hup(served)
+    end = time.monotonic() + 5
+    read = 0
+    while time.monotonic() < end:
+        for connection in idle:
+            connection.request("GET", INFO)
+            assert connection.reply().status == 200
+        read += 400000  # an old worker stays as long as this answer is not read
+        while len(slow.pending) < read:
+            slow.more()
+        time.sleep(0.3)
+    assert len(served.worker_pids()) == 3, "an old worker was there all the time"
+    assert len(slow.body(head)) == int(head["content-length"])
+
+
 def test_an_answer_under_way_ends_as_it_began(configured):
     served = configured.start()
     undisturbed = served.get(WHOLE).body

@@ -304,15 +304,14 @@ def test_connections_of_a_place_used_before_are_new_ones(launch):
     """Their numbers go on: a new connection is never taken for one that another worker had."""
     served = launch()
     for _ in range(3):
-        for _ in range(5):
-            with client.Connection("127.0.0.1", served.port) as connection:
-                connection.request("GET", INFO)
-                assert connection.reply().status == 200
+        held = [client.Connection("127.0.0.1", served.port) for _ in range(8)]
+        for connection in held:
+            connection.request("GET", INFO)
+            assert connection.reply().status == 200
+            connection.close()
+        until(lambda: len([fd for fd in descriptors(served.process.pid) if fd.startswith("socket:")]) < 10, 3,
+              "all are forgotten")
         served.upgrade()
-        for _ in range(5):
-            with client.Connection("127.0.0.1", served.port) as connection:
-                connection.request("GET", INFO)
-                assert connection.reply().status == 200
     assert "could not be taken" not in served.log()
 
 
@@ -351,6 +350,23 @@ def test_a_connection_that_the_client_ends_meanwhile(launch):
     served.follow(1)
     until(lambda: len([fd for fd in descriptors(served.process.pid) if fd.startswith("socket:")]) < 10, 3,
           "all are forgotten")
+
+
+def test_a_connection_that_comes_at_the_last_moment(launch):
+    """The old master sees it together with the word that the new one is ready."""
+    served = launch()
+    for count in (1, 2, 3):
+        old, ready = served.process.pid, served.log().count(") serves")
+        served.signal(signal.SIGUSR2)
+        until(lambda: "is started to take over" in served.log()[-500:], 2, "begun")
+        os.kill(old, signal.SIGSTOP)
+        until(lambda: served.log().count(") serves") == ready + 2, 5, "the new workers are ready")
+        time.sleep(0.1)
+        late = client.Connection("127.0.0.1", served.port)
+        late.request("GET", INFO)
+        os.kill(old, signal.SIGCONT)
+        served.follow(count)
+        assert late.reply().status == 200
 
 
 def test_connections_that_are_accepted_at_the_last_moment(launch):

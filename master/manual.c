@@ -152,18 +152,22 @@ void master_manual_man_page(void)
            "Numbers of bytes may be written with K, M, G or T behind them, then in quotes.\n");
     for (size_t i = 0; i < settings_table_length; i++)
         roff_row(&settings_table[i]);
-    printf(".SH SIGNALS\n"
-           ".TP\n.B TERM, INT\nanswers in flight are finished, for drain_timeout at most, then the server "
-           "leaves;\n"
-           "a second one acts like QUIT.\n"
-           ".TP\n.B QUIT\nthe server leaves at once.\n"
-           ".TP\n.B HUP\nthe command line and the configuration file are read again. When anything is wrong, the log "
-           "says what\nand nothing changes; otherwise new workers serve with the new settings, and connections go "
-           "on in them.\nlisten, admin and max_connections stay as they are until the next start.\n"
-           ".TP\n.B USR2\nthe program file is started again, with the same command line, and takes over every "
-           "socket and connection\nas soon as it is ready; it has another process number then. When it does not "
-           "come up, the old one goes on.\n"
-           ".TP\n.B RTMIN+1\nfor systemd's RestartKillSignal: the service manager is given sockets and "
-           "connections, and the server\nleaves at once. Without a manager, as TERM.\n"           ".TP\n.B USR1\nnothing, for log rotation: the log goes to standard error.\n"
-           ".SH EXIT STATUS\n0 ok, 1 failed, 2 bad usage.\n");
+    printf(
+        ".SH SIGNALS\n"
+        ".TP\n.B TERM, INT\nanswers in flight are finished, for drain_timeout at most, then the server "
+        "leaves;\n"
+        "a second one acts like QUIT.\n"
+        ".TP\n.B QUIT\nthe server leaves at once.\n"
+        ".TP\n.B HUP\nthe command line and the configuration file are read again. When anything is wrong, "
+        "the log "
+        "says what\nand nothing changes; otherwise new workers serve with the new settings, and connections "
+        "go "
+        "on in them.\nlisten, admin and max_connections stay as they are until the next start.\n"
+        ".TP\n.B USR2\nthe program file is started again, with the same command line, and takes over every "
+        "socket and connection\nas soon as it is ready; it has another process number then. When it does not "
+        "come up, the old one goes on.\n"
+        ".TP\n.B RTMIN+1\nfor systemd's RestartKillSignal: the service manager is given sockets and "
+        "connections, and the server\nleaves at once. Without a manager, as TERM.\n"
+        ".TP\n.B USR1\nnothing, for log rotation: the log goes to standard error.\n"
+        ".SH EXIT STATUS\n0 ok, 1 failed, 2 bad usage.\n");
 }

@@ -104,12 +104,12 @@ class Managed(server.Vitrine):
                 os.dup2(fd, 3 + number)
                 os.close(fd)
             os.setsid()
+        since = len(self.manager.messages)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([sys.executable, "-c", LAUNCHER + self.confine + EXEC, str(len(given)), *self.command()], env=env,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False,
                                             preexec_fn=place)
         self.session = self.process.pid
-        since = len(self.manager.messages)
         until(lambda: self.manager.said("READY", since) or self.process.poll() is not None, 10, "READY=1")
         assert self.process.poll() is None, self.log()
         return self

@@ -32,7 +32,7 @@ struct http_wire {
     uint64_t sent;         /* offset in the sent stream, as libmicrohttpd believes */
     const uint8_t *replay; /* received by a worker that died, not handed to libmicrohttpd yet */
     size_t replay_bytes;
-    uint64_t held_bytes; /* of answered requests that the journal was not advanced by */
+    uint64_t held_bytes;    /* of answered requests that the journal was not advanced by */
     uint64_t skip_bytes;    /* of the answer's beginning: the client has them */
     _Atomic uint32_t state; /* enum http_wire_state */
 };

@@ -20,6 +20,7 @@ enum rc shm_segment_make(uint32_t slot_count, struct shm_segment **ret_segment, 
     segment->layout_version = SHM_LAYOUT_VERSION;
     segment->slot_count = slot_count;
     segment->started_ms = clock_monotonic_ms();
+    shm_lease_init(&segment->leases);
     *ret_segment = segment;
     return RC_OK;
 }

@@ -1,7 +1,7 @@
 /* The memory segment that all processes of one server share: made by the master before it forks, fixed in
  * size, offsets and no pointers, all of it a hint that may be lost.
  *
- * Beats and quarantine have their own rules (shm/beat.h, shm/quarantine.h). For the rest:
+ * Beats, quarantine and leases have their own rules (shm/beat.h, shm/quarantine.h, shm/lease.h). For the rest:
  * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that
  * holds a slot writes the rest of that slot; counters are added to by anyone. All words are relaxed atomics:
  * readers take no lock and may see values of slightly different moments. A crash leaves the dead worker's
@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "shm/beat.h"
+#include "shm/lease.h"
 #include "shm/quarantine.h"
 
 #include <assert.h>
@@ -22,7 +23,7 @@
 #include <stdint.h>
 
 #define SHM_MAX_WORKERS    256u
-#define SHM_LAYOUT_VERSION 2u
+#define SHM_LAYOUT_VERSION 3u
 
 enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
 
@@ -60,6 +61,7 @@ struct shm_segment {
     _Alignas(64) struct shm_counters counters;
     _Alignas(64) struct shm_slot slot[SHM_MAX_WORKERS];
     struct shm_quarantine quarantine;
+    struct shm_leases leases;
     struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };
 static_assert(offsetof(struct shm_segment, counters) == 64, "the header is one cache line");

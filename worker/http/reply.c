@@ -93,37 +93,55 @@ static void reply_outside(struct http_exchange *exchange, uint64_t size_bytes)
     http_reply_text(exchange, 416, text_plain, text, headers, 2);
 }
 
-/* The part first..last of `body`, which the response takes over. NULL when memory is out; the body is then
- * freed. */
-static struct MHD_Response *make_part(struct bytes *body, uint64_t first, uint64_t last)
+static void release(const struct http_content *content)
 {
-    if (body->length == 0) {
-        bytes_done(body);
+    if (content->data == NULL)
+        own_close(&content->fd);
+    else if (content->release != NULL)
+        content->release(content->context);
+}
+
+static void release_nothing(void *context)
+{
+    (void)context;
+}
+
+/* The part first..last of the content, which the response takes over. NULL when memory is out; the content is then
+ * released. */
+static struct MHD_Response *make_part(const struct http_content *content, uint64_t first, uint64_t last)
+{
+    struct MHD_Response *response = NULL;
+    if (content->length == 0) {
+        release(content);
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     }
-    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
-        (size_t)(last - first + 1), body->data + first, free, body->data);
+    if (content->data == NULL)
+        response = MHD_create_response_from_fd_at_offset64(last - first + 1, content->fd,
+                                                           content->offset + first);
+    else /* MHD writes nowhere in it; its parameter merely lacks the const */
+        response = MHD_create_response_from_buffer_with_free_callback_cls(
+            (size_t)(last - first + 1), (void *)(uintptr_t)(content->data + first),
+            content->release != NULL ? content->release : release_nothing, content->context);
     if (response == NULL)
-        bytes_done(body);
-    *body = (struct bytes){0};
+        release(content);
     return response;
 }
 
-void http_reply_body(struct http_exchange *exchange, const struct http_representation *representation,
-                     struct bytes *body)
+void http_reply_content(struct http_exchange *exchange, const struct http_representation *representation,
+                        const struct http_content *content)
 {
-    uint64_t size_bytes = body->length, first = 0, last = size_bytes - 1;
+    uint64_t size_bytes = content->length, first = 0, last = size_bytes - 1;
     enum http_range range = HTTP_RANGE_ALL;
     char part[80];
     if (exchange->method == HTTP_GET &&
         http_conditional_allows_range(http_exchange_header(exchange, "If-Range"), representation->etag))
         range = http_conditional_range(http_exchange_header(exchange, "Range"), size_bytes, &first, &last);
     if (range == HTTP_RANGE_OUTSIDE) {
-        bytes_done(body);
+        release(content);
         reply_outside(exchange, size_bytes);
         return;
     }
-    struct MHD_Response *response = make_part(body, first, last);
+    struct MHD_Response *response = make_part(content, first, last);
     if (response != NULL) {
         add_common(response, exchange);
         add(response, "Content-Type", representation->media_type);
@@ -136,6 +154,15 @@ void http_reply_body(struct http_exchange *exchange, const struct http_represent
         }
     }
     http_exchange_answer(exchange, range == HTTP_RANGE_PART ? 206 : 200, response, last + 1 - first);
+}
+
+void http_reply_body(struct http_exchange *exchange, const struct http_representation *representation,
+                     struct bytes *body)
+{
+    const struct http_content content = {
+        .length = body->length, .data = body->data, .fd = -1, .release = free, .context = body->data};
+    *body = (struct bytes){0};
+    http_reply_content(exchange, representation, &content);
 }
 
 void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type,

@@ -42,6 +42,20 @@ void http_reply_not_modified(struct http_exchange *exchange,
 void http_reply_body(struct http_exchange *exchange, const struct http_representation *representation,
                      struct bytes *body);
 
+/* Where an answer's bytes are, when they are not to be copied: in memory, or in a file from `offset` on. */
+struct http_content {
+    uint64_t length;
+    const uint8_t *data; /* NULL: in the file */
+    int fd;              /* taken over, and closed when the answer is sent; sendfile() */
+    uint64_t offset;
+    void (*release)(void *context); /* of memory: called once when the answer is sent or was not needed; may be NULL */
+    void *context;
+};
+
+/* The same as http_reply_body() for content that is elsewhere. */
+void http_reply_content(struct http_exchange *exchange, const struct http_representation *representation,
+                        const struct http_content *content);
+
 /* Any status with a small text body; headers as given. `media_type` NULL: no body. */
 void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type,
                      const char *text, const struct http_header *headers, size_t header_count);

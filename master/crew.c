@@ -171,11 +171,13 @@ static void crew_hear_out(struct master_crew *crew, struct master_child *child)
             return;
         if (rc == RC_OK && message.kind == WORKER_READY) {
             crew_ready(crew, child);
-        } else if (rc == RC_OK && message.kind == WORKER_CLOSED) {
-            struct master_connection *ended = master_connection_find(crew->connections, child->slot,
-                                                                     message.connection_id);
-            if (ended != NULL)
-                master_connection_end(crew->connections, ended);
+        } else if (rc == RC_OK && message.kind == WORKER_CLOSED && message.count <= WORKER_CLOSED_AT_ONCE) {
+            for (uint32_t k = 0; k < message.count; k++) {
+                struct master_connection *ended = master_connection_find(crew->connections, child->slot,
+                                                                         message.closed[k]);
+                if (ended != NULL)
+                    master_connection_end(crew->connections, ended);
+            }
         } else if (rc == RC_OK && message.kind == WORKER_RELEASED) {
             struct master_connection *released = master_connection_find(crew->connections, child->slot,
                                                                         message.connection_id);

@@ -6,7 +6,10 @@
  *
  * A connection is one socket with two descriptors, the worker's and the master's duplicate. Closing the
  * worker's alone would tell the client nothing: the worker ends a connection with shutdown(), closes, and
- * says WORKER_CLOSED. When the worker dies the master still has the socket, whole. */
+ * says WORKER_CLOSED. When the worker dies the master still has the socket, whole.
+ *
+ * Where connections are short the master's waking up is what they cost it: ends are told together, those of
+ * about two milliseconds in one message. */
 #ifndef WORKER_HERITAGE_H
 #define WORKER_HERITAGE_H
 
@@ -30,15 +33,25 @@ enum worker_message_kind {
     WORKER_DRAIN,     /* master → worker: finish what was begun, then leave with status 0 */
     WORKER_RETIRE, /* master → worker: give every connection back between two requests, then leave with status 0 */
     WORKER_READY,  /* worker → master: images are served */
-    WORKER_CLOSED, /* worker → master: this connection has ended, close your duplicate */
+    WORKER_CLOSED, /* worker → master: these connections have ended, close your duplicates */
     WORKER_RELEASED, /* worker → master: this connection stands between two requests, let another go on with it */
 };
 
+#define WORKER_CLOSED_AT_ONCE 16u
+
 struct worker_message {
     uint32_t kind;
-    uint32_t admin;               /* ADOPT: 1 when it came in on the admin listener */
-    uint64_t connection_id;       /* ADOPT, CLOSED, RELEASED; the master's, never used twice */
-    struct sockaddr_storage peer; /* ADOPT */
+    union {
+        uint32_t admin; /* ADOPT: 1 when it came in on the admin listener */
+        uint32_t count; /* CLOSED: of `closed` */
+    };
+    union {
+        struct {                          /* ADOPT, RELEASED */
+            uint64_t connection_id;       /* the master's, never used twice */
+            struct sockaddr_storage peer; /* ADOPT */
+        };
+        uint64_t closed[WORKER_CLOSED_AT_ONCE]; /* connection ids */
+    };
 };
 
 /* Admin connections have places of their own, so that a full house can still be looked into. */

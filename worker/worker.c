@@ -16,10 +16,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define BEAT_MS        1000 /* how often the slot shows that the control thread lives */
 #define RETRY_MS       10   /* while messages wait for room in the channel */
+#define NEWS_MS        2    /* how long news wait for company */
 #define DRAIN_LOOK_MS  20
 #define RETIRE_LOOK_MS 10
 
@@ -35,9 +37,13 @@ struct worker {
     struct worker_service *service;
     struct http_server *server;
     int channel;
-    bool draining, retiring; /* control thread only */
-    /* Connections whose end or release could not be told because the channel was full. Room for all there
-     * can be, so that nothing is lost and the event thread never waits. */
+    int news; /* an eventfd: something is to be told */
+    /* Control thread only. */
+    bool draining, retiring;
+    int64_t news_due_ms; /* when to tell what there is; 0: nothing new */
+    bool has_told;       /* nothing was left over for want of room in the channel */
+    /* Connections whose end or release is to be told. Room for all there can be, so that nothing is lost and the
+     * event thread never waits. */
     pthread_mutex_t lock;
     struct worker_news *untold;
     size_t untold_count, untold_capacity;
@@ -45,41 +51,56 @@ struct worker {
 
 /* Telling the master ------------------------------------------------------------------------------------- */
 
-static enum rc worker_say(struct worker *worker, enum worker_message_kind kind, uint64_t connection_id)
+static enum rc worker_say(struct worker *worker, const struct worker_message *message)
 {
-    struct worker_message message;
-    memset(&message, 0, sizeof message);
-    message.kind = kind;
-    message.connection_id = connection_id;
     struct err err = {0};
-    return fdio_send(worker->channel, &message, sizeof message, -1, &err);
+    return fdio_send(worker->channel, message, sizeof *message, -1, &err);
 }
 
-/* Each connection comes here once in its life with this worker. */
-static void worker_tell(struct worker *worker, enum worker_message_kind kind, uint64_t connection_id)
+/* The next thing to say: a release, or as many ends in a row as one message holds. Returns how many it holds. */
+static size_t worker_compose(const struct worker *worker, struct worker_message *ret_message)
 {
-    pthread_mutex_lock(&worker->lock);
-    /* A failure other than a full channel means that the master is gone; the control thread sees that too. */
-    if (worker_say(worker, kind, connection_id) == RC_BUSY) {
-        assert(worker->untold_count < worker->untold_capacity);
-        worker->untold[worker->untold_count++] = (struct worker_news){kind, connection_id};
+    const struct worker_news *last = &worker->untold[worker->untold_count - 1];
+    memset(ret_message, 0, sizeof *ret_message);
+    ret_message->kind = last->kind;
+    if (last->kind != WORKER_CLOSED) {
+        ret_message->connection_id = last->connection_id;
+        return 1;
     }
-    pthread_mutex_unlock(&worker->lock);
+    size_t at = worker->untold_count;
+    while (at > 0 && ret_message->count < WORKER_CLOSED_AT_ONCE &&
+           worker->untold[at - 1].kind == WORKER_CLOSED)
+        ret_message->closed[ret_message->count++] = worker->untold[--at].connection_id;
+    return ret_message->count;
 }
 
-/* Says again what found the channel full; true when nothing is left to say. */
+/* Says what is to be told; true when nothing is left, false when the channel is full. A failure of another kind
+ * means that the master is gone, which the control thread sees by itself. */
 static bool worker_catch_up(struct worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
     while (worker->untold_count > 0) {
-        const struct worker_news *news = &worker->untold[worker->untold_count - 1];
-        if (worker_say(worker, news->kind, news->connection_id) == RC_BUSY)
+        struct worker_message message;
+        size_t count = worker_compose(worker, &message);
+        if (worker_say(worker, &message) == RC_BUSY)
             break;
-        worker->untold_count--;
+        worker->untold_count -= count;
     }
     bool done = worker->untold_count == 0;
     pthread_mutex_unlock(&worker->lock);
     return done;
+}
+
+/* Each connection comes here once in its life with this worker. Never waits: the control thread does the talking. */
+static void worker_tell(struct worker *worker, enum worker_message_kind kind, uint64_t connection_id)
+{
+    pthread_mutex_lock(&worker->lock);
+    assert(worker->untold_count < worker->untold_capacity);
+    worker->untold[worker->untold_count++] = (struct worker_news){kind, connection_id};
+    bool is_first = worker->untold_count == 1;
+    pthread_mutex_unlock(&worker->lock);
+    if (is_first)
+        (void)eventfd_write(worker->news, 1);
 }
 
 static void worker_on_closed(uint64_t connection_id, void *context)
@@ -156,6 +177,32 @@ static bool worker_is_done(struct worker *worker)
     return (worker->retiring || worker->draining) && left == 0 && worker_catch_up(worker);
 }
 
+static int worker_patience_ms(const struct worker *worker, int64_t now_ms)
+{
+    if (worker->news_due_ms != 0)
+        return worker->news_due_ms > now_ms ? (int)(worker->news_due_ms - now_ms) : 0;
+    return !worker->has_told  ? RETRY_MS
+           : worker->retiring ? RETIRE_LOOK_MS
+           : worker->draining ? DRAIN_LOOK_MS
+                              : BEAT_MS;
+}
+
+/* Waits for the master's word, or for news to tell it, which then wait a little for others to join them. False when the
+ * system does not let it wait. */
+static bool worker_wait(struct worker *worker, int64_t now_ms)
+{
+    struct pollfd wait[] = {{.fd = worker->channel, .events = POLLIN},
+                            {.fd = worker->news_due_ms != 0 ? -1 : worker->news, .events = POLLIN}};
+    if (poll(wait, 2, worker_patience_ms(worker, now_ms)) < 0 && errno != EINTR) {
+        log_error("the control thread cannot wait: %s", strerror(errno));
+        return false;
+    }
+    eventfd_t ignored;
+    if (wait[1].revents != 0 && eventfd_read(worker->news, &ignored) == 0)
+        worker->news_due_ms = clock_monotonic_ms() + NEWS_MS;
+    return true;
+}
+
 static int worker_control(struct worker *worker)
 {
     int64_t last_beat_ms = 0;
@@ -167,16 +214,12 @@ static int worker_control(struct worker *worker)
         }
         if (worker_is_done(worker))
             return WORKER_EXIT_DONE;
-        bool told = worker_catch_up(worker);
-        struct pollfd wait = {.fd = worker->channel, .events = POLLIN};
-        int patience_ms = !told              ? RETRY_MS
-                          : worker->retiring ? RETIRE_LOOK_MS
-                          : worker->draining ? DRAIN_LOOK_MS
-                                             : BEAT_MS;
-        if (poll(&wait, 1, patience_ms) < 0 && errno != EINTR) {
-            log_error("the control thread cannot wait: %s", strerror(errno));
-            return WORKER_EXIT_FAILED;
+        if (worker->news_due_ms <= now_ms && (worker->news_due_ms != 0 || !worker->has_told)) {
+            worker->news_due_ms = 0;
+            worker->has_told = worker_catch_up(worker);
         }
+        if (!worker_wait(worker, now_ms))
+            return WORKER_EXIT_FAILED;
         if (!worker_listen(worker))
             return WORKER_EXIT_ORPHAN;
     }
@@ -216,6 +259,9 @@ static enum rc worker_start(struct worker *worker, struct err *err)
     worker->untold = calloc(worker->untold_capacity, sizeof *worker->untold);
     if (worker->untold == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for %zu connections", worker->untold_capacity);
+    worker->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (worker->news < 0)
+        return err_set(err, RC_IO, "no eventfd: %s", strerror(errno));
     enum rc rc = worker_service_start(worker->heritage, &worker->service, err);
     if (rc != RC_OK)
         return rc;
@@ -251,6 +297,7 @@ int worker_run(const struct worker_heritage *heritage)
     struct worker worker = {.heritage = heritage,
                             .slot = &heritage->segment->slot[heritage->slot],
                             .channel = worker_keep_only(heritage->channel),
+                            .has_told = true,
                             .lock = PTHREAD_MUTEX_INITIALIZER};
     if (worker.channel < 0) {
         log_error("inherited descriptors could not be closed: %s", strerror(errno));
@@ -264,7 +311,8 @@ int worker_run(const struct worker_heritage *heritage)
         worker_stop(&worker);
         return rc == RC_NO_MEMORY || rc == RC_BUSY ? WORKER_EXIT_FAILED : WORKER_EXIT_CONFIG;
     }
-    int status = worker_say(&worker, WORKER_READY, 0) == RC_OK ? worker_control(&worker) : WORKER_EXIT_ORPHAN;
+    const struct worker_message ready = {.kind = WORKER_READY};
+    int status = worker_say(&worker, &ready) == RC_OK ? worker_control(&worker) : WORKER_EXIT_ORPHAN;
     /* Either nobody is left who could wait for what is under way, or the connections are somebody else's
      * now, and ending them in order would shut them down. */
     if (status != WORKER_EXIT_DONE || worker.retiring)

@@ -9,27 +9,29 @@
 
 enum rc {
     RC_OK = 0,
-    RC_BAD_REQUEST,  /* the request's text or values are wrong: the sentence names the part */
-    RC_NOT_FOUND,    /* no such image, page or route */
-    RC_FORBIDDEN,    /* it exists and may not be had */
-    RC_UNSUPPORTED,  /* valid, but this server does not do it */
-    RC_CORRUPT,      /* the source's bytes are not what they claim to be */
-    RC_TOO_LARGE,    /* a source beyond the configured limits */
-    RC_IO,           /* the operating system said no; err.os_errno says why */
+    RC_BAD_REQUEST, /* the request's text or values are wrong: the sentence names the part */
+    RC_NOT_FOUND,   /* no such image, page or route */
+    RC_FORBIDDEN,   /* it exists and may not be had */
+    RC_UNSUPPORTED, /* valid, but this server does not do it */
+    RC_CORRUPT,     /* the source's bytes are not what they claim to be */
+    RC_TOO_LARGE,   /* a source beyond the configured limits */
+    RC_IO,          /* the operating system said no; err.os_errno says why */
     RC_NO_MEMORY,
-    RC_BUSY,         /* come again later */
-    RC_CANCELLED,    /* nobody waits for the result any more */
+    RC_BUSY,      /* come again later */
+    RC_AWAY,      /* bytes of the source have to be fetched first (worker/image/blob.h) */
+    RC_CANCELLED, /* nobody waits for the result any more */
 };
 
 struct err {
     enum rc rc;
-    int os_errno;       /* 0 where the system had no part in it */
-    char message[256];  /* one plain sentence without a full stop or line end; always terminated */
+    int os_errno;      /* 0 where the system had no part in it */
+    char message[256]; /* one plain sentence without a full stop or line end; always terminated */
 };
 
 /* Writes the sentence and returns `rc`, so that failing is one statement: return err_set(err, RC_CORRUPT, ...).
  * `err` may be NULL for callers that need only the code. Control bytes in arguments are replaced by '?'. */
-enum rc err_set(struct err *err, enum rc rc, const char *format, ...) __attribute__((format(printf, 3, 4), cold));
+enum rc err_set(struct err *err, enum rc rc, const char *format, ...)
+    __attribute__((format(printf, 3, 4), cold));
 
 /* The same for a failed system call: appends ": " and the text of `os_errno`. */
 enum rc err_set_errno(struct err *err, enum rc rc, int os_errno, const char *format, ...)

@@ -78,16 +78,19 @@ static enum rc version_of(int fd, const char *path, struct origin_version *ret_v
     return RC_OK;
 }
 
-enum rc origin_open_file(struct origin *origin, const char *path, int *ret_fd,
+enum rc origin_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,
                          struct origin_version *ret_version, struct err *err)
 {
     /* Non-blocking, so that a FIFO somebody left in the folder does not hold the thread until its writer comes. */
     OWN_FD int fd = open_beneath(origin, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return open_failed(path, err);
-    enum rc rc = version_of(fd, path, ret_version, err);
+    struct origin_version version;
+    enum rc rc = version_of(fd, path, &version, err);
     if (rc == RC_OK)
-        *ret_fd = TAKE_FD(fd);
+        rc = image_blob_from_file(TAKE_FD(fd), ret_blob, err);
+    if (rc == RC_OK)
+        *ret_version = version;
     return rc;
 }
 

@@ -4,7 +4,7 @@
 #ifndef CACHE_ORIGIN_H
 #define CACHE_ORIGIN_H
 
-#include "base/err.h"
+#include "worker/image/blob.h"
 
 #include <stdint.h>
 #include <sys/stat.h>
@@ -25,7 +25,7 @@ int origin_root(const struct origin *origin);
 
 /* Opens a regular file beneath the root read-only: openat2(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS), so links may lead about
  * below the root and never out of it. RC_NOT_FOUND (also for directories, devices, forbidden paths), RC_IO. */
-RC_MUST_USE enum rc origin_open_file(struct origin *origin, const char *path, int *ret_fd,
+RC_MUST_USE enum rc origin_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,
                                      struct origin_version *ret_version, struct err *err);
 /* The version a fresh open would find, without opening for reading. Same codes. */
 RC_MUST_USE enum rc origin_stat_file(struct origin *origin, const char *path,

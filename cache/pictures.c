@@ -148,8 +148,8 @@ static struct picture *lend_if_current(struct pictures *pictures, const char *pa
     return picture;
 }
 
-static enum rc entry_open(struct pictures *pictures, const char *path, uint32_t page, struct entry **ret_entry,
-                          struct err *err)
+static enum rc entry_open(struct pictures *pictures, const char *path, uint32_t page,
+                          struct entry **ret_entry, struct err *err)
 {
     size_t path_bytes = strlen(path) + 1;
     struct entry *entry = calloc(1, sizeof *entry + path_bytes);
@@ -161,10 +161,10 @@ static enum rc entry_open(struct pictures *pictures, const char *path, uint32_t 
     entry->checked_ms = clock_monotonic_ms();
 
     struct picture *picture = &entry->picture;
-    int fd = -1;
-    enum rc rc = origin_open_file(pictures->origin, path, &fd, &picture->version, err);
+    struct image_blob *blob = NULL;
+    enum rc rc = origin_open_blob(pictures->origin, path, &blob, &picture->version, err);
     if (rc == RC_OK)
-        rc = image_source_open(fd, page, &pictures->limits, &picture->source, err);
+        rc = image_source_open(blob, page, &pictures->limits, &picture->source, err);
     if (rc == RC_OK)
         rc = image_colour_decide(&picture->source->format, &picture->source->metadata.icc, &picture->colour,
                                  &picture->note, err);
@@ -177,8 +177,8 @@ static enum rc entry_open(struct pictures *pictures, const char *path, uint32_t 
     return RC_OK;
 }
 
-enum rc pictures_open(struct pictures *pictures, const char *path, uint32_t page, struct picture **ret_picture,
-                      bool *ret_opened, struct err *err)
+enum rc pictures_open(struct pictures *pictures, const char *path, uint32_t page,
+                      struct picture **ret_picture, bool *ret_opened, struct err *err)
 {
     struct origin_version version;
     enum rc rc = origin_stat_file(pictures->origin, path, &version, err);

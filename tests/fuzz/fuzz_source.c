@@ -55,13 +55,16 @@ static void read_level(struct image_source *source, uint32_t level, uint32_t shr
 
 static void try_page(const uint8_t *data, size_t size, uint32_t page)
 {
-    static const struct image_source_limits limits = {.max_source_pixels = 1u << 18, .max_decode_bytes = 4u << 20};
+    static const struct image_source_limits limits = {.max_source_pixels = 1u << 18,
+                                                      .max_decode_bytes = 4u << 20};
     int fd = memfd_create("source", MFD_CLOEXEC);
     if (fd < 0 || write(fd, data, size) != (ssize_t)size)
         abort();
+    struct image_blob *blob = NULL;
     struct image_source *source = NULL;
     struct err err;
-    if (image_source_open(fd, page, &limits, &source, &err) != RC_OK)
+    if (image_blob_from_file(fd, &blob, &err) != RC_OK ||
+        image_source_open(blob, page, &limits, &source, &err) != RC_OK)
         return;
     const struct image_pyramid *pyramid = &source->pyramid;
     if (pyramid->level_count == 0 || pyramid->page_count < page || pyramid->orientation - 1u > 7)

@@ -14,6 +14,7 @@ unsigned http_status_of(enum rc rc)
     case RC_UNSUPPORTED:
         return 501;
     case RC_BUSY:
+    case RC_AWAY:
     case RC_NO_MEMORY:
         return 503;
     case RC_CORRUPT:

@@ -1,6 +1,5 @@
 #include "worker/image/jpeg_decode.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 
 #include <setjmp.h>
@@ -130,8 +129,8 @@ static boolean jpeg_fill_input_buffer(j_decompress_ptr lib)
         return TRUE;
     }
     size_t length = left < sizeof jpeg->read_ahead ? (size_t)left : sizeof jpeg->read_ahead;
-    enum rc rc = fdio_pread_exact(jpeg->input.fd, jpeg->read_ahead, length,
-                                  jpeg->input.offset + jpeg->done_bytes, jpeg->err);
+    enum rc rc = image_blob_read(jpeg->input.blob, jpeg->read_ahead, length,
+                                 jpeg->input.offset + jpeg->done_bytes, jpeg->err);
     if (rc != RC_OK)
         jpeg_fail(jpeg, rc);
     jpeg->done_bytes += length;

@@ -7,15 +7,16 @@
 #define WORKER_IMAGE_JPEG_DECODE_H
 
 #include "base/bytes.h"
+#include "worker/image/blob.h"
 #include "worker/image/pixels.h"
 
 struct image_jpeg; /* the decoder */
 
 /* Where a stream lies: in memory, or as part of a file. Borrowed while the decoder works on it. */
 struct image_jpeg_input {
-    const uint8_t *memory; /* NULL: in the file */
-    int fd;
-    uint64_t offset, length; /* of the file; for memory only the length counts */
+    const uint8_t *memory; /* NULL: in the blob */
+    struct image_blob *blob;
+    uint64_t offset, length; /* of the blob; for memory only the length counts */
     char subject[48];        /* what errors call it: "tile 17 of level 0" */
 };
 

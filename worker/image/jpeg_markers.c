@@ -1,6 +1,5 @@
 #include "worker/image/jpeg_markers.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 #include "worker/image/metadata.h"
 
@@ -31,14 +30,14 @@ struct jpeg_pieces {
 };
 
 /* The segment at *at; moves *at behind it. RC_CORRUPT when there is none. */
-static enum rc jpeg_next_segment(int fd, uint64_t file_bytes, uint64_t *at, struct jpeg_segment *ret_segment,
+static enum rc jpeg_next_segment(struct image_blob *blob, uint64_t *at, struct jpeg_segment *ret_segment,
                                  struct err *err)
 {
     uint8_t head[4 + sizeof ret_segment->start] = {0};
-    if (*at + 4 > file_bytes)
+    if (*at + 4 > blob->size_bytes)
         return RC_CORRUPT;
-    size_t length = file_bytes - *at < sizeof head ? (size_t)(file_bytes - *at) : sizeof head;
-    enum rc rc = fdio_pread_exact(fd, head, length, *at, err);
+    size_t length = blob->size_bytes - *at < sizeof head ? (size_t)(blob->size_bytes - *at) : sizeof head;
+    enum rc rc = image_blob_read(blob, head, length, *at, err);
     if (rc != RC_OK)
         return rc;
     if (head[0] != 0xff)
@@ -49,7 +48,7 @@ static enum rc jpeg_next_segment(int fd, uint64_t file_bytes, uint64_t *at, stru
         return RC_OK;
     }
     unsigned size = bytes_be16(head + 2);
-    if (head[1] == MARKER_SOS || head[1] == MARKER_EOI || size < 2 || file_bytes - *at - 2 < size)
+    if (head[1] == MARKER_SOS || head[1] == MARKER_EOI || size < 2 || blob->size_bytes - *at - 2 < size)
         return RC_CORRUPT;
     struct jpeg_segment segment = {.marker = head[1], .at = *at + 4, .length = size - 2};
     memcpy(segment.start, head + 4,
@@ -59,13 +58,14 @@ static enum rc jpeg_next_segment(int fd, uint64_t file_bytes, uint64_t *at, stru
     return RC_OK;
 }
 
-static enum rc jpeg_append_part(int fd, uint64_t at, uint64_t length, struct bytes *out, struct err *err)
+static enum rc jpeg_append_part(struct image_blob *blob, uint64_t at, uint64_t length, struct bytes *out,
+                                struct err *err)
 {
     if (out->length + length > IMAGE_METADATA_MAX_BYTES)
         return RC_OK;
     enum rc rc = bytes_reserve(out, (size_t)length, err);
     if (rc == RC_OK)
-        rc = fdio_pread_exact(fd, out->data + out->length, (size_t)length, at, err);
+        rc = image_blob_read(blob, out->data + out->length, (size_t)length, at, err);
     if (rc == RC_OK)
         out->length += (size_t)length;
     return rc;
@@ -89,8 +89,9 @@ static void jpeg_note_piece(const struct jpeg_segment *segment, struct jpeg_piec
     icc->length[number - 1] = segment->length - 14;
 }
 
-static enum rc jpeg_take_segment(int fd, const struct jpeg_segment *segment, struct image_metadata *metadata,
-                                 struct jpeg_pieces *icc, struct bytes *photoshop, struct err *err)
+static enum rc jpeg_take_segment(struct image_blob *blob, const struct jpeg_segment *segment,
+                                 struct image_metadata *metadata, struct jpeg_pieces *icc,
+                                 struct bytes *photoshop, struct err *err)
 {
     static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/", profile[] = "ICC_PROFILE",
                       resources[] = "Photoshop 3.0";
@@ -111,10 +112,10 @@ static enum rc jpeg_take_segment(int fd, const struct jpeg_segment *segment, str
         jpeg_note_piece(segment, icc);
     }
     return whole == NULL ? RC_OK
-                         : jpeg_append_part(fd, segment->at + skip, segment->length - skip, whole, err);
+                         : jpeg_append_part(blob, segment->at + skip, segment->length - skip, whole, err);
 }
 
-enum rc image_jpeg_markers_read(int fd, uint64_t file_bytes, struct image_metadata *metadata, struct err *err)
+enum rc image_jpeg_markers_read(struct image_blob *blob, struct image_metadata *metadata, struct err *err)
 {
     struct jpeg_pieces icc = {.count = 0};
     OWN(bytes_done) struct bytes photoshop = {0};
@@ -122,16 +123,16 @@ enum rc image_jpeg_markers_read(int fd, uint64_t file_bytes, struct image_metada
     enum rc rc = RC_OK;
     for (unsigned i = 0; rc == RC_OK && i < MAX_SEGMENTS; i++) {
         struct jpeg_segment segment;
-        rc = jpeg_next_segment(fd, file_bytes, &at, &segment, err);
+        rc = jpeg_next_segment(blob, &at, &segment, err);
         if (rc == RC_OK)
-            rc = jpeg_take_segment(fd, &segment, metadata, &icc, &photoshop, err);
+            rc = jpeg_take_segment(blob, &segment, metadata, &icc, &photoshop, err);
     }
     if (rc == RC_CORRUPT)
         rc = RC_OK; /* the scan begins, or what is no segment */
     for (unsigned i = 0; i < icc.count; i++)
         icc.broken = icc.broken || icc.length[i] == 0;
     for (unsigned i = 0; rc == RC_OK && i < icc.count && !icc.broken; i++)
-        rc = jpeg_append_part(fd, icc.at[i], icc.length[i], &metadata->icc, err);
+        rc = jpeg_append_part(blob, icc.at[i], icc.length[i], &metadata->icc, err);
     if (rc == RC_OK)
         rc = image_metadata_photoshop_iptc(photoshop.data, photoshop.length, &metadata->iptc, err);
     return rc;

@@ -7,7 +7,7 @@
 #include "worker/image/source.h"
 
 /* Fills `metadata`. Broken segments end the search, they are no error. Fails only with RC_IO and RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_jpeg_markers_read(int fd, uint64_t file_bytes, struct image_metadata *metadata,
+RC_MUST_USE enum rc image_jpeg_markers_read(struct image_blob *blob, struct image_metadata *metadata,
                                             struct err *err);
 
 #endif

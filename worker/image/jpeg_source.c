@@ -22,9 +22,9 @@ struct jpeg_reader {
     uint32_t next_y_px; /* of the picture */
 };
 
-static struct image_jpeg_input jpeg_input(int fd, uint64_t file_bytes)
+static struct image_jpeg_input jpeg_input(struct image_blob *blob)
 {
-    struct image_jpeg_input input = {.fd = fd, .length = file_bytes};
+    struct image_jpeg_input input = {.blob = blob, .length = blob->size_bytes};
     strcpy(input.subject, "the file");
     return input;
 }
@@ -84,7 +84,7 @@ static enum rc jpeg_read(struct image_source *source, uint32_t level, uint32_t s
     r->next_y_px = window->y_px;
     r->reader = (struct image_reader){
         .ops = &jpeg_reader_ops, .format = source->format, .size = {window->width_px, window->height_px}};
-    struct image_jpeg_input input = jpeg_input(source->fd, source->file_bytes);
+    struct image_jpeg_input input = jpeg_input(source->blob);
     struct image_jpeg_frame frame;
     enum rc rc = image_jpeg_new(&r->jpeg, err);
     if (rc == RC_OK)
@@ -164,7 +164,7 @@ enum rc image_jpeg_source_open(const struct image_source_input *input, struct im
         return err_set(err, RC_NO_MEMORY, "no memory for a JPEG source");
     struct image_source *source = &jpeg->source;
     image_source_init(source, &jpeg_ops, input);
-    struct image_jpeg_input stream = jpeg_input(input->fd, input->file_bytes);
+    struct image_jpeg_input stream = jpeg_input(input->blob);
     enum rc rc = image_jpeg_new(&decoder, err);
     if (rc == RC_OK)
         rc = image_jpeg_begin(decoder, NULL, &stream, &jpeg->frame, err);
@@ -173,7 +173,7 @@ enum rc image_jpeg_source_open(const struct image_source_input *input, struct im
     if (rc == RC_OK)
         rc = jpeg_choose_output(jpeg, &jpeg->frame, err);
     if (rc == RC_OK)
-        rc = image_jpeg_markers_read(input->fd, input->file_bytes, &source->metadata, err);
+        rc = image_jpeg_markers_read(input->blob, &source->metadata, err);
     if (rc != RC_OK)
         return rc;
     source->pyramid.has_colour = source->format.model != IMAGE_GRAY;

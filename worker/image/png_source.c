@@ -2,7 +2,6 @@
  * one has to be held as a whole. */
 #include "worker/image/source_kinds.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 #include "worker/image/exif.h"
 #include "worker/image/metadata.h"
@@ -21,9 +20,9 @@
 struct png_file {
     png_structp png;
     png_infop info;
-    int fd;
-    uint64_t file_bytes, next_at; /* next_at: of the file, not yet in read_ahead */
-    size_t used, filled;          /* of read_ahead */
+    struct image_blob *blob;
+    uint64_t next_at;    /* next_at: of the file, not yet in read_ahead */
+    size_t used, filled; /* of read_ahead */
     jmp_buf escape;
     struct err *err;
     enum rc rc;
@@ -71,12 +70,13 @@ static void png_on_read(png_structp png, png_bytep data, size_t length)
     struct png_file *file = png_get_io_ptr(png);
     while (length > 0) {
         if (file->used == file->filled) {
-            uint64_t left = file->file_bytes - file->next_at;
+            uint64_t left = file->blob->size_bytes - file->next_at;
             if (left == 0)
                 png_fail(file, err_set(file->err, RC_CORRUPT, "the PNG file is cut off"));
             file->filled = left < sizeof file->read_ahead ? (size_t)left : sizeof file->read_ahead;
             file->used = 0;
-            enum rc rc = fdio_pread_exact(file->fd, file->read_ahead, file->filled, file->next_at, file->err);
+            enum rc rc = image_blob_read(file->blob, file->read_ahead, file->filled, file->next_at,
+                                         file->err);
             if (rc != RC_OK)
                 png_fail(file, rc);
             file->next_at += file->filled;
@@ -132,10 +132,9 @@ static void png_step_update(struct png_file *file)
     png_read_update_info(file->png, file->info);
 }
 
-static enum rc png_file_init(struct png_file *file, int fd, uint64_t file_bytes, struct err *err)
+static enum rc png_file_init(struct png_file *file, struct image_blob *blob, struct err *err)
 {
-    file->fd = fd;
-    file->file_bytes = file_bytes;
+    file->blob = blob;
     file->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, file, png_on_error, png_on_warning);
     if (file->png != NULL)
         file->info = png_create_info_struct(file->png);
@@ -274,7 +273,7 @@ static enum rc png_read(struct image_source *source, uint32_t level, uint32_t sh
     r->next_y_px = window->y_px;
     r->channels = image_format_planes(&source->format);
     r->band_rows = window->height_px < BAND_ROWS ? window->height_px : BAND_ROWS;
-    enum rc rc = png_file_init(&r->file, source->fd, source->file_bytes, err);
+    enum rc rc = png_file_init(&r->file, source->blob, err);
     if (rc != RC_OK)
         return rc;
     struct image_size size = png_size(&r->file), known = source->pyramid.level[0].size;
@@ -324,7 +323,7 @@ static enum rc png_take_chunk(const struct image_source_input *input, const uint
     struct bytes *to = exif ? &metadata->exif : &chunk;
     enum rc rc = bytes_reserve(to, length, err);
     if (rc == RC_OK)
-        rc = fdio_pread_exact(input->fd, to->data, length, at, err);
+        rc = image_blob_read(input->blob, to->data, length, at, err);
     if (rc != RC_OK)
         return rc;
     to->length = length;
@@ -337,13 +336,13 @@ static enum rc png_read_metadata(const struct image_source_input *input, struct 
                                  struct err *err)
 {
     uint64_t at = 8;
-    for (unsigned i = 0; i < MAX_CHUNKS && input->file_bytes - at >= 12; i++) {
+    for (unsigned i = 0; i < MAX_CHUNKS && input->blob->size_bytes - at >= 12; i++) {
         uint8_t head[8];
-        enum rc rc = fdio_pread_exact(input->fd, head, sizeof head, at, err);
+        enum rc rc = image_blob_read(input->blob, head, sizeof head, at, err);
         if (rc != RC_OK)
             return rc;
         uint32_t length = bytes_be32(head);
-        if (length > input->file_bytes - at - 12)
+        if (length > input->blob->size_bytes - at - 12)
             break;
         rc = png_take_chunk(input, head + 4, at + 8, length, metadata, err);
         if (rc != RC_OK)
@@ -383,7 +382,7 @@ static void png_discard(struct image_source **source)
 static enum rc png_examine(struct png_file *file, const struct image_source_input *input,
                            struct image_source *source, struct err *err)
 {
-    enum rc rc = png_file_init(file, input->fd, input->file_bytes, err);
+    enum rc rc = png_file_init(file, input->blob, err);
     if (rc == RC_OK)
         rc = image_source_single(source, input, png_size(file), err);
     if (rc == RC_OK)

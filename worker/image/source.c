@@ -1,14 +1,11 @@
 #include "worker/image/source_kinds.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 #include "worker/image/metadata.h"
 #include "worker/image/tiff_ifd.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef enum rc source_opener(const struct image_source_input *input, struct image_source **ret_source,
                               struct err *err);
@@ -26,21 +23,15 @@ static source_opener *source_opener_of(const uint8_t start[16])
     return NULL;
 }
 
-enum rc image_source_open(int fd, uint32_t page, const struct image_source_limits *limits,
+enum rc image_source_open(struct image_blob *blob, uint32_t page, const struct image_source_limits *limits,
                           struct image_source **ret_source, struct err *err)
 {
-    OWN_FD int own_fd = fd;
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_set_errno(err, RC_IO, errno, "the source cannot be looked at");
-    if (!S_ISREG(st.st_mode))
-        return err_set(err, RC_UNSUPPORTED, "the source is not a regular file");
-    struct image_source_input input = {
-        .fd = fd, .file_bytes = (uint64_t)st.st_size, .page = page, .limits = *limits};
+    OWN(image_blob_close) struct image_blob *own_blob = blob;
+    struct image_source_input input = {.blob = blob, .page = page, .limits = *limits};
     uint8_t start[16] = {0};
-    if (input.file_bytes < sizeof start)
+    if (blob->size_bytes < sizeof start)
         return err_set(err, RC_UNSUPPORTED, "the source is no TIFF, JPEG, PNG or WebP file");
-    enum rc rc = fdio_pread_exact(fd, start, sizeof start, 0, err);
+    enum rc rc = image_blob_read(blob, start, sizeof start, 0, err);
     if (rc != RC_OK)
         return rc;
     source_opener *open = source_opener_of(start);
@@ -51,9 +42,17 @@ enum rc image_source_open(int fd, uint32_t page, const struct image_source_limit
 
     struct image_source *source = NULL;
     rc = open(&input, &source, err);
+    /* Openers do without some things that they cannot read, and take others for broken; then this is no more than a guess. */
+    if (rc != RC_AWAY && atomic_load_explicit(&blob->was_away, memory_order_relaxed)) {
+        if (rc == RC_OK) {
+            image_metadata_done(&source->metadata);
+            source->ops->close(source);
+        }
+        return err_set(err, RC_AWAY, "parts of the source have to be fetched first");
+    }
     if (rc != RC_OK)
         return rc;
-    (void)TAKE_FD(own_fd);
+    (void)TAKE_PTR(own_blob);
     atomic_init(&source->references, 1);
     *ret_source = source;
     return RC_OK;
@@ -71,10 +70,9 @@ void image_source_unref(struct image_source **source)
     *source = NULL;
     if (last == NULL || atomic_fetch_sub_explicit(&last->references, 1, memory_order_acq_rel) > 1)
         return;
-    int fd = last->fd;
+    OWN(image_blob_close) struct image_blob *blob = last->blob;
     image_metadata_done(&last->metadata);
     last->ops->close(last);
-    close(fd);
 }
 
 enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,
@@ -97,8 +95,7 @@ void image_source_init(struct image_source *source, const struct image_source_op
                        const struct image_source_input *input)
 {
     source->ops = ops;
-    source->fd = input->fd;
-    source->file_bytes = input->file_bytes;
+    source->blob = input->blob;
     source->limits = input->limits;
 }
 

@@ -1,8 +1,8 @@
 /* A source: one picture in one open file (one page of it), with everything about it that can be known without decoding.
  *
  * Opened on a render thread (headers only: milliseconds, kilobytes), then immutable and shared by all threads of the
- * process through a reference count. Reading pixels happens through readers, one per job, which use pread() and so never
- * disturb each other. Owns its descriptor. Nothing survives a crash, nothing needs to.
+ * process through a reference count. Reading pixels happens through readers, one per job, which never disturb each other.
+ * Owns its blob. Nothing survives a crash, nothing needs to.
  *
  * Two things make up an implementation: open (tiff_source.c, jpeg_source.c, png_source.c, webp_source.c) and read(). All
  * bytes are foreign: every offset, count and size is checked before it is used, and the limits come before memory. */
@@ -10,6 +10,7 @@
 #define WORKER_IMAGE_SOURCE_H
 
 #include "base/bytes.h"
+#include "worker/image/blob.h"
 #include "worker/image/pixels.h"
 
 #include <stdatomic.h>
@@ -21,21 +22,22 @@ struct image_metadata {
 };
 
 struct image_source_limits {
-    uint64_t max_source_pixels;  /* width × height of level 0; above it opening fails with RC_TOO_LARGE */
-    uint64_t max_decode_bytes;   /* what one reader may hold, e.g. one strip or a whole non-streamable picture */
+    uint64_t max_source_pixels; /* width × height of level 0; above it opening fails with RC_TOO_LARGE */
+    uint64_t
+        max_decode_bytes; /* what one reader may hold, e.g. one strip or a whole non-streamable picture */
 };
 
 struct image_source {
     const struct image_source_ops *ops;
     atomic_uint references;
-    int fd;
-    uint64_t file_bytes;
+    struct image_blob *blob;
     struct image_source_limits limits;
     struct image_pyramid pyramid;
-    struct image_format format; /* what readers of any level yield; a reader that shrinks may have less subsampled
+    struct image_format
+        format; /* what readers of any level yield; a reader that shrinks may have less subsampled
                                    chroma (see image_source_read), so reader->format is what counts */
     struct image_metadata metadata;
-    bool shrinks;               /* read() can decode at 1/2, 1/4, 1/8 (JPEG) */
+    bool shrinks; /* read() can decode at 1/2, 1/4, 1/8 (JPEG) */
 };
 
 /* A tile that lies in the file as a JPEG stream of its own. */
@@ -43,22 +45,25 @@ struct image_stored_tile {
     uint64_t offset;
     uint32_t length_bytes;
     struct image_size size;
-    const struct bytes *tables; /* a tables-only stream that belongs before it; may be empty. Lives with the source */
+    const struct bytes
+        *tables; /* a tables-only stream that belongs before it; may be empty. Lives with the source */
 };
 
 struct image_source_ops {
     /* NULL where a source has no such tiles. */
-    enum rc (*stored_tile)(struct image_source *source, uint32_t level, uint32_t column, uint32_t row, bool may_block,
-                           struct image_stored_tile *ret_tile, struct err *err);
+    enum rc (*stored_tile)(struct image_source *source, uint32_t level, uint32_t column, uint32_t row,
+                           bool may_block, struct image_stored_tile *ret_tile, struct err *err);
     enum rc (*read)(struct image_source *source, uint32_t level, uint32_t shrink_log2,
                     const struct image_region *window, struct image_reader **ret_reader, struct err *err);
     void (*close)(struct image_source *source);
 };
 
-/* Recognises the format by its first bytes and opens page `page` (from 1). Takes over `fd` in every case, also when it
- * fails. RC_NOT_FOUND: no such page. RC_UNSUPPORTED: not a format or variant we read, the sentence names it.
- * RC_CORRUPT, RC_TOO_LARGE, RC_IO, RC_NO_MEMORY. `*ret_source` holds one reference. */
-RC_MUST_USE enum rc image_source_open(int fd, uint32_t page, const struct image_source_limits *limits,
+/* Recognises the format by its first bytes and opens page `page` (from 1). Takes over `blob` in every case, also when
+ * it fails. RC_NOT_FOUND: no such page. RC_UNSUPPORTED: not a format or variant we read, the sentence names it.
+ * RC_CORRUPT, RC_TOO_LARGE, RC_IO, RC_NO_MEMORY; RC_AWAY: more of it has to be fetched, then open it again. `*ret_source`
+ * holds one reference. */
+RC_MUST_USE enum rc image_source_open(struct image_blob *blob, uint32_t page,
+                                      const struct image_source_limits *limits,
                                       struct image_source **ret_source, struct err *err);
 struct image_source *image_source_ref(struct image_source *source);
 void image_source_unref(struct image_source **source);
@@ -87,7 +92,8 @@ RC_MUST_USE enum rc image_source_read(struct image_source *source, uint32_t leve
 /* Where the tile of a level's grid lies, for sending it as it is. RC_UNSUPPORTED where it is not a JPEG stream by itself (then
  * it has to be decoded), RC_BUSY when the answer would have to be read from the file and `may_block` is false, RC_CORRUPT,
  * RC_IO, RC_NO_MEMORY. Cheap once the level's first tile was looked up. */
-RC_MUST_USE enum rc image_source_stored_tile(struct image_source *source, uint32_t level, uint32_t column, uint32_t row,
-                                             bool may_block, struct image_stored_tile *ret_tile, struct err *err);
+RC_MUST_USE enum rc image_source_stored_tile(struct image_source *source, uint32_t level, uint32_t column,
+                                             uint32_t row, bool may_block, struct image_stored_tile *ret_tile,
+                                             struct err *err);
 
 #endif

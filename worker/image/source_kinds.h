@@ -4,10 +4,9 @@
 
 #include "worker/image/source.h"
 
-/* What every opener gets. `fd` stays the caller's until the opener succeeds; then it is the source's. */
+/* What every opener gets. The blob stays the caller's until the opener succeeds; then it is the source's. */
 struct image_source_input {
-    int fd;
-    uint64_t file_bytes;
+    struct image_blob *blob;
     uint32_t page;
     struct image_source_limits limits;
 };
@@ -22,7 +21,7 @@ RC_MUST_USE enum rc image_png_source_open(const struct image_source_input *input
 RC_MUST_USE enum rc image_webp_source_open(const struct image_source_input *input,
                                            struct image_source **ret_source, struct err *err);
 
-/* Fills in what is common to all: descriptor, limits, ops. */
+/* Fills in what is common to all: blob, limits, ops. */
 void image_source_init(struct image_source *source, const struct image_source_ops *ops,
                        const struct image_source_input *input);
 /* A pyramid of one level, for plain files. Page 1 only, else RC_NOT_FOUND. Checks the size as below. */

@@ -3,7 +3,6 @@
 #include "base/own.h"
 #include "worker/image/tiff_unpack.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +13,8 @@ struct image_tiff_decoder {
     const struct image_tiff_file *file;
     const struct image_tiff_picture *picture;
     uint64_t position;
-    int os_errno;      /* why the last read failed, 0: it did not */
-    char message[160]; /* libtiff's first complaint since the last call; empty: none */
+    struct err failure; /* why the last read failed; rc RC_OK: it did not */
+    char message[160];  /* libtiff's first complaint since the last call; empty: none */
 };
 
 /* --- libtiff's call-backs ------------------------------------------------------------------------------------- */
@@ -23,20 +22,14 @@ struct image_tiff_decoder {
 static tmsize_t tiff_on_read(thandle_t handle, void *data, tmsize_t length)
 {
     struct image_tiff_decoder *decoder = handle;
-    tmsize_t done = 0;
-    while (done < length) {
-        ssize_t n = pread(decoder->file->fd, (uint8_t *)data + done, (size_t)(length - done),
-                          (off_t)(decoder->position + (uint64_t)done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            decoder->os_errno = errno;
-        if (n <= 0)
-            break;
-        done += n;
-    }
-    decoder->position += (uint64_t)done;
-    return done;
+    uint64_t size = decoder->file->file_bytes, left = decoder->position < size ? size - decoder->position : 0;
+    if (length < 0 || (uint64_t)length > left)
+        length = (tmsize_t)left; /* the file is shorter than libtiff was told: it complains itself */
+    if (image_blob_read(decoder->file->blob, data, (size_t)length, decoder->position, &decoder->failure) !=
+        RC_OK)
+        return -1;
+    decoder->position += (uint64_t)length;
+    return length;
 }
 
 static tmsize_t tiff_on_write(thandle_t handle, void *data, tmsize_t length)
@@ -108,7 +101,13 @@ static enum rc tiff_open(struct image_tiff_decoder *decoder, uint64_t max_decode
     decoder->tiff = TIFFClientOpenExt("the source", "rhmcO", decoder, tiff_on_read, tiff_on_write,
                                       tiff_on_seek, tiff_on_close, tiff_on_size, NULL, NULL, options);
     TIFFOpenOptionsFree(options);
-    if (decoder->tiff == NULL || !TIFFSetSubDirectory(decoder->tiff, decoder->picture->ifd_at))
+    bool opened = decoder->tiff != NULL && TIFFSetSubDirectory(decoder->tiff, decoder->picture->ifd_at);
+    if (decoder->failure.rc != RC_OK) {
+        if (err != NULL)
+            *err = decoder->failure;
+        return decoder->failure.rc;
+    }
+    if (!opened)
         return err_set(err, RC_CORRUPT, "the TIFF cannot be decoded: %s", decoder->message);
     return RC_OK;
 }
@@ -174,7 +173,7 @@ void image_tiff_decoder_close(struct image_tiff_decoder **decoder)
 
 static void tiff_before(struct image_tiff_decoder *decoder)
 {
-    decoder->os_errno = 0;
+    decoder->failure.rc = RC_OK;
     decoder->message[0] = '\0';
 }
 
@@ -182,9 +181,11 @@ static void tiff_before(struct image_tiff_decoder *decoder)
 static enum rc tiff_after(const struct image_tiff_decoder *decoder, bool success, const char *what,
                           uint64_t number, struct err *err)
 {
-    if (decoder->os_errno != 0)
-        return err_set_errno(err, RC_IO, decoder->os_errno, "%s %llu of the TIFF could not be read", what,
-                             (unsigned long long)number);
+    if (decoder->failure.rc != RC_OK) {
+        if (err != NULL)
+            *err = decoder->failure;
+        return decoder->failure.rc;
+    }
     if (success && decoder->message[0] == '\0')
         return RC_OK;
     return err_set(err, RC_CORRUPT, "%s %llu of the TIFF cannot be decoded: %s", what,

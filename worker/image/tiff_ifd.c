@@ -1,12 +1,9 @@
 #include "worker/image/tiff_ifd.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 static_assert(sizeof(off_t) == 8, "files may be larger than 2 GiB");
 
@@ -35,14 +32,15 @@ bool image_tiff_recognise(const uint8_t *start)
     return version == 42 || version == 43;
 }
 
-enum rc image_tiff_file_init(struct image_tiff_file *file, int fd, uint64_t file_bytes, struct err *err)
+enum rc image_tiff_file_init(struct image_tiff_file *file, struct image_blob *blob, struct err *err)
 {
     uint8_t head[16] = {0};
+    uint64_t file_bytes = blob->size_bytes;
     size_t length = file_bytes < sizeof head ? (size_t)file_bytes : sizeof head;
-    enum rc rc = fdio_pread_exact(fd, head, length, 0, err);
+    enum rc rc = image_blob_read(blob, head, length, 0, err);
     if (rc != RC_OK)
         return rc;
-    *file = (struct image_tiff_file){.fd = fd, .file_bytes = file_bytes, .big_endian = head[0] == 'M'};
+    *file = (struct image_tiff_file){.blob = blob, .file_bytes = file_bytes, .big_endian = head[0] == 'M'};
     if (length < 8 || !image_tiff_recognise(head))
         return err_set(err, RC_CORRUPT, "the TIFF header is broken");
     file->big_tiff = image_tiff_get16(file, head + 2) == 43;
@@ -65,18 +63,13 @@ unsigned image_tiff_type_bytes(unsigned type)
     return type < sizeof size ? size[type] : 0;
 }
 
-/* Reads as much as there is, at most `length` bytes. */
+/* Reads as much as there is, at most `length` bytes; `at` lies inside the file. */
 static enum rc tiff_read_some(const struct image_tiff_file *file, uint64_t at, uint8_t *data, size_t length,
                               size_t *ret_length, struct err *err)
 {
-    ssize_t n;
-    do
-        n = pread(file->fd, data, length, (off_t)at);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return err_set_errno(err, RC_IO, errno, "a TIFF directory could not be read");
-    *ret_length = (size_t)n;
-    return RC_OK;
+    uint64_t left = file->file_bytes - at;
+    *ret_length = left < length ? (size_t)left : length;
+    return image_blob_read(file->blob, data, *ret_length, at, err);
 }
 
 /* Takes the entries over into ifd->field, which has room for all of them. */
@@ -132,7 +125,7 @@ enum rc image_tiff_ifd_read(const struct image_tiff_file *file, uint64_t at, str
         long_one = malloc(length + next_bytes);
         if (long_one == NULL)
             return err_set(err, RC_NO_MEMORY, "no memory for a TIFF directory");
-        rc = fdio_pread_exact(file->fd, long_one, length + next_bytes, at + count_bytes, err);
+        rc = image_blob_read(file->blob, long_one, length + next_bytes, at + count_bytes, err);
         if (rc != RC_OK)
             return rc;
         entries = long_one;
@@ -184,7 +177,7 @@ enum rc image_tiff_numbers(const struct image_tiff_file *file, const struct imag
         if (field->in_entry) {
             p = field->entry_value + first * size;
         } else {
-            enum rc rc = fdio_pread_exact(file->fd, part, (size_t)some * size, at, err);
+            enum rc rc = image_blob_read(file->blob, part, (size_t)some * size, at, err);
             if (rc != RC_OK)
                 return rc;
         }
@@ -218,7 +211,7 @@ enum rc image_tiff_payload(const struct image_tiff_file *file, const struct imag
     enum rc rc = bytes_reserve(out, (size_t)length, err);
     if (rc != RC_OK)
         return rc;
-    rc = fdio_pread_exact(file->fd, out->data + out->length, (size_t)length, field->at, err);
+    rc = image_blob_read(file->blob, out->data + out->length, (size_t)length, field->at, err);
     if (rc == RC_OK)
         out->length += (size_t)length;
     return rc;

@@ -1,4 +1,4 @@
-/* The skeleton of a TIFF or BigTIFF: its directories and the numbers in them, read with pread() and bounded.
+/* The skeleton of a TIFF or BigTIFF: its directories and the numbers in them, read through the blob and bounded.
  *
  * Sources learn from here what a file holds and where (structure, tile positions, JPEG tables, metadata); libtiff only
  * decodes pixels. That way opening a file costs a few small reads however many tiles it has, and what is trusted later was
@@ -7,11 +7,12 @@
 #define WORKER_IMAGE_TIFF_IFD_H
 
 #include "base/bytes.h"
+#include "worker/image/blob.h"
 
 #include <stdbool.h>
 
 struct image_tiff_file {
-    int fd; /* borrowed */
+    struct image_blob *blob; /* borrowed */
     uint64_t file_bytes;
     bool big_endian, big_tiff;
     uint64_t first_ifd; /* 0: no directory at all */
@@ -57,7 +58,7 @@ struct image_tiff_ifd {
 bool image_tiff_recognise(const uint8_t *start);
 
 /* RC_CORRUPT when the header is not one; RC_IO. */
-RC_MUST_USE enum rc image_tiff_file_init(struct image_tiff_file *file, int fd, uint64_t file_bytes,
+RC_MUST_USE enum rc image_tiff_file_init(struct image_tiff_file *file, struct image_blob *blob,
                                          struct err *err);
 
 /* Reads the directory at `at`. RC_CORRUPT when it lies outside the file or is absurd; RC_IO, RC_NO_MEMORY. Entries

@@ -88,7 +88,7 @@ static enum rc tiff_begin_chunk(struct tiff_jpeg_reader *r, uint64_t number, uin
                                 uint32_t row, struct err *err)
 {
     const struct image_tiff_picture *picture = r->picture;
-    struct image_jpeg_input input = {.fd = r->tiff->file.fd, .offset = at, .length = bytes};
+    struct image_jpeg_input input = {.blob = r->tiff->file.blob, .offset = at, .length = bytes};
     const char *what = picture->tiled ? "tile" : "strip";
     snprintf(input.subject, sizeof input.subject, "%s %llu of level %u", what, (unsigned long long)number,
              r->level);

@@ -3,7 +3,6 @@
  * has to begin at the start of the window's first strip. */
 #include "worker/image/tiff_source.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 #include "worker/image/planes.h"
 #include "worker/image/tiff_decoder.h"
@@ -58,7 +57,7 @@ static enum rc tiff_fetch_plain(struct tiff_row_reader *r, uint32_t y_px, unsign
     if (at == 0 || at > r->tiff->file.file_bytes || offset + length > r->tiff->file.file_bytes - at)
         return err_set(err, RC_CORRUPT, "strip %llu of the TIFF lies beyond the end of the file",
                        (unsigned long long)number);
-    rc = fdio_pread_exact(r->tiff->file.fd, r->row, length, at + offset, err);
+    rc = image_blob_read(r->tiff->file.blob, r->row, length, at + offset, err);
     const uint16_t one = 1;
     bool host_is_big = *(const uint8_t *)&one == 0;
     if (rc == RC_OK && picture->bits == 16 && r->tiff->file.big_endian != host_is_big)

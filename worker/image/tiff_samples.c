@@ -219,7 +219,7 @@ static enum rc tiff_look_into_jpeg(const struct image_tiff_reading *r)
             return err_set(r->err, RC_UNSUPPORTED,
                            "TIFFs with subsampled chroma in separate planes are not supported");
     }
-    struct image_jpeg_input input = {.fd = r->file->fd, .subject = "the TIFF's first tile or strip"};
+    struct image_jpeg_input input = {.blob = r->file->blob, .subject = "the TIFF's first tile or strip"};
     enum rc rc = image_tiff_picture_chunks(picture, r->file, 0, 1, &input.offset, &input.length, r->err);
     if (rc != RC_OK)
         return rc;

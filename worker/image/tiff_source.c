@@ -154,7 +154,7 @@ enum rc image_tiff_source_open(const struct image_source_input *input, struct im
         return err_set(err, RC_NO_MEMORY, "no memory for a TIFF source");
     image_source_init(&tiff->source, &tiff_ops, input);
     struct image_tiff_page page = {0};
-    enum rc rc = image_tiff_file_init(&tiff->file, input->fd, input->file_bytes, err);
+    enum rc rc = image_tiff_file_init(&tiff->file, input->blob, err);
     if (rc == RC_OK)
         rc = image_tiff_page_find(&tiff->file, input->page, &page, err);
     if (rc == RC_OK)

@@ -1,7 +1,6 @@
 /* A WebP file: one level. The file and the window (a lossless picture altogether) are held while it is read. */
 #include "worker/image/source_kinds.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 #include "worker/image/exif.h"
 #include "worker/image/metadata.h"
@@ -64,19 +63,19 @@ static enum rc webp_decode(struct webp_reader *r, struct err *err)
 {
     const struct image_source *source = &r->webp->source;
     size_t stride = (size_t)r->decoded.width_px * r->channels, out_bytes = stride * r->decoded.height_px;
-    OWN_FREE uint8_t *file = malloc((size_t)source->file_bytes);
+    OWN_FREE uint8_t *file = malloc((size_t)source->blob->size_bytes);
     r->pixels = malloc(out_bytes);
     if (file == NULL || r->pixels == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for a WebP file of %llu bytes",
-                       (unsigned long long)source->file_bytes);
-    enum rc rc = fdio_pread_exact(source->fd, file, (size_t)source->file_bytes, 0, err);
+                       (unsigned long long)source->blob->size_bytes);
+    enum rc rc = image_blob_read(source->blob, file, (size_t)source->blob->size_bytes, 0, err);
     if (rc != RC_OK)
         return rc;
 
     WebPDecoderConfig config;
     if (!WebPInitDecoderConfig(&config))
         return err_set(err, RC_UNSUPPORTED, "libwebp is of another version");
-    VP8StatusCode status = WebPGetFeatures(file, (size_t)source->file_bytes, &config.input);
+    VP8StatusCode status = WebPGetFeatures(file, (size_t)source->blob->size_bytes, &config.input);
     struct image_size known = source->pyramid.level[0].size;
     if (status == VP8_STATUS_OK &&
         (config.input.width != (int)known.width_px || config.input.height != (int)known.height_px))
@@ -90,7 +89,7 @@ static enum rc webp_decode(struct webp_reader *r, struct err *err)
     config.output.u.RGBA = (WebPRGBABuffer){.rgba = r->pixels, .stride = (int)stride, .size = out_bytes};
     config.output.is_external_memory = 1;
     if (status == VP8_STATUS_OK)
-        status = WebPDecode(file, (size_t)source->file_bytes, &config);
+        status = WebPDecode(file, (size_t)source->blob->size_bytes, &config);
     WebPFreeDecBuffer(&config.output);
     if (status == VP8_STATUS_OUT_OF_MEMORY)
         return err_set(err, RC_NO_MEMORY, "no memory for decoding a WebP file");
@@ -141,7 +140,8 @@ static uint64_t webp_needed_bytes(const struct webp_source *webp, const struct i
 {
     uint64_t area = image_size_area(webp->source.pyramid.level[0].size);
     uint64_t inside = webp->lossless ? area * 4 : channels == 4 ? area : 0;
-    return webp->source.file_bytes + inside + (uint64_t)decoded->width_px * decoded->height_px * channels;
+    return webp->source.blob->size_bytes + inside +
+           (uint64_t)decoded->width_px * decoded->height_px * channels;
 }
 
 static enum rc webp_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,
@@ -183,8 +183,9 @@ static enum rc webp_look_at_picture(const struct image_source_input *input, uint
                                     struct webp_facts *facts, struct err *err)
 {
     uint8_t start[64];
-    size_t length = input->file_bytes - at < sizeof start ? (size_t)(input->file_bytes - at) : sizeof start;
-    enum rc rc = fdio_pread_exact(input->fd, start, length, at, err);
+    size_t length = input->blob->size_bytes - at < sizeof start ? (size_t)(input->blob->size_bytes - at)
+                                                                : sizeof start;
+    enum rc rc = image_blob_read(input->blob, start, length, at, err);
     if (rc != RC_OK)
         return rc;
     WebPBitstreamFeatures features;
@@ -204,7 +205,7 @@ static enum rc webp_take_payload(const struct image_source_input *input, uint64_
         return RC_OK;
     enum rc rc = bytes_reserve(to, (size_t)length, err);
     if (rc == RC_OK)
-        rc = fdio_pread_exact(input->fd, to->data, (size_t)length, at, err);
+        rc = image_blob_read(input->blob, to->data, (size_t)length, at, err);
     if (rc == RC_OK)
         to->length = (size_t)length;
     return rc;
@@ -235,14 +236,14 @@ static enum rc webp_read_chunks(const struct image_source_input *input, struct w
                                 struct image_metadata *metadata, struct err *err)
 {
     uint64_t at = 12;
-    for (unsigned i = 0; i < MAX_CHUNKS && at + 12 <= input->file_bytes; i++) {
+    for (unsigned i = 0; i < MAX_CHUNKS && at + 12 <= input->blob->size_bytes; i++) {
         uint8_t head[12];
-        enum rc rc = fdio_pread_exact(input->fd, head, sizeof head, at, err);
+        enum rc rc = image_blob_read(input->blob, head, sizeof head, at, err);
         if (rc != RC_OK)
             return rc;
         uint64_t length = bytes_le32(head + 4);
-        if (length > input->file_bytes - at - 8)
-            length = input->file_bytes - at - 8; /* the picture will tell when it is cut off */
+        if (length > input->blob->size_bytes - at - 8)
+            length = input->blob->size_bytes - at - 8; /* the picture will tell when it is cut off */
         rc = webp_take_chunk(input, head, at + 8, length, facts, metadata, err);
         if (rc != RC_OK)
             return rc;

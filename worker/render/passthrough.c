@@ -1,19 +1,15 @@
 #include "worker/render/passthrough.h"
 
-#include "base/fdio.h"
 #include "worker/image/jpeg_stored.h"
 
-#include <errno.h>
-#include <sys/uio.h>
-
 /* Whether the plan's answer is a tile of its level's grid, whole, as it lies there. */
-static bool find_tile(const struct picture *picture, const struct iiif_plan *plan, const struct render_options *options,
-                      uint32_t *ret_column, uint32_t *ret_row)
+static bool find_tile(const struct picture *picture, const struct iiif_plan *plan,
+                      const struct render_options *options, uint32_t *ret_column, uint32_t *ret_row)
 {
     const struct image_pyramid *pyramid = &picture->source->pyramid;
     const struct image_size tile = pyramid->level[plan->level].tile;
-    bool as_stored = plan->exact && plan->format == IIIF_JPG && plan->quality == IIIF_DEFAULT && !plan->mirror &&
-                     plan->rotation_deg == 0.0 && pyramid->orientation == 1 &&
+    bool as_stored = plan->exact && plan->format == IIIF_JPG && plan->quality == IIIF_DEFAULT &&
+                     !plan->mirror && plan->rotation_deg == 0.0 && pyramid->orientation == 1 &&
                      image_colour_is_untouched(picture->colour);
     if (!options->passthrough || !as_stored || render_carries_metadata(picture, plan, options))
         return false;
@@ -29,19 +25,9 @@ static bool find_tile(const struct picture *picture, const struct iiif_plan *pla
     return true;
 }
 
-/* From the page cache, or not at all. */
-static enum rc read_resident(int fd, uint8_t *to, size_t length, uint64_t offset, struct err *err)
-{
-    struct iovec part = {.iov_base = to, .iov_len = length};
-    ssize_t count = preadv2(fd, &part, 1, (off_t)offset, RWF_NOWAIT);
-    if (count == (ssize_t)length)
-        return RC_OK;
-    /* Also where the file system does not know the flag: a thread that may block reads again and sees what is wrong. */
-    return err_set_errno(err, RC_BUSY, count < 0 ? errno : EAGAIN, "the tile is not in memory");
-}
-
 enum rc render_passthrough(const struct picture *picture, const struct iiif_plan *plan,
-                           const struct render_options *options, bool may_block, struct bytes *out, struct err *err)
+                           const struct render_options *options, bool may_block, struct bytes *out,
+                           struct err *err)
 {
     uint32_t column, row;
     if (!find_tile(picture, plan, options, &column, &row))
@@ -56,8 +42,8 @@ enum rc render_passthrough(const struct picture *picture, const struct iiif_plan
     if (rc != RC_OK)
         return rc;
     uint8_t *to = out->data + offset;
-    rc = may_block ? fdio_pread_exact(source->fd, to, tile.length_bytes, tile.offset, err)
-                   : read_resident(source->fd, to, tile.length_bytes, tile.offset, err);
+    rc = may_block ? image_blob_read(source->blob, to, tile.length_bytes, tile.offset, err)
+                   : image_blob_read_resident(source->blob, to, tile.length_bytes, tile.offset, err);
     if (rc != RC_OK)
         return rc;
     return image_jpeg_stored_finish(&tile, source->format.model, out, err);

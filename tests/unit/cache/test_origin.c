@@ -74,16 +74,16 @@ static int folder_remove(void **state)
 
 static enum rc try_open(struct folder *folder, const char *path)
 {
-    OWN_FD int fd = -1;
+    OWN(image_blob_close) struct image_blob *blob = NULL;
     struct origin_version opened, seen;
     struct err err;
-    enum rc rc = origin_open_file(folder->origin, path, &fd, &opened, &err);
+    enum rc rc = origin_open_blob(folder->origin, path, &blob, &opened, &err);
     assert_int_equal(origin_stat_file(folder->origin, path, &seen, &err), rc);
     if (rc == RC_OK) {
         assert_int_equal(origin_version_hash(&opened), origin_version_hash(&seen));
-        assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        assert_int_equal(blob->size_bytes, opened.size_bytes);
     } else {
-        assert_int_equal(fd, -1);
+        assert_null(blob);
     }
     return rc;
 }
@@ -94,11 +94,20 @@ static void test_opens_only_files_below_the_root(void **state)
         const char *path;
         enum rc rc;
     } row[] = {
-        {"a.tif", RC_OK},           {"sub/b.tif", RC_OK},       {"inner", RC_OK},
-        {"outer", RC_NOT_FOUND},    {"absolute", RC_NOT_FOUND}, {"loop", RC_NOT_FOUND},
-        {"sub", RC_NOT_FOUND},      {"fifo", RC_NOT_FOUND},     {"missing", RC_NOT_FOUND},
-        {"../secret", RC_NOT_FOUND}, {"/etc/passwd", RC_NOT_FOUND}, {"a.tif/x", RC_NOT_FOUND},
-        {"sub/../a.tif", RC_OK},    {"sub/../../secret", RC_NOT_FOUND},
+        {"a.tif", RC_OK},
+        {"sub/b.tif", RC_OK},
+        {"inner", RC_OK},
+        {"outer", RC_NOT_FOUND},
+        {"absolute", RC_NOT_FOUND},
+        {"loop", RC_NOT_FOUND},
+        {"sub", RC_NOT_FOUND},
+        {"fifo", RC_NOT_FOUND},
+        {"missing", RC_NOT_FOUND},
+        {"../secret", RC_NOT_FOUND},
+        {"/etc/passwd", RC_NOT_FOUND},
+        {"a.tif/x", RC_NOT_FOUND},
+        {"sub/../a.tif", RC_OK},
+        {"sub/../../secret", RC_NOT_FOUND},
     };
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
         if (try_open(*state, row[i].path) != row[i].rc)
@@ -137,7 +146,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_opens_only_files_below_the_root, folder_make, folder_remove),
-        cmocka_unit_test_setup_teardown(test_a_rewritten_file_has_another_version, folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(test_a_rewritten_file_has_another_version, folder_make,
+                                        folder_remove),
         cmocka_unit_test(test_a_missing_root_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,8 @@ struct picture {
     size_t stride_bytes[IMAGE_MAX_PLANES];
 };
 
-static const struct image_source_limits roomy = {.max_source_pixels = 1u << 28, .max_decode_bytes = 64u << 20};
+static const struct image_source_limits roomy = {.max_source_pixels = 1u << 28,
+                                                 .max_decode_bytes = 64u << 20};
 
 static inline int memory_file(const void *data, size_t length)
 {
@@ -34,7 +35,8 @@ static inline int memory_file(const void *data, size_t length)
 static inline struct bytes file_bytes(int fd)
 {
     off_t length = lseek(fd, 0, SEEK_END);
-    struct bytes bytes = {.data = malloc((size_t)length + 1), .length = (size_t)length, .capacity = (size_t)length + 1};
+    struct bytes bytes = {
+        .data = malloc((size_t)length + 1), .length = (size_t)length, .capacity = (size_t)length + 1};
     assert_int_equal(pread(fd, bytes.data, (size_t)length, 0), length);
     return bytes;
 }
@@ -44,7 +46,10 @@ static inline enum rc try_open(int fd, uint32_t page, const struct image_source_
                                struct image_source **ret_source, struct err *err)
 {
     *ret_source = NULL;
-    enum rc rc = image_source_open(dup(fd), page, limits, ret_source, err);
+    struct image_blob *blob = NULL;
+    enum rc rc = image_blob_from_file(dup(fd), &blob, err);
+    if (rc == RC_OK)
+        rc = image_source_open(blob, page, limits, ret_source, err);
     assert_int_equal(*ret_source == NULL, rc != RC_OK);
     if (rc != RC_OK) {
         assert_int_equal(err->rc, rc);
@@ -128,7 +133,8 @@ static inline unsigned picture_sample(const struct picture *picture, unsigned pl
 }
 
 /* Whether the window at x, y has the whole picture's pixels. */
-static inline void assert_part_of(const struct picture *whole, const struct picture *part, struct image_region at)
+static inline void assert_part_of(const struct picture *whole, const struct picture *part,
+                                  struct image_region at)
 {
     const struct image_format *f = &part->format;
     assert_memory_equal(f, &whole->format, sizeof *f);
@@ -154,7 +160,8 @@ static inline void assert_windows_are_parts(struct image_source *source)
                 uint32_t random[4];
                 for (unsigned k = 0; k < 4; k++)
                     random[k] = (seed = seed * 1664525 + 1013904223) >> 8;
-                struct image_region at = {random[0] % whole.size.width_px, random[1] % whole.size.height_px, 0, 0};
+                struct image_region at = {random[0] % whole.size.width_px, random[1] % whole.size.height_px,
+                                          0, 0};
                 at.x_px = at.x_px >> source->format.sub_x_log2 << source->format.sub_x_log2;
                 at.y_px = at.y_px >> source->format.sub_y_log2 << source->format.sub_y_log2;
                 at.width_px = 1 + random[2] % (whole.size.width_px - at.x_px);

@@ -114,7 +114,7 @@ const struct settings_row settings_table[] = {
     {"images", "--images", SETTINGS_TEXT, ".", 0, 0, "DIR", FIELD(images),
      "the directory whose pictures are served", settings_check_images},
     {"cache", "--cache", SETTINGS_TEXT, "", 0, 0, "DIR", FIELD(cache),
-     "a directory for cached derivatives; empty: none", NULL},
+     "a directory for caches; empty: none. Not set: $CACHE_DIRECTORY, as systemd says it", NULL},
     {"base_url", NULL, SETTINGS_TEXT, "", 0, 0, "URL", FIELD(base_url),
      "how clients reach the server, for id and links; empty: as each request says", settings_check_base_url},
     {"trusted_proxies", NULL, SETTINGS_TEXT, "", 0, 0, "LIST", FIELD(trusted_proxies),
@@ -312,6 +312,20 @@ enum rc settings_copy(struct settings *to, const struct settings *from, const st
     return RC_OK;
 }
 
+/* systemd's CacheDirectory=; several are separated by colons. */
+static enum rc settings_take_cache_directory(struct settings *settings, struct err *err)
+{
+    const char *list = getenv("CACHE_DIRECTORY");
+    if (list == NULL || list[0] == '\0')
+        return RC_OK;
+    char *first = strndup(list, strcspn(list, ":"));
+    if (first == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the value of cache");
+    free(settings->cache);
+    settings->cache = first;
+    return RC_OK;
+}
+
 enum rc settings_init(struct settings *settings, struct err *err)
 {
     *settings = (struct settings){0};
@@ -322,7 +336,10 @@ enum rc settings_init(struct settings *settings, struct err *err)
             return rc;
         }
     }
-    return RC_OK;
+    enum rc rc = settings_take_cache_directory(settings, err);
+    if (rc != RC_OK)
+        settings_done(settings);
+    return rc;
 }
 
 void settings_done(struct settings *settings)

@@ -69,7 +69,8 @@ struct settings_row {
 extern const struct settings_row settings_table[];
 extern const size_t settings_table_length;
 
-RC_MUST_USE enum rc settings_init(struct settings *settings, struct err *err); /* every row's default */
+/* Every row's default; for `cache` the environment may have another. */
+RC_MUST_USE enum rc settings_init(struct settings *settings, struct err *err);
 void settings_done(struct settings *settings);
 
 /* NULL: no such key. */

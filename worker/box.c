@@ -33,9 +33,22 @@ static const struct passwd *find_user(const char *names)
     return NULL;
 }
 
+/* Nobody has to be become: we are not root, or shall stay who we are. */
+static bool stays(const char *names)
+{
+    return geteuid() != 0 || names[0] == '\0';
+}
+
+void worker_box_user(const struct settings *settings, uid_t *ret_user, gid_t *ret_group)
+{
+    const struct passwd *user = BASE_UNDER_SANITIZER || stays(settings->user) ? NULL : find_user(settings->user);
+    *ret_user = user != NULL ? user->pw_uid : (uid_t)-1;
+    *ret_group = user != NULL ? user->pw_gid : (gid_t)-1;
+}
+
 static enum rc become_user(const char *names, struct err *err)
 {
-    if (geteuid() != 0 || names[0] == '\0')
+    if (stays(names))
         return RC_OK;
     const struct passwd *user = find_user(names);
     if (user == NULL)

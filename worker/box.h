@@ -15,6 +15,11 @@
 
 #include "base/settings.h"
 
+#include <sys/types.h>
+
+/* Whom a worker will become; -1 where it stays who it is. For what has to be theirs beforehand. */
+void worker_box_user(const struct settings *settings, uid_t *ret_user, gid_t *ret_group);
+
 /* `images_fd` is the open image root, `cache_fd` the cache directory or -1. *ret_note is a sentence for the
  * log about what the kernel lacks, or NULL. RC_IO: there is no such user, or it cannot read the images;
  * RC_UNSUPPORTED: the kernel refuses. The process is then half in the box and has to leave. */

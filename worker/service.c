@@ -5,7 +5,6 @@
 #include "worker/box.h"
 #include "worker/request.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,12 +42,25 @@ static uint32_t thread_count(const struct settings *settings)
     return cpus < 2 ? 2 : (uint32_t)cpus;
 }
 
-/* With the image root open, since its new user may be unable to get there, and before there are threads. */
-static enum rc enter_box(const struct worker_heritage *heritage, const struct origin *origin, struct err *err)
+/* A cache directory that cannot be had is a loss of speed only. */
+static void open_cache(struct worker_service *service)
 {
-    const char *cache = heritage->settings->cache, *note = NULL;
-    OWN_FD int cache_fd = cache[0] != '\0' ? open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    enum rc rc = worker_box_enter(heritage->settings, origin_root(origin), cache_fd, &note, err);
+    const char *path = service->settings->cache;
+    uid_t user;
+    gid_t group;
+    struct err err;
+    worker_box_user(service->settings, &user, &group);
+    if (path[0] != '\0' && cache_directory_open(path, user, group, &service->cache, &err) != RC_OK)
+        log_warning("%s; nothing is cached on disk", err.message);
+}
+
+/* With the image root and the cache open, since its new user may be unable to get there, and before there are threads. */
+static enum rc enter_box(const struct worker_heritage *heritage, const struct worker_service *service,
+                         struct err *err)
+{
+    const char *note = NULL;
+    enum rc rc = worker_box_enter(heritage->settings, origin_root(service->origin), service->cache.fd, &note,
+                                  err);
     if (rc == RC_OK && note != NULL && atomic_exchange(&heritage->segment->box_noted, 1) == 0)
         log_warning("%s", note);
     return rc;
@@ -62,6 +74,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     if (service == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the service");
     service->settings = settings;
+    service->cache = CACHE_DIRECTORY_NONE;
     service->segment = heritage->segment;
     service->journal = heritage->journal;
     service->slot = &heritage->segment->slot[heritage->slot];
@@ -78,12 +91,13 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     uint32_t threads = thread_count(settings); /* a worker cannot count processors later */
     const struct image_source_limits limits = {.max_source_pixels = (uint64_t)settings->max_source_pixels,
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
+    open_cache(service);
     enum rc rc = origin_open(settings->images, &service->origin, err);
     if (rc == RC_OK)
         rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000,
                           &service->pictures, err);
     if (rc == RC_OK)
-        rc = enter_box(heritage, service->origin, err);
+        rc = enter_box(heritage, service, err);
     if (rc == RC_OK)
         rc = render_pool_start(threads, (uint32_t)settings->queue_length,
                                (uint64_t)settings->pixel_memory_bytes, &service->pool, err);
@@ -103,6 +117,7 @@ void worker_service_stop(struct worker_service **service)
     render_pool_stop(&stopped->pool);
     pictures_free(&stopped->pictures);
     origin_close(&stopped->origin);
+    cache_directory_close(&stopped->cache);
     free(stopped);
 }
 

@@ -3,6 +3,7 @@
 #ifndef WORKER_SERVICE_H
 #define WORKER_SERVICE_H
 
+#include "cache/directory.h"
 #include "cache/pictures.h"
 #include "worker/heritage.h"
 #include "worker/http/reply.h"
@@ -18,6 +19,7 @@ struct worker_service {
     struct iiif_limits limits;
     struct render_options options;
     uint64_t options_hash; /* of all settings that change an answer's bytes */
+    struct cache_directory cache;
     struct origin *origin;
     struct pictures *pictures;
     struct render_pool *pool;

@@ -15,6 +15,7 @@ static struct settings settings;
 static int setup(void **state)
 {
     (void)state;
+    unsetenv("CACHE_DIRECTORY");
     return settings_init(&settings, NULL) == RC_OK ? 0 : -1;
 }
 
@@ -64,6 +65,19 @@ static void test_defaults(void **state)
 
 /* A slip in the table itself: two rows for one name or field, a preset beyond the bounds, a help that is no
  * line. */
+static void test_the_cache_directory_of_the_environment(void **state)
+{
+    (void)state;
+    struct settings other;
+    setenv("CACHE_DIRECTORY", "/var/cache/vitrine:/var/cache/second", 1);
+    assert_int_equal(settings_init(&other, NULL), RC_OK);
+    unsetenv("CACHE_DIRECTORY");
+    assert_string_equal(other.cache, "/var/cache/vitrine");
+    assert_int_equal(settings_set(&other, settings_find("cache"), "", NULL), RC_OK);
+    assert_string_equal(other.cache, ""); /* said so: none */
+    settings_done(&other);
+}
+
 static void test_every_row(void **state)
 {
     (void)state;
@@ -267,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_cache_directory_of_the_environment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_row, setup, teardown),
         cmocka_unit_test_setup_teardown(test_whole_numbers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_byte_counts, setup, teardown),

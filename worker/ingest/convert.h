@@ -52,9 +52,14 @@ struct ingest_options {
     bool restart_intervals; /* JPEG: restart markers, so that tiles are cropped and joined by copying bytes */
     bool always_big_tiff;   /* else only above 2 GiB */
     unsigned threads;       /* at least 1 */
+    /* What the pyramid is made from and how, in the caller's words, for the caller to find again: these bytes stand in
+     * the file right behind its header (offset 8, BigTIFF 16), where no reader looks, the NUL included. At most
+     * INGEST_MAX_RECORD_BYTES with the NUL; NULL: none. */
+    const char *record;
 };
 
-#define INGEST_MAX_WARNINGS 8
+#define INGEST_MAX_RECORD_BYTES 1024
+#define INGEST_MAX_WARNINGS     8
 
 /* Everything a report says of one conversion. */
 struct ingest_result {
@@ -71,9 +76,9 @@ struct ingest_result {
     char warning[INGEST_MAX_WARNINGS][160]; /* sentences, as in struct err */
 };
 
-/* Called on the calling thread after each band: rows of the master read so far, of so many. False ends the conversion with
- * RC_CANCELLED. */
-typedef bool ingest_progress(void *context, uint32_t rows_done, uint32_t rows_total);
+/* Called on the calling thread after each band: the master's size as it is stored, and how many of its rows have been read.
+ * False ends the conversion with RC_CANCELLED. */
+typedef bool ingest_progress(void *context, struct image_size size, uint32_t rows_done);
 
 /* sRGB, alpha kept, 8 bits, JPEG 4:2:0 of quality 90 in tiles of 256 pixels, restart intervals, one thread. */
 void ingest_options_init(struct ingest_options *options);

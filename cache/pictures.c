@@ -172,6 +172,8 @@ static enum rc entry_open(struct pictures *pictures, const char *path, uint32_t 
         entry_free(entry);
         return rc;
     }
+    if (!image_colour_is_untouched(picture->colour)) /* tiles of another colour space are never sent as they are */
+        picture->source->pyramid.tiles_join = false;
     picture->version_hash = origin_version_hash(&picture->version);
     *ret_entry = entry;
     return RC_OK;

@@ -81,7 +81,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     service->limits = (struct iiif_limits){.max_width_px = (uint32_t)settings->max_width,
                                            .max_height_px = (uint32_t)settings->max_height,
                                            .max_area_px = (uint64_t)settings->max_area,
-                                           .allow_upscaling = settings->upscaling};
+                                           .allow_upscaling = settings->upscaling,
+                                           .join_tiles = strcmp(settings->passthrough, "auto") == 0};
     service->options = (struct render_options){.jpeg_quality = (uint8_t)settings->jpeg_quality,
                                                .webp_quality = (uint8_t)settings->webp_quality,
                                                .avif_quality = (uint8_t)settings->avif_quality,

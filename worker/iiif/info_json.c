@@ -181,13 +181,33 @@ static bool add_virtual_tiles(json_t *tiles, struct image_size full, const struc
     }
 }
 
+/* Larger tiles, which cost no more than the bytes of the stored ones. Factors are those of the stored grid, so that a viewer may
+ * take either. Of several sizes with one factor OpenSeadragon takes the last, hence the order: 512 px suit most screens. */
+static bool add_joined_tiles(json_t *tiles, const struct image_pyramid *pyramid, const struct iiif_limits *limits)
+{
+    static const uint32_t edge_px[] = {1024, 512};
+    for (size_t i = 0; i < sizeof edge_px / sizeof edge_px[0]; i++) {
+        struct image_size tile = {edge_px[i], edge_px[i]};
+        if (!iiif_size_within(tile, limits))
+            continue;
+        json_t *factors = add_tile(tiles, tile);
+        for (uint32_t level = 0; level < pyramid->level_count; level++)
+            if (factors == NULL ||
+                json_array_append_new(factors, json_integer(pyramid->level[level].scale_factor)) != 0)
+                return false;
+    }
+    return true;
+}
+
 static bool add_tiles(json_t *info, const struct image_pyramid *pyramid, struct image_size full,
                       const struct iiif_limits *limits)
 {
     json_t *tiles = json_array();
     if (!add(info, "tiles", tiles) || !add_stored_tiles(tiles, pyramid, limits))
         return false;
-    return json_array_size(tiles) > 0 || add_virtual_tiles(tiles, full, limits);
+    if (json_array_size(tiles) == 0)
+        return add_virtual_tiles(tiles, full, limits);
+    return !pyramid->tiles_join || !limits->join_tiles || add_joined_tiles(tiles, pyramid, limits);
 }
 
 /* versions

@@ -31,7 +31,7 @@ enum image_file_type {
 #define IMAGE_FILE_TYPES 6
 
 /* Bumped whenever any encoder's output changes for the same pixels: part of every ETag and cache key. */
-#define IMAGE_ENCODER_VERSION 1u
+#define IMAGE_ENCODER_VERSION 2u
 
 struct image_encode_options {
     uint8_t jpeg_quality; /* 1..100 */

@@ -31,6 +31,7 @@ struct image_pyramid {
     uint8_t orientation;  /* TIFF 6.0 tag 274: 1 (as stored) to 8 */
     bool has_colour;      /* false: gray or bilevel */
     bool has_alpha;
+    bool tiles_join;      /* neighbouring tiles can be joined by copying bytes (JPEG tiles that restart at every row) */
     struct image_level level[IMAGE_MAX_LEVELS];
 };
 

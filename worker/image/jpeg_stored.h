@@ -6,6 +6,7 @@
 #define WORKER_IMAGE_JPEG_STORED_H
 
 #include "base/bytes.h"
+#include "worker/image/jpeg_head.h"
 #include "worker/image/source.h"
 
 /* Where in the output the tile's bytes are to be read to, so that its head fits before them. */
@@ -17,5 +18,10 @@ size_t image_jpeg_stored_offset(const struct image_stored_tile *tile);
  * why, `out` is garbage then. */
 RC_MUST_USE enum rc image_jpeg_stored_finish(const struct image_stored_tile *tile, enum image_model model,
                                              struct bytes *out, struct err *err);
+
+/* The segment that tells viewers what the components mean: JFIF's, or Adobe's for RGB; none (length 0) where the stream has one
+ * and `keep_own` is set. False when the stream says something else than `model`. */
+bool image_jpeg_stored_marker(const struct image_jpeg_head *head, enum image_model model, bool keep_own,
+                              struct image_jpeg_table *ret_marker);
 
 #endif

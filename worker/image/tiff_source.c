@@ -164,6 +164,7 @@ enum rc image_tiff_source_open(const struct image_source_input *input, struct im
     if (rc != RC_OK)
         return rc;
     tiff->source.pyramid.page_count = page.page_count;
+    tiff->source.pyramid.tiles_join = image_tiff_tiles_join(tiff);
     *ret_source = &TAKE_PTR(tiff)->source;
     return RC_OK;
 }

@@ -1,11 +1,15 @@
 /* Tiles that are sent as they lie in the file. */
 #include "worker/image/tiff_source.h"
 
+#include "base/fdio.h"
 #include "base/own.h"
+#include "worker/image/jpeg_head.h"
 
 /* 16 MiB of places: a level of a 65-gigapixel picture. Beyond, each look-up reads the file. */
 #define MOST_TILES    ((uint64_t)1 << 20)
 #define TILES_AT_ONCE 4096u
+#define JOINED_TILE_PX 256u
+#define HEAD_BYTES    2048u /* a tile's head; with tables of its own it takes some 600 */
 
 static bool is_storable(const struct image_tiff_picture *picture)
 {
@@ -95,4 +99,33 @@ enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, u
                                            .size = picture->chunk,
                                            .tables = &picture->jpeg_tables};
     return RC_OK;
+}
+
+/* One interval per row of MCUs; one per MCU in tiles that overhang the right edge. */
+static bool restarts_at_rows(const struct image_tiff_picture *picture, const struct image_jpeg_head *head)
+{
+    uint32_t row_mcus = picture->chunk.width_px / image_jpeg_head_mcu(head).width_px;
+    bool overhangs = picture->size.width_px < picture->chunk.width_px;
+    return head->process <= 1 && head->scan_is_whole && head->restart_mcus == (overhangs ? 1 : row_mcus);
+}
+
+bool image_tiff_tiles_join(const struct image_tiff_source *tiff)
+{
+    uint32_t levels = tiff->source.pyramid.level_count;
+    if (tiff->source.pyramid.orientation != 1)
+        return false;
+    for (uint32_t i = 0; i < levels; i++)
+        if (!is_storable(&tiff->level[i]) || tiff->level[i].chunk.width_px != JOINED_TILE_PX ||
+            tiff->level[i].chunk.height_px != JOINED_TILE_PX)
+            return false;
+    const struct image_tiff_picture *last = &tiff->level[levels - 1];
+    uint64_t at = 0, length = 0;
+    uint8_t start[HEAD_BYTES];
+    struct image_jpeg_head head;
+    if (image_tiff_picture_chunks(last, &tiff->file, 0, 1, &at, &length, NULL) != RC_OK)
+        return false;
+    length = length < sizeof start ? length : sizeof start;
+    return fdio_pread_exact(tiff->file.fd, start, (size_t)length, at, NULL) == RC_OK &&
+           image_jpeg_head_read(&last->jpeg_tables, start, (size_t)length, &head, NULL) == RC_OK &&
+           restarts_at_rows(last, &head);
 }

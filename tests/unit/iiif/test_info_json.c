@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static const struct iiif_limits wide = {10000, 9000, 80000000, true};
+static const struct iiif_limits wide = {10000, 9000, 80000000, true, true};
 
 static json_t *info(enum iiif_version version, const struct image_pyramid *pyramid,
                     const struct iiif_limits *limits)
@@ -165,11 +165,48 @@ static void test_version_2(void **state)
     json_decref(found);
 }
 
+static void test_tiles_that_join(void **state)
+{
+    (void)state;
+    struct image_pyramid pyramid = tiled();
+    struct iiif_limits limits = wide;
+    static const char stored[] = "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,2,4]}]";
+    for (uint32_t i = 0; i < pyramid.level_count; i++)
+        pyramid.level[i].tile = (struct image_size){256, 256};
+    for (enum iiif_version version = IIIF_2; version <= IIIF_3; version++) {
+        pyramid.tiles_join = false;
+        limits = wide;
+        json_t *found = info(version, &pyramid, &limits);
+        assert_member(found, "tiles", stored);
+        json_decref(found);
+
+        pyramid.tiles_join = true;
+        found = info(version, &pyramid, &limits);
+        assert_member(found, "tiles",
+                      "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,2,4]},"
+                      "{\"width\":1024,\"height\":1024,\"scaleFactors\":[1,2,4]},"
+                      "{\"width\":512,\"height\":512,\"scaleFactors\":[1,2,4]}]");
+        json_decref(found);
+
+        limits.max_width_px = 600;
+        found = info(version, &pyramid, &limits);
+        assert_member(found, "tiles",
+                      "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,2,4]},"
+                      "{\"width\":512,\"height\":512,\"scaleFactors\":[1,2,4]}]");
+        json_decref(found);
+
+        limits.join_tiles = false;
+        found = info(version, &pyramid, &limits);
+        assert_member(found, "tiles", stored);
+        json_decref(found);
+    }
+}
+
 static void test_without_upscaling(void **state)
 {
     (void)state;
     struct image_pyramid pyramid = tiled();
-    const struct iiif_limits limits = {10000, 10000, UINT64_MAX, false};
+    const struct iiif_limits limits = {10000, 10000, UINT64_MAX, false, true};
     json_t *found = info(IIIF_3, &pyramid, &limits);
     assert_member(found, "extraFeatures",
                   "[\"canonicalLinkHeader\",\"mirroring\",\"profileLinkHeader\",\"rotationArbitrary\"]");
@@ -273,15 +310,15 @@ static void test_limits_below_the_levels(void **state)
     const char *const two = "[{\"width\":251,\"height\":195},{\"width\":501,\"height\":389}]";
     const char *const one = "[{\"width\":251,\"height\":195}]";
     const char *const tiles = "[{\"width\":256,\"height\":128,\"scaleFactors\":[1,2,4]}]";
-    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){1000, 1000, 1000000, true}, two, tiles);
-    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 388, 1000000, true}, one, tiles);
-    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 2000, 501 * 389 - 1, true}, one, tiles);
-    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){250, 250, 100000, true}, NULL,
+    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){1000, 1000, 1000000, true, false}, two, tiles);
+    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 388, 1000000, true, false}, one, tiles);
+    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 2000, 501 * 389 - 1, true, false}, one, tiles);
+    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){250, 250, 100000, true, false}, NULL,
                            "[{\"width\":128,\"height\":128,\"scaleFactors\":[1,2,4,8]}]");
-    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 2000, 256 * 128 - 1, true}, NULL,
+    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 2000, 256 * 128 - 1, true, false}, NULL,
                            "[{\"width\":128,\"height\":128,\"scaleFactors\":[1,2,4,8]}]");
     struct image_pyramid strips = flat(600, 600);
-    assert_sizes_and_tiles(&strips, &(struct iiif_limits){300, 400, 100000, true}, NULL,
+    assert_sizes_and_tiles(&strips, &(struct iiif_limits){300, 400, 100000, true, false}, NULL,
                            "[{\"width\":256,\"height\":256,\"scaleFactors\":[1,2,4]}]");
 }
 
@@ -393,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_version_3),
         cmocka_unit_test(test_version_2),
+        cmocka_unit_test(test_tiles_that_join),
         cmocka_unit_test(test_without_upscaling),
         cmocka_unit_test(test_gray_and_alpha),
         cmocka_unit_test(test_orientation),

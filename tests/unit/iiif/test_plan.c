@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static const struct iiif_limits wide = {20000, 20000, 400000000, true};
+static const struct iiif_limits wide = {20000, 20000, 400000000, true, false};
 
 static struct image_pyramid flat(uint32_t width_px, uint32_t height_px)
 {
@@ -319,7 +319,7 @@ static void test_canonical_form_of_anything_is_stable(void **state)
     for (int i = 0; i < 60000; i++) {
         enum iiif_version version = i % 2 == 0 ? IIIF_2 : IIIF_3;
         struct image_pyramid pyramid = flat(1 + below(2500), 1 + below(2500));
-        struct iiif_limits limits = {1 + below(4000), 1 + below(4000), 1 + below(9000000), below(4) != 0};
+        struct iiif_limits limits = {1 + below(4000), 1 + below(4000), 1 + below(9000000), below(4) != 0, false};
         pyramid.has_colour = below(2) == 0;
         char region[64], size[64], asked[256], form[IIIF_CANONICAL_BYTES], again[IIIF_CANONICAL_BYTES];
         random_region(region, sizeof region);

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-static const struct iiif_limits wide = {20000, 20000, 400000000, true};
-static const struct iiif_limits wide_no_upscaling = {20000, 20000, 400000000, false};
+static const struct iiif_limits wide = {20000, 20000, 400000000, true, false};
+static const struct iiif_limits wide_no_upscaling = {20000, 20000, 400000000, false, false};
 
 static enum rc resolve(enum iiif_version version, const char *text, struct image_size region,
                        const struct iiif_limits *limits, struct iiif_size *ret_size, struct err *err)
@@ -266,7 +266,7 @@ static void test_above_the_limits(void **state)
     assert_refused(IIIF_2, "pct:99999999999999999999", region, &wide, RC_BAD_REQUEST, "maxWidth");
     assert_refused(IIIF_3, "^2,", (struct image_size){1, 4294967295}, &wide, RC_BAD_REQUEST,
                    "a height of 8589934590 px is above maxHeight");
-    const struct iiif_limits all = {UINT32_MAX, UINT32_MAX, UINT64_MAX, true};
+    const struct iiif_limits all = {UINT32_MAX, UINT32_MAX, UINT64_MAX, true, false};
     assert_refused(IIIF_3, "^2,", (struct image_size){1, 4294967295}, &all, RC_BAD_REQUEST, "8589934590");
     assert_size(IIIF_3, "^4294967295,4294967295", region, &all, (struct image_size){UINT32_MAX, UINT32_MAX},
                 false);
@@ -283,7 +283,7 @@ static void test_fitting_at_random(void **state)
                                     1 + (uint32_t)(nrand48(seed) >> (nrand48(seed) % 30))};
         struct iiif_limits limits = {1 + (uint32_t)(nrand48(seed) >> (nrand48(seed) % 30)),
                                      1 + (uint32_t)(nrand48(seed) >> (nrand48(seed) % 30)),
-                                     1 + ((uint64_t)nrand48(seed) << 20 >> (nrand48(seed) % 50)), true};
+                                     1 + ((uint64_t)nrand48(seed) << 20 >> (nrand48(seed) % 50)), true, false};
         struct iiif_size max, caret_max;
         struct err err = {0};
         assert_int_equal(resolve(IIIF_3, "max", region, &limits, &max, &err), RC_OK);

@@ -161,10 +161,11 @@ enum rc image_tiff_source_open(const struct image_source_input *input, struct im
         rc = tiff_read_main(tiff, page.main_at, err);
     for (uint32_t i = 0; rc == RC_OK && i < page.candidate_count; i++)
         rc = tiff_read_candidate(tiff, page.candidate_at[i], err);
+    if (rc == RC_OK)
+        rc = image_tiff_tiles_join(tiff, &tiff->source.pyramid.tiles_join, err);
     if (rc != RC_OK)
         return rc;
     tiff->source.pyramid.page_count = page.page_count;
-    tiff->source.pyramid.tiles_join = image_tiff_tiles_join(tiff);
     *ret_source = &TAKE_PTR(tiff)->source;
     return RC_OK;
 }

@@ -40,7 +40,7 @@ RC_MUST_USE enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint3
 
 /* Whether the tiles of all levels have the size and the restart intervals that let neighbours be joined by copying: told by the
  * first tile of the smallest level, which lies near the file's head in well-ordered files. A hint: what is joined is checked
- * then. False also when that tile cannot be read. */
-bool image_tiff_tiles_join(const struct image_tiff_source *tiff);
+ * then, and a broken tile means no. RC_AWAY, RC_IO, RC_NO_MEMORY. */
+RC_MUST_USE enum rc image_tiff_tiles_join(const struct image_tiff_source *tiff, bool *ret_join, struct err *err);
 
 #endif

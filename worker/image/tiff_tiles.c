@@ -1,7 +1,6 @@
 /* Tiles that are sent as they lie in the file. */
 #include "worker/image/tiff_source.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 #include "worker/image/jpeg_head.h"
 
@@ -109,23 +108,31 @@ static bool restarts_at_rows(const struct image_tiff_picture *picture, const str
     return head->process <= 1 && head->scan_is_whole && head->restart_mcus == (overhangs ? 1 : row_mcus);
 }
 
-bool image_tiff_tiles_join(const struct image_tiff_source *tiff)
+static bool may_join(const struct image_tiff_source *tiff)
 {
-    uint32_t levels = tiff->source.pyramid.level_count;
-    if (tiff->source.pyramid.orientation != 1)
-        return false;
-    for (uint32_t i = 0; i < levels; i++)
-        if (!is_storable(&tiff->level[i]) || tiff->level[i].chunk.width_px != JOINED_TILE_PX ||
-            tiff->level[i].chunk.height_px != JOINED_TILE_PX)
-            return false;
-    const struct image_tiff_picture *last = &tiff->level[levels - 1];
+    bool may = tiff->source.pyramid.orientation == 1;
+    for (uint32_t i = 0; i < tiff->source.pyramid.level_count; i++)
+        may = may && is_storable(&tiff->level[i]) && tiff->level[i].chunk.width_px == JOINED_TILE_PX &&
+              tiff->level[i].chunk.height_px == JOINED_TILE_PX;
+    return may;
+}
+
+enum rc image_tiff_tiles_join(const struct image_tiff_source *tiff, bool *ret_join, struct err *err)
+{
+    const struct image_tiff_picture *last = &tiff->level[tiff->source.pyramid.level_count - 1];
     uint64_t at = 0, length = 0;
     uint8_t start[HEAD_BYTES];
     struct image_jpeg_head head;
-    if (image_tiff_picture_chunks(last, &tiff->file, 0, 1, &at, &length, NULL) != RC_OK)
-        return false;
-    length = length < sizeof start ? length : sizeof start;
-    return fdio_pread_exact(tiff->file.fd, start, (size_t)length, at, NULL) == RC_OK &&
-           image_jpeg_head_read(&last->jpeg_tables, start, (size_t)length, &head, NULL) == RC_OK &&
-           restarts_at_rows(last, &head);
+    *ret_join = false;
+    if (!may_join(tiff))
+        return RC_OK;
+    enum rc rc = image_tiff_picture_chunks(last, &tiff->file, 0, 1, &at, &length, err);
+    if (length > sizeof start)
+        length = sizeof start;
+    if (rc == RC_OK)
+        rc = image_blob_read(tiff->file.blob, start, (size_t)length, at, err);
+    if (rc == RC_OK)
+        rc = image_jpeg_head_read(&last->jpeg_tables, start, (size_t)length, &head, err);
+    *ret_join = rc == RC_OK && restarts_at_rows(last, &head);
+    return rc == RC_CORRUPT || rc == RC_UNSUPPORTED ? RC_OK : rc;
 }

@@ -202,7 +202,7 @@ static void test_canonical_3(void **state)
         {"full/^max/0/default.jpg", "full/max/0/default.jpg"},
         {"0,0,60,60/^150,/0/default.jpg", "0,0,60,60/^max/0/default.jpg"},
     };
-    check_canonical(IIIF_3, &pyramid, &(struct iiif_limits){150, 150, 100000, true}, limited, COUNT(limited));
+    check_canonical(IIIF_3, &pyramid, &(struct iiif_limits){150, 150, 100000, true, false}, limited, COUNT(limited));
 }
 
 static void test_canonical_2(void **state)
@@ -228,7 +228,7 @@ static void test_canonical_2(void **state)
     struct image_pyramid pyramid = flat(300, 200);
     check_canonical(IIIF_2, &pyramid, &wide, rows, COUNT(rows));
     static const struct pair limited[] = {{"full/max/0/default.jpg", "full/150,/0/default.jpg"}};
-    check_canonical(IIIF_2, &pyramid, &(struct iiif_limits){150, 150, 100000, true}, limited, COUNT(limited));
+    check_canonical(IIIF_2, &pyramid, &(struct iiif_limits){150, 150, 100000, true, false}, limited, COUNT(limited));
 }
 
 static void test_canonical_quality_of_a_gray_picture(void **state)

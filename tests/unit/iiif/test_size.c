@@ -216,17 +216,17 @@ static void test_fitting(void **state)
     }
     /* ^max enlarges to the first limit that it meets. */
     const struct image_size region = {300, 200};
-    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){600, 600, 1000000, true},
+    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){600, 600, 1000000, true, false},
                 (struct image_size){600, 400}, true);
-    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){900, 500, 1000000, true},
+    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){900, 500, 1000000, true, false},
                 (struct image_size){750, 500}, true);
-    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){900, 900, 240000, true},
+    assert_size(IIIF_3, "^max", region, &(struct iiif_limits){900, 900, 240000, true, false},
                 (struct image_size){600, 400}, true);
-    assert_size(IIIF_3, "^!700,700", region, &(struct iiif_limits){600, 600, 1000000, true},
+    assert_size(IIIF_3, "^!700,700", region, &(struct iiif_limits){600, 600, 1000000, true, false},
                 (struct image_size){600, 400}, true);
-    assert_size(IIIF_3, "^600,", region, &(struct iiif_limits){600, 600, 1000000, true},
+    assert_size(IIIF_3, "^600,", region, &(struct iiif_limits){600, 600, 1000000, true, false},
                 (struct image_size){600, 400}, true);
-    assert_size(IIIF_3, "max", region, &(struct iiif_limits){600, 600, 1000000, true}, region, true);
+    assert_size(IIIF_3, "max", region, &(struct iiif_limits){600, 600, 1000000, true, false}, region, true);
 }
 
 static void test_above_the_limits(void **state)
@@ -239,15 +239,15 @@ static void test_above_the_limits(void **state)
         const char *named;
     } rows[] = {
         {"1001,",
-         {1000, 1100, 1000000000, true},
+         {1000, 1100, 1000000000, true, false},
          "size '1001,': a width of 1001 px is above maxWidth, 1000 px"},
-        {"1001,1", {1000, 1000, 1000000000, true}, "1001 px is above maxWidth"},
-        {",801", {3000, 800, 1000000000, true}, "size ',801': a height of 801 px is above maxHeight, 800 px"},
-        {"pct:50", {1000, 1000, 1000000000, true}, "size 'pct:50': a width of 1500 px is above maxWidth"},
-        {"pct:33.5", {2000, 669, 1000000000, true}, "size 'pct:33.5': a height of 670 px is above maxHeight"},
-        {"1000,", {1000, 1000, 666999, true}, "size '1000,': 1000 x 667 px is above maxArea, 666999 px"},
-        {"900,900", {1000, 1000, 809999, true}, "900 x 900 px is above maxArea"},
-        {"3000,2000", {1000, 1000, 1000000000, true}, "size '3000,2000': a width of 3000 px"},
+        {"1001,1", {1000, 1000, 1000000000, true, false}, "1001 px is above maxWidth"},
+        {",801", {3000, 800, 1000000000, true, false}, "size ',801': a height of 801 px is above maxHeight, 800 px"},
+        {"pct:50", {1000, 1000, 1000000000, true, false}, "size 'pct:50': a width of 1500 px is above maxWidth"},
+        {"pct:33.5", {2000, 669, 1000000000, true, false}, "size 'pct:33.5': a height of 670 px is above maxHeight"},
+        {"1000,", {1000, 1000, 666999, true, false}, "size '1000,': 1000 x 667 px is above maxArea, 666999 px"},
+        {"900,900", {1000, 1000, 809999, true, false}, "900 x 900 px is above maxArea"},
+        {"3000,2000", {1000, 1000, 1000000000, true, false}, "size '3000,2000': a width of 3000 px"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_refused(IIIF_2, rows[i].text, region, &rows[i].limits, RC_BAD_REQUEST, rows[i].named);

@@ -9,6 +9,8 @@
 #define CLOCK_HTTP_DATE_BYTES 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and the NUL */
 
 int64_t clock_monotonic_ms(void);
+/* CPU time of the calling thread. */
+int64_t clock_thread_cpu_ns(void);
 
 /* The earlier of two deadlines, where 0 means: none. */
 static inline int64_t clock_earlier_ms(int64_t a_ms, int64_t b_ms)

@@ -29,19 +29,23 @@
 #include <stdint.h>
 
 #define SHM_JOURNAL_VERSION \
-    1u /* another layout or meaning is another version: no upgrade without a restart */
+    2u /* another layout or meaning is another version: no upgrade without a restart */
 #define SHM_JOURNAL_SLOT_BYTES    16384u
 #define SHM_JOURNAL_REQUEST_BYTES (SHM_JOURNAL_SLOT_BYTES - 256u)
+
+/* Whether the answer's header says how long it is. */
+enum shm_journal_framing { SHM_JOURNAL_UNFRAMED, SHM_JOURNAL_SIZED, SHM_JOURNAL_STREAMED };
 
 /* Where the streams stand at a request's beginning, and what was decided about its answer. */
 struct shm_journal_mark {
     uint64_t request_start; /* offset of its first byte in the received stream */
     uint64_t answer_start;  /* offset in the sent stream where its answer begins */
     uint64_t base;          /* offset of request[0] in the received stream; not above request_start */
-    /* What an answer carries that is not in the request. Nothing is sent before all three stand here. */
+    /* What an answer carries that is not in the request. Nothing is sent before all of it stands here. */
     _Atomic int64_t date_s;       /* its Date; 0: not decided */
     _Atomic uint64_t fingerprint; /* of its shape, see worker/http/exchange.c; 0: not made yet */
     _Atomic uint32_t closes;      /* it says Connection: close because the server leaves */
+    _Atomic uint32_t framing;     /* enum shm_journal_framing */
 };
 
 struct shm_journal_slot {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "worker/answer.h"
 #include "worker/fault.h"
 #include "worker/http/base_url.h"
 #include "worker/http/status.h"
@@ -30,6 +31,7 @@ struct request {
     bool planned;            /* plan and representation of the image hold */
     struct iiif_plan plan;
     struct http_representation representation;
+    struct worker_answer answer; /* of an image, while it is rendered */
     int64_t deadline_ms;
 };
 
@@ -160,7 +162,16 @@ static bool is_cancelled(void *context)
 {
     struct request *request = context;
     worker_fault_alive();
-    return clock_monotonic_ms() > request->deadline_ms || http_exchange_abandoned(request->exchange);
+    /* Once the answer has begun, how long it takes is the client's to decide. */
+    bool late = !request->answer.begun && clock_monotonic_ms() > request->deadline_ms;
+    return late || worker_answer_abandoned(&request->answer);
+}
+
+static enum rc has_made_more(void *context, struct err *err)
+{
+    struct request *request = context;
+    worker_fault_alive();
+    return worker_answer_made(&request->answer, err);
 }
 
 /* WebP and AVIF encode whole pictures and show no progress meanwhile: a megapixel of AVIF takes 0.7 s of one CPU. */
@@ -171,7 +182,7 @@ static uint32_t silence_ms(const struct iiif_plan *plan)
     return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
-static enum rc render(struct request *request, struct bytes *body, struct err *err)
+static enum rc render(struct request *request, struct err *err)
 {
     struct worker_service *service = request->service;
     if (is_cancelled(request))
@@ -181,8 +192,12 @@ static enum rc render(struct request *request, struct bytes *body, struct err *e
     render_pool_claim(service->pool, memory_bytes);
     worker_fault_allow(silence_ms(&request->plan));
     worker_fault_alive();
-    enum rc rc = render_picture(request->picture, &request->plan, &service->options, is_cancelled, request,
-                                body, err);
+    const struct render_output output = {.bytes = &request->answer.body,
+                                         .cancelled = is_cancelled,
+                                         .made = has_made_more,
+                                         .context = request};
+    struct render_spent spent;
+    enum rc rc = render_picture(request->picture, &request->plan, &service->options, &output, &spent, err);
     render_pool_return(service->pool, memory_bytes);
     atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
     if (rc == RC_CANCELLED) /* also when the client has left: the sentence is then for nobody */
@@ -215,25 +230,38 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
     return RC_OK;
 }
 
+/* On a render thread, with a plan. The request is gone afterwards. */
+static void answer_pixels(struct request *request)
+{
+    struct err err;
+    struct worker_answer *answer = &request->answer;
+    bool streams = image_encode_streams(render_file_type(request->plan.format));
+    worker_answer_init(answer, request->service, request->exchange, &request->representation, streams);
+    enum rc rc = render_passthrough(request->picture, &request->plan, &request->service->options, true,
+                                    &answer->body, &err);
+    if (rc == RC_UNSUPPORTED) {
+        answer->body.length = 0;
+        rc = render(request, &err);
+    }
+    pictures_release(request->service->pictures, &request->picture);
+    struct worker_answer taken = *answer; /* the request's memory may go with the answer */
+    if (rc == RC_OK)
+        worker_answer_finish(&taken);
+    else if (!worker_answer_fail(&taken, &err))
+        fail(request, &err);
+    worker_answer_done(&taken);
+}
+
 /* On a render thread, with the picture. */
 static void answer_image(struct request *request)
 {
     struct err err;
     bool done = false;
-    OWN(bytes_done) struct bytes body = {0};
     enum rc rc = request->planned ? RC_OK : plan_image(request, &done, &err);
-    if (rc == RC_OK && !done) {
-        rc = render_passthrough(request->picture, &request->plan, &request->service->options, true, &body,
-                                &err);
-        if (rc == RC_UNSUPPORTED) {
-            body.length = 0;
-            rc = render(request, &body, &err);
-        }
-    }
     if (rc != RC_OK)
         fail(request, &err);
     else if (!done)
-        answer_body(request, &request->representation, &body);
+        answer_pixels(request);
 }
 
 /* On the event thread: what an image request of an open picture needs no render thread for (errors, 304, stored tiles that

@@ -134,9 +134,10 @@ static enum MHD_Result send_answer(struct http_exchange *exchange)
         closes = http_wire_closes(wire, closes);
     if (closes)
         MHD_add_response_header(response, "Connection", "close");
-    exchange->ends = exchange->ends || closes || client_ends(exchange);
+    bool sized = exchange->answer_bytes != UINT64_MAX;
+    exchange->ends = exchange->ends || closes || client_ends(exchange) || (!sized && exchange->is_http_1_0);
     enum MHD_Result queued = MHD_NO;
-    if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange, response)))
+    if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange, response), sized))
         queued = MHD_queue_response(exchange->mhd, exchange->status, response);
     MHD_destroy_response(response);
     return queued;
@@ -289,6 +290,8 @@ void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
         atomic_fetch_sub_explicit(&server->exchanges, 1, memory_order_relaxed);
     if (exchange->response != NULL)
         MHD_destroy_response(exchange->response);
+    if (exchange->stream != NULL && http_stream_leave(exchange->stream, exchange->arena))
+        exchange->arena = NULL;
     if (exchange->arena != NULL)
         return_arena(server, exchange->arena);
     *exchange = (struct http_exchange){0};
@@ -381,9 +384,8 @@ const char *http_exchange_header(struct http_exchange *exchange, const char *nam
     return search.found;
 }
 
-bool http_exchange_abandoned(const struct http_exchange *exchange)
+bool http_connection_abandoned(struct http_connection *connection)
 {
-    struct http_connection *connection = exchange->connection;
     if (atomic_load_explicit(&connection->server->stopping, memory_order_relaxed) ||
         atomic_load_explicit(&connection->gone, memory_order_relaxed))
         return true;
@@ -397,4 +399,9 @@ bool http_exchange_abandoned(const struct http_exchange *exchange)
     if (gone)
         atomic_store_explicit(&connection->gone, true, memory_order_relaxed);
     return gone;
+}
+
+bool http_exchange_abandoned(const struct http_exchange *exchange)
+{
+    return http_connection_abandoned(exchange->connection);
 }

@@ -9,6 +9,7 @@
 #define WORKER_HTTP_EXCHANGE_H
 
 #include "worker/http/server.h"
+#include "worker/http/stream.h"
 #include "worker/http/wire.h"
 
 #include <microhttpd.h>
@@ -35,13 +36,14 @@ struct http_exchange {
     bool is_http_1_0;
     bool ends;               /* the connection ends with this answer */
     uint64_t request_bytes; /* header and body, once it is complete */
-    uint64_t answer_bytes;  /* of its body */
+    uint64_t answer_bytes;  /* of its body; UINT64_MAX: not known */
     bool suspended;         /* written on the event thread before the holder knows the exchange */
     uint64_t body_bytes;    /* announced */
     /* The answer, by the holder. A response of NULL once handed on: none could be made, the connection is
      * ended. */
     unsigned status;
     struct MHD_Response *response;
+    struct http_stream *stream; /* what the response is read from, where its length is not known */
 };
 
 struct http_connection {
@@ -106,6 +108,18 @@ void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
  * without one. */
 void http_exchange_answer(struct http_exchange *exchange, unsigned status, struct MHD_Response *response,
                           uint64_t body_bytes);
+
+/* True once the client has left or the server is stopping. Any thread, as long as the connection lives. */
+bool http_connection_abandoned(struct http_connection *connection);
+
+/* A stream (worker/http/stream.h) for the exchange, held by its maker and by the exchange. NULL: no memory. */
+struct http_stream *http_stream_new(struct http_exchange *exchange);
+/* Only one that nobody else knows yet. */
+void http_stream_free(struct http_stream *stream);
+/* MHD's reader of the body; `context` is the stream. Event thread. */
+ssize_t http_stream_send(void *context, uint64_t position, char *to, size_t room_bytes);
+/* The exchange is over. True: the maker still works in its arena, which goes over to the stream. Event thread. */
+bool http_stream_leave(struct http_stream *stream, struct arena *arena);
 
 /* The thread that ends connections whose request does not become complete, and idle ones while draining. */
 RC_MUST_USE enum rc http_patience_start(struct http_server *server, struct err *err);

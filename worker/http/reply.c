@@ -127,6 +127,17 @@ static struct MHD_Response *make_part(const struct http_content *content, uint64
     return response;
 }
 
+/* What 200 and 206 say of an image. */
+static void add_representation(struct MHD_Response *response, const struct http_exchange *exchange,
+                               const struct http_representation *representation)
+{
+    add_common(response, exchange);
+    add(response, "Content-Type", representation->media_type);
+    add_validators(response, representation);
+    add_all(response, representation->header, representation->header_count);
+    add(response, "Accept-Ranges", "bytes");
+}
+
 void http_reply_content(struct http_exchange *exchange, const struct http_representation *representation,
                         const struct http_content *content)
 {
@@ -143,11 +154,7 @@ void http_reply_content(struct http_exchange *exchange, const struct http_repres
     }
     struct MHD_Response *response = make_part(content, first, last);
     if (response != NULL) {
-        add_common(response, exchange);
-        add(response, "Content-Type", representation->media_type);
-        add_validators(response, representation);
-        add_all(response, representation->header, representation->header_count);
-        add(response, "Accept-Ranges", "bytes");
+        add_representation(response, exchange, representation);
         if (range == HTTP_RANGE_PART) {
             snprintf(part, sizeof part, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last, size_bytes);
             add(response, "Content-Range", part);
@@ -163,6 +170,65 @@ void http_reply_body(struct http_exchange *exchange, const struct http_represent
         .length = body->length, .data = body->data, .fd = -1, .release = free, .context = body->data};
     *body = (struct bytes){0};
     http_reply_content(exchange, representation, &content);
+}
+
+/* A chunk is made in MHD's memory of the connection, beside the request's header. */
+#define MOST_HEADER_BYTES 4096u
+
+enum http_reply_way http_reply_way(struct http_exchange *exchange,
+                                   const struct http_representation *representation)
+{
+    switch (http_wire_framing(&exchange->connection->wire)) {
+    case SHM_JOURNAL_SIZED:
+        return HTTP_REPLY_WHOLE;
+    case SHM_JOURNAL_STREAMED:
+        return HTTP_REPLY_STREAMED;
+    case SHM_JOURNAL_UNFRAMED:
+        break;
+    }
+    bool is_part = http_exchange_header(exchange, "Range") != NULL &&
+                   http_conditional_allows_range(http_exchange_header(exchange, "If-Range"),
+                                                 representation->etag);
+    return is_part || exchange->request_bytes > MOST_HEADER_BYTES ? HTTP_REPLY_WHOLE : HTTP_REPLY_EITHER;
+}
+
+enum rc http_reply_stream(struct http_exchange *exchange, const struct http_representation *representation,
+                          struct http_stream **ret_stream, struct err *err)
+{
+    struct http_stream *stream = http_stream_new(exchange);
+    struct MHD_Response *response = stream == NULL
+                                        ? NULL
+                                        : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN,
+                                                                            HTTP_STREAM_CHUNK_BYTES,
+                                                                            http_stream_send, stream, NULL);
+    if (response == NULL) {
+        if (stream != NULL)
+            http_stream_free(stream);
+        return err_set(err, RC_NO_MEMORY, "the server is out of memory, please try again");
+    }
+    add_representation(response, exchange, representation);
+    *ret_stream = stream;
+    exchange->stream = stream;
+    http_exchange_answer(exchange, 200, response, UINT64_MAX);
+    return RC_OK;
+}
+
+static ssize_t send_nothing(void *context, uint64_t position, char *to, size_t room_bytes)
+{
+    (void)context;
+    (void)position;
+    (void)to;
+    (void)room_bytes;
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+void http_reply_stream_head(struct http_exchange *exchange, const struct http_representation *representation)
+{
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, send_nothing,
+                                                                      NULL, NULL);
+    if (response != NULL)
+        add_representation(response, exchange, representation);
+    http_exchange_answer(exchange, 200, response, UINT64_MAX);
 }
 
 void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type,

@@ -3,12 +3,13 @@
  * the event thread). After the call the exchange belongs to the server again.
  *
  * Done here for every answer: Date, Server, CORS (Access-Control-Allow-Origin: * and -Expose-Headers), HEAD
- * without body, Content-Length, Connection: close while draining. */
+ * without body, Content-Length or chunks, Connection: close while draining. */
 #ifndef WORKER_HTTP_REPLY_H
 #define WORKER_HTTP_REPLY_H
 
 #include "base/bytes.h"
 #include "worker/http/server.h"
+#include "worker/http/stream.h"
 
 #include <time.h>
 
@@ -55,6 +56,23 @@ struct http_content {
 /* The same as http_reply_body() for content that is elsewhere. */
 void http_reply_content(struct http_exchange *exchange, const struct http_representation *representation,
                         const struct http_content *content);
+
+/* How an answer may be sent whose length is not known yet. */
+enum http_reply_way {
+    HTTP_REPLY_WHOLE, /* by http_reply_body() only: it is to have a length (a range is asked for), or was begun so by a
+                            worker that died */
+    HTTP_REPLY_EITHER,   /* as suits the body: a pure function of it decides */
+    HTTP_REPLY_STREAMED, /* by http_reply_stream() only: a worker that died has begun so */
+};
+enum http_reply_way http_reply_way(struct http_exchange *exchange,
+                                   const struct http_representation *representation);
+/* 200 with a body that is made meanwhile (worker/http/stream.h). The exchange must be suspended. After success it belongs
+ * to the server again, but its arena stays until http_stream_end(). RC_NO_MEMORY: nothing has happened. */
+RC_MUST_USE enum rc http_reply_stream(struct http_exchange *exchange,
+                                      const struct http_representation *representation,
+                                      struct http_stream **ret_stream, struct err *err);
+/* To a HEAD request: what http_reply_stream() says before the body. */
+void http_reply_stream_head(struct http_exchange *exchange, const struct http_representation *representation);
 
 /* Any status with a small text body; headers as given. `media_type` NULL: no body. */
 void http_reply_text(struct http_exchange *exchange, unsigned status, const char *media_type,

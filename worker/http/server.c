@@ -117,6 +117,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
 {
     const struct http_server_options *options = &server->options;
     size_t memory_bytes = options->max_header_bytes + HTTP_ANSWER_HEADER_BYTES;
+    if (memory_bytes < HTTP_STREAM_CHUNK_BYTES + HTTP_ANSWER_HEADER_BYTES) /* a chunk is made there, too */
+        memory_bytes = HTTP_STREAM_CHUNK_BYTES + HTTP_ANSWER_HEADER_BYTES;
     /* One place more than ours: MHD counts a connection down just after telling us of its end. */
     struct MHD_OptionItem items[] = {
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)options->max_connections + 1, NULL},

@@ -179,13 +179,22 @@ bool http_wire_closes(struct http_wire *wire, bool draining)
     return atomic_load_explicit(&mark->closes, memory_order_relaxed) != 0;
 }
 
-bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint)
+bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint, bool sized)
 {
     struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
     if (wire->skip_bytes > 0 && atomic_load_explicit(&mark->fingerprint, memory_order_acquire) != fingerprint)
         return false;
+    atomic_store_explicit(&mark->framing, sized ? SHM_JOURNAL_SIZED : SHM_JOURNAL_STREAMED, memory_order_relaxed);
     atomic_store_explicit(&mark->fingerprint, fingerprint, memory_order_release);
     return true;
+}
+
+enum shm_journal_framing http_wire_framing(struct http_wire *wire)
+{
+    if (wire->slot == NULL || wire->skip_bytes == 0) /* nothing of it has left: it may be framed anew */
+        return SHM_JOURNAL_UNFRAMED;
+    return (enum shm_journal_framing)atomic_load_explicit(&shm_journal_mark(wire->slot)->framing,
+                                                          memory_order_relaxed);
 }
 
 /* ---- receiving ---- */

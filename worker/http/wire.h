@@ -69,8 +69,10 @@ int64_t http_wire_date_s(struct http_wire *wire);
 /* Whether the answer says Connection: close because the server leaves: what a worker that died has sent, else
  * `draining`. Right before http_wire_may_answer(). */
 bool http_wire_closes(struct http_wire *wire, bool draining);
-/* The answer is made, and this is its shape. False when part of another answer has been sent: the connection
- * cannot go on. */
-bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint);
+/* The answer is made, and this is its shape; `sized` when it says its length. False when part of another answer has been
+ * sent: the connection cannot go on. */
+bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint, bool sized);
+/* How the answer to the current request was begun by a worker that died. Any thread while it is being made. */
+enum shm_journal_framing http_wire_framing(struct http_wire *wire);
 
 #endif

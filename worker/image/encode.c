@@ -8,13 +8,14 @@ static const struct {
     image_encoder_open *open;
     uint32_t max_edge_px;
     bool alpha;
+    bool streams;
 } types[IMAGE_FILE_TYPES] = {
-    [IMAGE_JPEG] = {"image/jpeg", image_jpeg_encode_open, 65500, false},
-    [IMAGE_PNG] = {"image/png", image_png_encode_open, 1000000, true},
-    [IMAGE_WEBP] = {"image/webp", image_webp_encode_open, 16383, true},
-    [IMAGE_TIFF] = {"image/tiff", image_tiff_encode_open, INT32_MAX, true},
-    [IMAGE_GIF] = {"image/gif", image_gif_encode_open, 65535, true},
-    [IMAGE_AVIF] = {"image/avif", image_avif_encode_open, 16384, true},
+    [IMAGE_JPEG] = {"image/jpeg", image_jpeg_encode_open, 65500, false, true},
+    [IMAGE_PNG] = {"image/png", image_png_encode_open, 1000000, true, true},
+    [IMAGE_WEBP] = {"image/webp", image_webp_encode_open, 16383, true, false},
+    [IMAGE_TIFF] = {"image/tiff", image_tiff_encode_open, INT32_MAX, true, false},
+    [IMAGE_GIF] = {"image/gif", image_gif_encode_open, 65535, true, false},
+    [IMAGE_AVIF] = {"image/avif", image_avif_encode_open, 16384, true, false},
 };
 
 struct image_format image_encode_input(enum image_file_type type, const struct image_format *available)
@@ -40,6 +41,11 @@ struct image_format image_encode_input(enum image_file_type type, const struct i
 bool image_encode_has_alpha(enum image_file_type type)
 {
     return types[type].alpha;
+}
+
+bool image_encode_streams(enum image_file_type type)
+{
+    return types[type].streams;
 }
 
 uint32_t image_encode_max_edge_px(enum image_file_type type)

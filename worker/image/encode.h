@@ -59,6 +59,10 @@ bool image_encode_has_alpha(enum image_file_type type);
 uint32_t image_encode_max_edge_px(enum image_file_type type);
 const char *image_encode_media_type(enum image_file_type type);
 
+/* Whether the file's bytes never change once they are made: then the caller may take what `out` holds after
+ * each write() and leave it empty (JPEG, PNG). */
+bool image_encode_streams(enum image_file_type type);
+
 /* A sink that appends the encoded file to `out` (complete after finish()). Borrows `out` and what `options`
  * points to until closed. `format` must be one image_encode_input() returned. */
 RC_MUST_USE enum rc image_encode_open(enum image_file_type type, const struct image_format *format,

@@ -19,6 +19,7 @@ struct encoder {
     struct jpeg_error_mgr errors;
     struct jpeg_destination_mgr destination;
     jmp_buf failed;
+    bool started;    /* libjpeg has been given a place for its output */
     enum rc rc;      /* why, when our own code failed beneath libjpeg */
     struct err *err; /* of the call in progress */
     const struct image_encode_options *options;
@@ -52,6 +53,7 @@ static void on_output(j_common_ptr common)
     (void)common;
 }
 
+/* Also before each call into libjpeg: what it has made may have been taken out of `out` since the last one. */
 static void start_output(j_compress_ptr jpeg)
 {
     struct encoder *e = jpeg->client_data;
@@ -72,6 +74,7 @@ static boolean grow_output(j_compress_ptr jpeg)
     return TRUE;
 }
 
+/* Also after each call: `out` then holds all that was made. */
 static void end_output(j_compress_ptr jpeg)
 {
     struct encoder *e = jpeg->client_data;
@@ -84,7 +87,11 @@ static enum rc guarded(struct encoder *e, void (*step)(struct encoder *e, const 
     e->err = err;
     e->rc = RC_OK;
     if (setjmp(e->failed) == 0) {
+        if (e->started)
+            start_output(&e->jpeg);
         step(e, argument);
+        end_output(&e->jpeg);
+        e->started = true;
         return RC_OK;
     }
     if (e->rc != RC_OK)

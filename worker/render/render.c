@@ -1,8 +1,10 @@
 #include "worker/render/render.h"
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "worker/image/resample.h"
 #include "worker/image/rotate.h"
+#include "worker/render/tap.h"
 
 #include <math.h>
 
@@ -80,6 +82,8 @@ static void choose_reading(const struct image_source *source, const struct iiif_
 struct chain {
     struct image_sink *sink;
     struct image_encode_options encode; /* lent to the encoder */
+    const struct render_output *output;
+    struct render_spent *spent;
 };
 
 static void chain_close(struct chain *chain)
@@ -129,8 +133,7 @@ static void choose_metadata(const struct picture *picture, const struct iiif_pla
 
 /* The encoder and the turning: everything behind the finished, upright-or-not pixels of size `wanted`. */
 static enum rc chain_end(const struct picture *picture, const struct iiif_plan *plan, const struct reading *reading,
-                         const struct render_options *options, struct chain *chain, struct bytes *out,
-                         struct err *err)
+                         const struct render_options *options, struct chain *chain, struct err *err)
 {
     enum image_file_type type = render_file_type(plan->format);
     struct image_symmetry symmetry = image_symmetry_then(
@@ -151,7 +154,10 @@ static enum rc chain_end(const struct picture *picture, const struct iiif_plan *
         .jpeg_quality = options->jpeg_quality, .webp_quality = options->webp_quality,
         .avif_quality = options->avif_quality, .bitonal = plan->quality == IIIF_BITONAL && !is_free_angle(plan)};
     choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &chain->encode);
-    enum rc rc = image_encode_open(type, &format, canvas, &chain->encode, out, &chain->sink, err);
+    enum rc rc = image_encode_open(type, &format, canvas, &chain->encode, chain->output->bytes, &chain->sink, err);
+    if (rc == RC_OK)
+        rc = render_tap_open(TAKE_PTR(chain->sink), chain->output, image_encode_streams(type), chain->spent,
+                             &chain->sink, err);
     if (rc == RC_OK && is_free_angle(plan))
         rc = image_rotate_by_degrees(plan->rotation_deg, turned, &format, TAKE_PTR(chain->sink), &chain->sink, err);
     if (rc == RC_OK)
@@ -181,14 +187,14 @@ static enum rc chain_colour(const struct picture *picture, const struct iiif_pla
     return rc;
 }
 
-enum rc render_picture(const struct picture *picture, const struct iiif_plan *plan,
-                       const struct render_options *options, bool (*cancelled)(void *context), void *context,
-                       struct bytes *out, struct err *err)
+static enum rc run(const struct picture *picture, const struct iiif_plan *plan,
+                   const struct render_options *options, const struct render_output *output,
+                   struct render_spent *spent, struct err *err)
 {
     struct reading reading;
     choose_reading(picture->source, plan, &reading);
-    OWN(chain_close) struct chain chain = {.sink = NULL};
-    enum rc rc = chain_end(picture, plan, &reading, options, &chain, out, err);
+    OWN(chain_close) struct chain chain = {.output = output, .spent = spent};
+    enum rc rc = chain_end(picture, plan, &reading, options, &chain, err);
     if (rc == RC_OK)
         rc = chain_colour(picture, plan, &chain, err);
     if (rc != RC_OK)
@@ -200,9 +206,23 @@ enum rc render_picture(const struct picture *picture, const struct iiif_plan *pl
     OWN(image_reader_close) struct image_reader *reader = NULL;
     rc = image_source_read(picture->source, reading.level, reading.shrink_log2, &region, &reader, err);
     if (rc == RC_OK)
-        rc = image_resample_run(reader, &reading.window, chain.sink, cancelled, context, err);
+        rc = render_tap_read(TAKE_PTR(reader), spent, &reader, err);
+    if (rc == RC_OK)
+        rc = image_resample_run(reader, &reading.window, chain.sink, output->cancelled, output->context, err);
     if (rc == RC_OK)
         rc = chain.sink->ops->finish(chain.sink, err);
+    return rc;
+}
+
+enum rc render_picture(const struct picture *picture, const struct iiif_plan *plan,
+                       const struct render_options *options, const struct render_output *output,
+                       struct render_spent *ret_spent, struct err *err)
+{
+    int64_t begun_ns = clock_thread_cpu_ns();
+    struct render_spent spent = {0};
+    enum rc rc = run(picture, plan, options, output, &spent, err);
+    spent.total_ns = clock_thread_cpu_ns() - begun_ns;
+    *ret_spent = spent;
     return rc;
 }
 

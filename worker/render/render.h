@@ -21,11 +21,27 @@ struct render_options {
 /* Roughly how much pixel memory the plan holds at its peak; what the pool's budget is claimed with. Pure. */
 uint64_t render_memory_bytes(const struct picture *picture, const struct iiif_plan *plan);
 
-/* The largest edge the format can hold is kept, with RC_BAD_REQUEST; otherwise the codes of reader and encoder.
- * RC_CANCELLED when `cancelled` said so. `out` is empty on entry and garbage after a failure; the caller owns it. */
+/* Where an answer's bytes go, and whether anybody still wants them. */
+struct render_output {
+    struct bytes *bytes; /* empty at first; the encoder appends. Garbage after a failure; the caller owns it */
+    /* Asked before each band is read, so also the place to let others have the thread. NULL: never cancelled. */
+    bool (*cancelled)(void *context);
+    /* The encoder has made more bytes, and this format never changes what is made: they may be taken, and `bytes` left
+     * empty. Called after each band, not after the last bytes. A failure ends the render. NULL: all at the end. */
+    enum rc (*made)(void *context, struct err *err);
+    void *context;
+};
+
+/* CPU time that a render took, for worker/render/cost.h. */
+struct render_spent {
+    int64_t decode_ns, encode_ns, total_ns;
+};
+
+/* The largest edge the format can hold is kept, with RC_BAD_REQUEST; otherwise the codes of reader, encoder and
+ * output->made. RC_CANCELLED when output->cancelled said so. *ret_spent is set in every case. */
 RC_MUST_USE enum rc render_picture(const struct picture *picture, const struct iiif_plan *plan,
-                                   const struct render_options *options, bool (*cancelled)(void *context),
-                                   void *context, struct bytes *out, struct err *err);
+                                   const struct render_options *options, const struct render_output *output,
+                                   struct render_spent *ret_spent, struct err *err);
 
 /* Whether the answer is to carry the picture's metadata, and there is some. */
 bool render_carries_metadata(const struct picture *picture, const struct iiif_plan *plan,

@@ -1,0 +1,149 @@
+#include "worker/answer.h"
+
+#include "base/log.h"
+#include "worker/fault.h"
+
+#include <assert.h>
+
+#define LOOK_EVERY_MS 100 /* whether a client that is behind has left */
+
+void worker_answer_init(struct worker_answer *answer, struct worker_service *service,
+                        struct http_exchange *exchange, const struct http_representation *representation,
+                        bool streams)
+{
+    *answer = (struct worker_answer){.service = service,
+                                     .exchange = exchange,
+                                     .representation = representation,
+                                     .target = http_exchange_target(exchange),
+                                     .streams = streams};
+}
+
+/* ---- beginning ---- */
+
+/* Whether the answer, as long as it is by now, leaves while it is made. */
+static bool is_to_stream(const struct worker_answer *answer)
+{
+    switch (http_reply_way(answer->exchange, answer->representation)) {
+    case HTTP_REPLY_WHOLE:
+        return false;
+    case HTTP_REPLY_STREAMED:
+        return true;
+    case HTTP_REPLY_EITHER:
+        break;
+    }
+    return answer->streams && answer->body.length > WORKER_ANSWER_WHOLE_BYTES;
+}
+
+static void count(struct worker_answer *answer)
+{
+    answer->begun = true;
+    worker_service_count(answer->service, 200);
+}
+
+static enum rc begin_stream(struct worker_answer *answer, struct err *err)
+{
+    enum rc rc = http_reply_stream(answer->exchange, answer->representation, &answer->stream, err);
+    if (rc == RC_OK)
+        count(answer);
+    return rc;
+}
+
+static enum rc hand_on(struct worker_answer *answer, struct err *err)
+{
+    size_t length = answer->body.length;
+    enum rc rc = http_stream_write(answer->stream, &answer->body, err);
+    if (rc == RC_OK)
+        answer->handed_on_bytes += length;
+    return rc;
+}
+
+/* ---- on the way ---- */
+
+/* The client's pace may be slow for as long as it moves at all: the idle time-out ends who does not. */
+static enum rc wait_for_client(struct worker_answer *answer, struct err *err)
+{
+    worker_fault_wait();
+    while (!http_stream_wait(answer->stream, LOOK_EVERY_MS) && !http_stream_abandoned(answer->stream))
+        ;
+    worker_fault_alive();
+    return http_stream_abandoned(answer->stream)
+               ? err_set(err, RC_CANCELLED, "nobody waits for the picture any more")
+               : RC_OK;
+}
+
+enum rc worker_answer_made(struct worker_answer *answer, struct err *err)
+{
+    enum rc rc = RC_OK;
+    if (answer->stream == NULL) {
+        if (!answer->streams || answer->body.length <= WORKER_ANSWER_WHOLE_BYTES || !is_to_stream(answer))
+            return RC_OK;
+        if (http_exchange_method(answer->exchange) == HTTP_HEAD) {
+            count(answer);
+            http_reply_stream_head(answer->exchange, answer->representation);
+            return err_set(err, RC_CANCELLED, "the rest of the picture is not needed");
+        }
+        rc = begin_stream(answer, err);
+    }
+    if (rc == RC_OK)
+        rc = hand_on(answer, err);
+    if (rc == RC_OK && http_stream_is_full(answer->stream))
+        rc = wait_for_client(answer, err);
+    return rc;
+}
+
+bool worker_answer_abandoned(struct worker_answer *answer)
+{
+    return answer->stream != NULL ? http_stream_abandoned(answer->stream)
+                                  : http_exchange_abandoned(answer->exchange);
+}
+
+/* ---- the end ---- */
+
+/* What is whole and was not begun. */
+static enum rc answer_at_once(struct worker_answer *answer, struct err *err)
+{
+    if (!is_to_stream(answer)) {
+        count(answer);
+        answer->handed_on_bytes = answer->body.length;
+        http_reply_body(answer->exchange, answer->representation, &answer->body);
+        return RC_OK;
+    }
+    if (http_exchange_method(answer->exchange) != HTTP_HEAD)
+        return begin_stream(answer, err);
+    count(answer);
+    http_reply_stream_head(answer->exchange, answer->representation);
+    return RC_OK;
+}
+
+void worker_answer_finish(struct worker_answer *answer)
+{
+    struct err err;
+    enum rc rc = answer->begun ? RC_OK : answer_at_once(answer, &err);
+    if (rc != RC_OK) {
+        worker_service_count(answer->service, 503);
+        http_reply_error(answer->exchange, &err);
+        return;
+    }
+    if (answer->stream != NULL) {
+        bool whole = hand_on(answer, &err) == RC_OK;
+        http_stream_end(&answer->stream, whole);
+    }
+    atomic_fetch_add_explicit(&answer->service->segment->counters.bytes_sent, answer->handed_on_bytes,
+                              memory_order_relaxed);
+}
+
+bool worker_answer_fail(struct worker_answer *answer, const struct err *err)
+{
+    if (answer->stream == NULL)
+        return answer->begun;
+    if (err->rc != RC_CANCELLED && err->rc != RC_BUSY)
+        log_warning("%s: broken off: %s", answer->target, err->message);
+    http_stream_end(&answer->stream, false);
+    return true;
+}
+
+void worker_answer_done(struct worker_answer *answer)
+{
+    http_stream_end(&answer->stream, false);
+    bytes_done(&answer->body);
+}

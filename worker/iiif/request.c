@@ -1,5 +1,6 @@
 #include "worker/iiif/request.h"
 
+#include "worker/iiif/percent.h"
 #include "worker/iiif/quote.h"
 
 #include <assert.h>
@@ -73,51 +74,13 @@ static size_t piece_split(struct piece text, char separator, struct piece *piece
     return count;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Percent-decodes a segment once (RFC 3986 §2.1). `too_long` is the code for what does not fit: an identifier
- * of that length names nothing, a parameter of that length is malformed. */
-static enum rc decode(const char *name, struct piece raw, char *out, size_t capacity, size_t *ret_length,
-                      enum rc too_long, struct err *err)
-{
-    size_t length = 0;
-    for (size_t i = 0; i < raw.length; i++) {
-        char c = raw.data[i];
-        if (c == '%') {
-            int high = i + 2 < raw.length ? hex_value(raw.data[i + 1]) : -1;
-            int low = i + 2 < raw.length ? hex_value(raw.data[i + 2]) : -1;
-            if (high < 0 || low < 0)
-                return err_set(err, RC_BAD_REQUEST, "%s '%s': two hexadecimal digits have to follow each %%",
-                               name, piece_quote(raw).text);
-            c = (char)(high << 4 | low);
-            i += 2;
-        }
-        if (c == '\0')
-            return err_set(err, RC_BAD_REQUEST, "%s '%s': a byte of value zero is never part of it", name,
-                           piece_quote(raw).text);
-        if (length == capacity)
-            return err_set(err, too_long, "%s '%s' is longer than %zu bytes", name, piece_quote(raw).text,
-                           capacity);
-        out[length++] = c;
-    }
-    *ret_length = length;
-    return RC_OK;
-}
-
 /* `ret_parameter->text` points into the parameter: it is not to be copied. */
 static enum rc decode_parameter(const char *name, struct piece raw, struct parameter *ret_parameter,
                                 struct err *err)
 {
     size_t length = 0;
-    enum rc rc = decode(name, raw, ret_parameter->data, sizeof ret_parameter->data, &length, RC_BAD_REQUEST,
-                        err);
+    enum rc rc = iiif_percent_decode(name, raw.data, raw.length, ret_parameter->data,
+                                     sizeof ret_parameter->data, &length, RC_BAD_REQUEST, err);
     if (rc != RC_OK)
         return rc;
     ret_parameter->name = name;
@@ -347,8 +310,8 @@ static enum rc read_identifier(struct piece raw, struct iiif_request *request, s
     if (raw.length >= sizeof request->raw_identifier)
         return err_set(err, RC_NOT_FOUND, "the identifier '%s' is longer than %u bytes",
                        piece_quote(raw).text, IIIF_MAX_IDENTIFIER_BYTES);
-    enum rc rc = decode("the identifier", raw, request->identifier, IIIF_MAX_IDENTIFIER_BYTES, &length,
-                        RC_NOT_FOUND, err);
+    enum rc rc = iiif_percent_decode("the identifier", raw.data, raw.length, request->identifier,
+                                     IIIF_MAX_IDENTIFIER_BYTES, &length, RC_NOT_FOUND, err);
     if (rc != RC_OK)
         return rc;
     request->identifier[length] = '\0';

@@ -19,6 +19,7 @@
 #define WORKER_GATEWAY_ARCHIVE_H
 
 #include "base/err.h"
+#include "worker/gateway/problem.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,14 +28,11 @@
 
 struct gateway_archive;
 
-/* Told of each line that is wrong: its number from 1 and a sentence. */
-typedef void gateway_archive_problem(uint64_t line, const char *sentence, void *context);
-
 /* Loads the text file into the map `map_path`. Any wrong line (no pair, a duplicate, a loop) refuses the whole file: RC_CORRUPT
  * after all of them were told, the first one in `err`; an older map stays as it was. RC_IO, RC_NO_MEMORY likewise.
  * `map_path` NULL: only checks. */
 RC_MUST_USE enum rc gateway_archive_load(const char *text_path, const char *map_path,
-                                         gateway_archive_problem *problem, void *context, uint64_t *ret_lines,
+                                         gateway_problem *problem, void *context, uint64_t *ret_lines,
                                          struct err *err);
 
 /* Opens a map. RC_NOT_FOUND: there is none yet. RC_CORRUPT: the file is none of ours, or of another layout: load it again. */

@@ -33,7 +33,7 @@ struct archive_loading {
     struct stat stat;
     struct archive_line *line; /* sorted by hash, then by identifier, once all are read */
     uint32_t count, capacity;
-    gateway_archive_problem *problem;
+    gateway_problem *problem;
     void *context;
     uint64_t problems;
     struct err first;
@@ -351,7 +351,7 @@ static enum rc write_map(const struct archive_loading *loading, const char *path
                    mdb_strerror(fault));
 }
 
-enum rc gateway_archive_load(const char *text_path, const char *map_path, gateway_archive_problem *problem,
+enum rc gateway_archive_load(const char *text_path, const char *map_path, gateway_problem *problem,
                              void *context, uint64_t *ret_lines, struct err *err)
 {
     OWN(loading_done) struct archive_loading loading = {.problem = problem, .context = context};

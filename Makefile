@@ -33,7 +33,7 @@ REPLAYS   := $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=$B/tests/fuzz/replay_%)
 
 # libraries ----------------------------------------------------------------------------------------------------
 
-PKGS := libmicrohttpd libtiff-4 libjpeg lcms2 libconfig libzstd zimg libwebp libwebpmux libpng libavif jansson \
+PKGS := libmicrohttpd libtiff-4 libjpeg lcms2 libconfig libzstd libwebp libwebpmux libpng libavif jansson \
         libseccomp libxxhash lmdb libpcre2-8
 
 # Asked once, when the first recipe needs it.

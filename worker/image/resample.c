@@ -1,24 +1,22 @@
 #include "worker/image/resample.h"
 
 #include "base/own.h"
-#include "worker/image/resample_geometry.h"
+#include "worker/image/resample_filter.h"
 #include "worker/image/ycc_rgb.h"
 
 #include <string.h>
-#include <zimg.h>
 
-/* Rows are resampled in stripes: the source rows of a stripe lie in memory, a graph of zimg makes the
- * stripe's output rows of them, the rows under the next stripe's kernel stay. zimg's own streaming (callbacks
- * per row) does not serve: it works off wide pictures in columns and wants the rows again for each. A tile is
- * one stripe.
+/* Driven by what the reader lends: every row of a band is taken into account while the band is there, and nothing of
+ * it is kept. An output row whose samples all lie in one band is summed from it directly, first down the columns, then
+ * along the row; one that needs the next band too leaves its sums behind. So memory is a few rows, whatever the
+ * reduction, and the reader's own band.
  *
- * Every plane has a graph of its own kind (zimg's "grey"), so chroma needs no special sizes: plane 1 of 4:2:0
- * is a picture of half the size with a window of half the size. Only straight alpha makes planes depend on
- * each other. */
+ * Each group of planes advances on its own: chroma of 4:2:0 is a picture of half the size with a window of half the
+ * size. Finished rows wait until both groups have whole rows of MCUs. */
 
-#define STRIPE_BYTES     ((uint64_t)4 << 20)   /* rows of a stripe, without the kernel's surround */
-#define STRIPE_MAX_BYTES ((uint64_t)384 << 20) /* of the source, the kernel's surround included */
-#define ALIGN_BYTES      64u                   /* what zimg's widest instructions want of rows */
+#define WRITE_ROWS  16u /* written at a time where possible: a row of MCUs, which is still in the cache */
+#define DEEP_ROWS   16u /* converted at a time where samples have to be made deep first */
+#define ALIGN_BYTES 64u
 
 /* Rows of one plane in memory of our own. */
 struct rows {
@@ -27,14 +25,16 @@ struct rows {
     uint64_t capacity;
 };
 
-/* The planes of one geometry and what makes their output. */
-struct step {
+/* The planes of one geometry on their way. Row numbers are of the group's own samples. */
+struct lane {
     struct image_resample_group group;
-    bool copied;              /* nothing to do but to point at the right samples */
-    zimg_filter_graph *graph; /* of the last stripe; fits the next one when its geometry is the same */
-    uint32_t graph_from_rows, graph_to_rows;
-    double graph_top;
-    size_t scratch_bytes;
+    bool copied; /* nothing to do but to take the right samples */
+    struct image_resample_taps x, y;
+    uint32_t slots;                     /* output rows that can be unfinished at a time */
+    struct rows sums;                   /* row slot * group.count + i: those of plane i */
+    uint32_t next;                      /* output row that is not finished */
+    struct rows done[IMAGE_MAX_PLANES]; /* finished rows, not written yet, by index in the stage */
+    uint32_t done_rows;
 };
 
 struct resampler {
@@ -43,18 +43,27 @@ struct resampler {
     struct image_window window;
     bool (*cancelled)(void *context);
     void *context;
+    const struct image_resample_filter *filter;
 
-    struct image_format stage; /* what the groups yield: sink->format, or YCBCR 4:4:4 on its way to RGB */
-    uint32_t step_count;
-    struct step step[2];
+    struct image_format stage; /* what the lanes yield: sink->format, or YCBCR 4:4:4 on its way to RGB */
+    bool deep;                 /* 16 bits, or straight alpha: then there is one lane */
+    uint32_t lane_count;
+    struct lane lane[2];
+    struct image_band band; /* the last one read */
+    uint32_t written_rows;
 
-    struct rows source[IMAGE_MAX_PLANES];
-    uint32_t first_row, end_row; /* of the reader's picture in `source`; first_row fits the subsampling */
-    struct image_band band;      /* the last one read: rows below end_row of it have been taken over */
-
-    struct rows staged[IMAGE_MAX_PLANES];
+    const uint8_t **pointer;                /* to the rows under one kernel */
+    struct rows line[IMAGE_MAX_PLANES];     /* one row that has come down; with alpha one of each plane */
+    struct rows along[IMAGE_MAX_PLANES];    /* deep: one finished row */
+    struct rows deepened[IMAGE_MAX_PLANES]; /* deep: some source rows as 16 bits, colours times alpha */
     struct rows rgb[3];
-    struct rows scratch;
+};
+
+/* Source rows that can be read, of one lane's planes in the order of its group. */
+struct piece {
+    uint32_t top, bottom;
+    const uint8_t *plane[IMAGE_MAX_PLANES];
+    size_t stride_bytes[IMAGE_MAX_PLANES];
 };
 
 /* ---- memory ---- */
@@ -67,8 +76,10 @@ static enum rc rows_ensure(struct rows *rows, size_t row_bytes, uint64_t count, 
 
     if (rows->data != NULL && rows->stride_bytes == stride && rows->capacity >= count)
         return RC_OK;
-    /* Sides are below 2^32 and a sample has at most two bytes. */
-    uint8_t *data = count <= SIZE_MAX / stride ? aligned_alloc(ALIGN_BYTES, stride * (size_t)count) : NULL;
+    if (count > IMAGE_RESAMPLE_MOST_BYTES / stride)
+        return err_set(err, RC_TOO_LARGE, "resampling takes %llu rows of %zu bytes at a time",
+                       (unsigned long long)count, stride);
+    uint8_t *data = aligned_alloc(ALIGN_BYTES, stride * (size_t)count);
     if (data == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for %llu rows of %zu bytes", (unsigned long long)count,
                        stride);
@@ -79,270 +90,257 @@ static enum rc rows_ensure(struct rows *rows, size_t row_bytes, uint64_t count, 
     return RC_OK;
 }
 
+static uint8_t *row_at(const struct rows *rows, uint64_t row)
+{
+    return rows->data + row * rows->stride_bytes;
+}
+
 static void resampler_done(struct resampler *r)
 {
+    for (uint32_t g = 0; g < 2; g++) {
+        image_resample_taps_done(&r->lane[g].x);
+        image_resample_taps_done(&r->lane[g].y);
+        free(r->lane[g].sums.data);
+        for (uint32_t i = 0; i < IMAGE_MAX_PLANES; i++)
+            free(r->lane[g].done[i].data);
+    }
     for (uint32_t i = 0; i < IMAGE_MAX_PLANES; i++) {
-        free(r->source[i].data);
-        free(r->staged[i].data);
+        free(r->line[i].data);
+        free(r->along[i].data);
+        free(r->deepened[i].data);
     }
     for (uint32_t i = 0; i < 3; i++)
         free(r->rgb[i].data);
-    free(r->scratch.data);
-    for (uint32_t i = 0; i < 2; i++)
-        zimg_filter_graph_free(r->step[i].graph);
+    free(r->pointer);
 }
 
-/* ---- reading ---- */
-
-static enum rc read_band(struct resampler *r, struct err *err)
+static uint32_t source_width(const struct resampler *r, const struct lane *lane)
 {
-    if (r->cancelled != NULL && r->cancelled(r->context))
-        return err_set(err, RC_CANCELLED, "nobody waits for the picture any more");
-    return r->reader->ops->read(r->reader, &r->band, err);
+    return image_resample_samples(r->reader->size.width_px, lane->group.from_x_log2);
 }
 
-static size_t source_row_bytes(const struct resampler *r, uint32_t plane)
+/* The most output rows that have begun above some source row and go on below it. */
+static uint32_t most_unfinished(const struct image_resample_taps *y)
 {
-    return (size_t)image_plane_width(&r->reader->format, plane, r->reader->size.width_px) *
-           (r->reader->format.depth_bits / 8);
-}
+    uint32_t most = 1;
 
-/* Copies rows [end_row, until) out of the band; row 0 of `source` is first_row. */
-static void take_rows(struct resampler *r, const struct image_resample_group *group, uint32_t until)
-{
-    const uint8_t log2 = group->from_y_log2;
-    uint32_t skip = (r->end_row - r->band.y_px) >> log2, to = (r->end_row - r->first_row) >> log2;
-    uint32_t count = image_resample_samples(until - r->end_row, log2);
-
-    for (uint32_t i = 0; i < group->count; i++) {
-        uint32_t plane = group->source[i];
-        struct rows *rows = &r->source[plane];
-        size_t length = source_row_bytes(r, plane);
-        for (uint32_t row = 0; row < count; row++)
-            memcpy(rows->data + (size_t)(to + row) * rows->stride_bytes,
-                   r->band.plane[plane] + (size_t)(skip + row) * r->band.stride_bytes[plane], length);
+    for (uint32_t low = 0, high = 0; low < y->outputs; low++) {
+        while (high < y->outputs && y->first[high] < y->first[low] + y->taps)
+            high++;
+        most = high - low > most ? high - low : most;
     }
+    return most;
 }
 
-/* Forgets rows above `first` and makes room for those up to `end`. */
-static enum rc move_rows(struct resampler *r, uint32_t first, uint32_t end, struct err *err)
+static enum rc lane_prepare(struct resampler *r, struct lane *lane, struct err *err)
 {
-    uint32_t kept = r->end_row > first ? r->end_row - first : 0;
-    uint64_t row_bytes = 0;
+    const struct image_resample_group *group = &lane->group;
+    struct image_resample_axis x = image_resample_axis_x(group, &r->window, r->sink->size.width_px),
+                               y = image_resample_axis_y(group, &r->window, r->sink->size.height_px);
+    uint32_t width = source_width(r, lane);
 
-    for (uint32_t g = 0; g < r->step_count; g++)
-        for (uint32_t i = 0; i < r->step[g].group.count; i++)
-            row_bytes += source_row_bytes(r, r->step[g].group.source[i]) >> r->step[g].group.from_y_log2;
-    if (end - first > STRIPE_MAX_BYTES / (row_bytes + 1))
-        return err_set(err, RC_TOO_LARGE,
-                       "reducing the picture that far takes %u rows of %llu bytes at a time", end - first,
-                       (unsigned long long)row_bytes);
-
-    for (uint32_t g = 0; g < r->step_count; g++) {
-        const struct image_resample_group *group = &r->step[g].group;
-        const uint8_t log2 = group->from_y_log2;
-        for (uint32_t i = 0; i < group->count; i++) {
-            struct rows *rows = &r->source[group->source[i]];
-            if (kept > 0 && first > r->first_row)
-                memmove(rows->data,
-                        rows->data + (size_t)((first - r->first_row) >> log2) * rows->stride_bytes,
-                        (size_t)image_resample_samples(kept, log2) * rows->stride_bytes);
-            enum rc rc = rows_ensure(rows, source_row_bytes(r, group->source[i]),
-                                     image_resample_samples(end - first, log2),
-                                     image_resample_samples(kept, log2), err);
-            if (rc != RC_OK)
-                return rc;
-        }
-    }
-    r->first_row = first;
-    if (kept == 0)
-        r->end_row = first;
-    return RC_OK;
-}
-
-/* Brings the reader's rows [first, end) into `source`. Both grow from call to call. */
-static enum rc fetch_rows(struct resampler *r, uint32_t first, uint32_t end, struct err *err)
-{
-    enum rc rc = move_rows(r, first, end, err);
-
-    while (rc == RC_OK && r->end_row < end) {
-        uint32_t band_end = r->band.y_px + r->band.height_px;
-        if (band_end <= r->end_row) {
-            rc = read_band(r, err);
-            continue;
-        }
-        uint32_t until = band_end < end ? band_end : end;
-        for (uint32_t g = 0; g < r->step_count; g++)
-            take_rows(r, &r->step[g].group, until);
-        r->end_row = until;
+    enum rc rc = image_resample_taps_make(&x, group->kernel, width, &lane->x, err);
+    if (rc == RC_OK)
+        rc = image_resample_taps_make(&y, group->kernel,
+                                      image_resample_samples(r->reader->size.height_px, group->from_y_log2),
+                                      &lane->y, err);
+    if (rc != RC_OK)
+        return rc;
+    lane->slots = most_unfinished(&lane->y);
+    rc = rows_ensure(&lane->sums, image_resample_sums(width) * sizeof(int32_t),
+                     (uint64_t)lane->slots * group->count, 0, err);
+    /* What lies behind the samples is multiplied by 0, but must be there. */
+    size_t line_bytes = (image_resample_sums(width) + lane->x.stride) * (r->deep ? 4 : 2);
+    for (uint32_t i = 0; rc == RC_OK && i < (r->deep ? group->count : 1); i++) {
+        if (r->line[i].stride_bytes < line_bytes)
+            rc = rows_ensure(&r->line[i], line_bytes, 1, 0, err);
+        if (rc == RC_OK)
+            memset(r->line[i].data, 0, r->line[i].stride_bytes);
+        if (rc == RC_OK && r->deep)
+            rc = rows_ensure(&r->along[i], ((size_t)lane->x.outputs + 8) * 2, 1, 0, err);
+        if (rc == RC_OK && r->deep)
+            rc = rows_ensure(&r->deepened[i], (size_t)width * 2, DEEP_ROWS, 0, err);
     }
     return rc;
 }
 
-/* ---- zimg ---- */
-
-static enum rc zimg_failed(struct err *err)
+static enum rc prepare(struct resampler *r, struct err *err)
 {
-    char text[160] = "";
-    zimg_error_code_e code = zimg_get_last_error(text, sizeof text);
+    uint32_t taps = 1;
 
-    zimg_clear_last_error();
-    return err_set(err, code == ZIMG_ERROR_OUT_OF_MEMORY ? RC_NO_MEMORY : RC_UNSUPPORTED,
-                   "the picture cannot be resampled: %s", text);
-}
-
-static zimg_image_format zimg_format(const struct image_resample_group *group, uint8_t depth_bits,
-                                     struct image_size size)
-{
-    zimg_image_format format;
-
-    zimg_image_format_default(&format, ZIMG_API_VERSION);
-    format.width = size.width_px;
-    format.height = size.height_px;
-    format.pixel_type = depth_bits == 16 ? ZIMG_PIXEL_WORD : ZIMG_PIXEL_BYTE;
-    format.depth = depth_bits;
-    format.pixel_range = ZIMG_RANGE_FULL;
-    format.color_family = group->weighted && group->count == 4 ? ZIMG_COLOR_RGB : ZIMG_COLOR_GREY;
-    if (format.color_family == ZIMG_COLOR_RGB)
-        format.matrix_coefficients = ZIMG_MATRIX_RGB;
-    format.alpha = group->weighted ? ZIMG_ALPHA_STRAIGHT : ZIMG_ALPHA_NONE;
-    return format;
-}
-
-static enum rc graph_build(struct resampler *r, struct step *step, const zimg_image_format *from,
-                           const zimg_image_format *to, struct err *err)
-{
-    zimg_graph_builder_params params;
-
-    zimg_filter_graph_free(TAKE_PTR(step->graph));
-    zimg_graph_builder_params_default(&params, ZIMG_API_VERSION);
-    params.resample_filter = step->group.kernel == IMAGE_RESAMPLE_BILINEAR ? ZIMG_RESIZE_BILINEAR
-                                                                           : ZIMG_RESIZE_BICUBIC;
-    if (params.resample_filter == ZIMG_RESIZE_BICUBIC) {
-        params.filter_param_a = 0;
-        params.filter_param_b = 0.5;
+    for (uint32_t g = 0; g < r->lane_count; g++) {
+        enum rc rc = lane_prepare(r, &r->lane[g], err);
+        if (rc != RC_OK)
+            return rc;
+        taps = r->lane[g].y.taps > taps ? r->lane[g].y.taps : taps;
     }
-    params.dither_type = ZIMG_DITHER_NONE;
-    params.cpu_type = ZIMG_CPU_AUTO;
-    step->graph = zimg_filter_graph_build(from, to, &params);
-    if (step->graph == NULL || zimg_filter_graph_get_tmp_size(step->graph, &step->scratch_bytes) != 0)
-        return zimg_failed(err);
-    /* Shared by the graphs of all groups, which outlive stripes: it only ever grows. */
-    if (r->scratch.data != NULL && r->scratch.stride_bytes >= step->scratch_bytes)
-        return RC_OK;
-    return rows_ensure(&r->scratch, step->scratch_bytes + 1, 1, 0, err);
+    r->pointer = calloc(taps, sizeof *r->pointer);
+    return r->pointer != NULL ? RC_OK : err_set(err, RC_NO_MEMORY, "no memory to resample %u rows", taps);
 }
 
-/* zimg's alpha is always its plane 3. */
-static uint32_t zimg_slot(const struct image_resample_group *group, uint32_t i)
+/* ---- samples made deep, and back ---- */
+
+static uint32_t sample_at(const uint8_t *row, uint8_t depth_bits, size_t x)
 {
-    return group->weighted && i == group->count - 1 ? 3 : i;
+    return depth_bits == 16 ? ((const uint16_t *)(const void *)row)[x] : row[x] * 257u;
 }
 
-static enum rc graph_run(struct resampler *r, const struct step *step, uint64_t skip_rows, struct err *err)
+/* Rows [from, until) of a piece as 16 bits. Straight alpha: the colours times alpha. */
+static struct piece deepen(struct resampler *r, const struct lane *lane, const struct piece *piece,
+                           uint32_t from, uint32_t until)
 {
-    const struct image_resample_group *group = &step->group;
-    uint32_t runs = group->weighted ? 1 : group->count, planes = group->weighted ? group->count : 1;
+    const struct image_resample_group *group = &lane->group;
+    const uint8_t depth = r->reader->format.depth_bits;
+    uint32_t width = source_width(r, lane), last = group->count - 1;
+    struct piece deep = {.top = from, .bottom = until};
 
-    for (uint32_t run = 0; run < runs; run++) {
-        zimg_image_buffer_const from = {.version = ZIMG_API_VERSION};
-        zimg_image_buffer to = {.version = ZIMG_API_VERSION};
-        for (uint32_t i = 0; i < planes; i++) {
-            const struct rows *source = &r->source[group->source[run + i]],
-                              *staged = &r->staged[group->stage[run + i]];
-            uint32_t slot = zimg_slot(group, i);
-            from.plane[slot].data = source->data + skip_rows * source->stride_bytes;
-            from.plane[slot].stride = (ptrdiff_t)source->stride_bytes;
-            from.plane[slot].mask = ZIMG_BUFFER_MAX;
-            to.plane[slot].data = staged->data;
-            to.plane[slot].stride = (ptrdiff_t)staged->stride_bytes;
-            to.plane[slot].mask = ZIMG_BUFFER_MAX;
+    for (uint32_t i = 0; i < group->count; i++) {
+        deep.plane[i] = r->deepened[i].data;
+        deep.stride_bytes[i] = r->deepened[i].stride_bytes;
+        for (uint32_t y = from; y < until; y++) {
+            const uint8_t *row = piece->plane[i] + (y - piece->top) * piece->stride_bytes[i];
+            const uint8_t *alpha = piece->plane[last] + (y - piece->top) * piece->stride_bytes[last];
+            uint16_t *to = (uint16_t *)(void *)row_at(&r->deepened[i], y - from);
+            for (size_t x = 0; x < width; x++) {
+                uint32_t value = sample_at(row, depth, x);
+                to[x] = (uint16_t)(group->weighted && i < last
+                                       ? (value * sample_at(alpha, depth, x) + 32767) / 65535
+                                       : value);
+            }
         }
-        if (zimg_filter_graph_process(step->graph, &from, &to, r->scratch.data, NULL, NULL, NULL, NULL) != 0)
-            return zimg_failed(err);
+    }
+    return deep;
+}
+
+/* A row of 16 bits per sample as the stage wants it; `alpha` is what its colours are to be divided by, or NULL. */
+static void undeepen(const uint16_t *from, const uint16_t *alpha, uint32_t width, uint8_t depth_bits,
+                     uint8_t *to)
+{
+    for (size_t x = 0; x < width; x++) {
+        uint32_t value = from[x];
+        if (alpha != NULL) {
+            value = alpha[x] == 0 ? 0 : (value * 65535u + alpha[x] / 2) / alpha[x];
+            value = value > 65535 ? 65535 : value;
+        }
+        if (depth_bits == 16)
+            ((uint16_t *)(void *)to)[x] = (uint16_t)value;
+        else
+            to[x] = (uint8_t)((value + 128) / 257);
+    }
+}
+
+/* ---- rows ---- */
+
+/* Takes rows [from, until) of the piece into output row `output`. The line of a plane is whole when it ends. */
+static void sum_down(struct resampler *r, struct lane *lane, const struct piece *piece, uint32_t output,
+                     uint32_t from, uint32_t until, uint32_t plane)
+{
+    uint32_t first = lane->y.first[output];
+    struct image_resample_part part = {
+        .rows = r->pointer,
+        .weights = lane->y.weight + (size_t)output * lane->y.stride + (from - first),
+        .count = until - from,
+        .width = source_width(r, lane),
+        .begins = from == first,
+        .ends = until == first + lane->y.taps,
+        .sum = (int32_t *)(void *)row_at(&lane->sums,
+                                         (uint64_t)(output % lane->slots) * lane->group.count + plane),
+    };
+    for (uint32_t i = 0; i < part.count; i++)
+        r->pointer[i] = piece->plane[plane] + (from - piece->top + i) * piece->stride_bytes[plane];
+    if (r->deep)
+        r->filter->down_deep(&part, (int32_t *)(void *)r->line[plane].data);
+    else
+        r->filter->down(&part, (int16_t *)(void *)r->line[0].data);
+}
+
+/* Deep planes need each other: all lines have come down. */
+static void finish_deep(struct resampler *r, struct lane *lane)
+{
+    const struct image_resample_group *group = &lane->group;
+    const uint16_t *alpha = NULL;
+
+    for (uint32_t i = 0; i < group->count; i++)
+        r->filter->along_deep((const int32_t *)(const void *)r->line[i].data, &lane->x,
+                              (uint16_t *)(void *)r->along[i].data);
+    if (group->weighted)
+        alpha = (const uint16_t *)(const void *)r->along[group->count - 1].data;
+    for (uint32_t i = 0; i < group->count; i++)
+        undeepen((const uint16_t *)(const void *)r->along[i].data, i == group->count - 1 ? NULL : alpha,
+                 lane->x.outputs, r->stage.depth_bits, row_at(&lane->done[group->stage[i]], lane->done_rows));
+}
+
+/* Makes output row `output`, the rest of whose rows is in the piece. */
+static void finish_row(struct resampler *r, struct lane *lane, const struct piece *piece, uint32_t output)
+{
+    const struct image_resample_group *group = &lane->group;
+    uint32_t first = lane->y.first[output], end = first + lane->y.taps;
+    uint32_t from = first > piece->top ? first : piece->top;
+
+    for (uint32_t i = 0; i < group->count; i++) {
+        uint8_t *to = row_at(&lane->done[group->stage[i]], lane->done_rows);
+        if (lane->copied) {
+            memcpy(to,
+                   piece->plane[i] + (from - piece->top) * piece->stride_bytes[i] +
+                       (size_t)lane->x.first[0] * (r->stage.depth_bits / 8u),
+                   (size_t)lane->x.outputs * (r->stage.depth_bits / 8u));
+            continue;
+        }
+        sum_down(r, lane, piece, output, from, end, i);
+        if (!r->deep)
+            r->filter->along((const int16_t *)(const void *)r->line[0].data, &lane->x, to);
+    }
+    if (r->deep && !lane->copied)
+        finish_deep(r, lane);
+    lane->done_rows++;
+}
+
+/* Makes the output rows that the piece completes, until `most` wait. */
+static enum rc lane_advance(struct resampler *r, struct lane *lane, const struct piece *piece, uint32_t most,
+                            struct err *err)
+{
+    while (lane->next < lane->y.outputs && lane->done_rows < most &&
+           lane->y.first[lane->next] + lane->y.taps <= piece->bottom) {
+        for (uint32_t i = 0; i < lane->group.count; i++) {
+            struct rows *done = &lane->done[lane->group.stage[i]];
+            enum rc rc = RC_OK;
+            if (done->data == NULL || done->capacity == lane->done_rows)
+                rc = rows_ensure(done, ((size_t)lane->x.outputs + 8) * (r->stage.depth_bits / 8u),
+                                 lane->done_rows + WRITE_ROWS, lane->done_rows, err);
+            if (rc != RC_OK)
+                return rc;
+        }
+        finish_row(r, lane, piece, lane->next++);
     }
     return RC_OK;
 }
 
-/* ---- stripes ---- */
-
-/* Points `band` at the samples of output rows from `row` on, which are the reader's own. */
-static void step_copy(const struct resampler *r, const struct step *step, uint32_t row,
-                      struct image_band *band)
+/* Takes what the piece has for output rows that end below it. */
+static void lane_leave(struct resampler *r, struct lane *lane, const struct piece *piece)
 {
-    const struct image_resample_group *group = &step->group;
-    struct image_resample_axis x = image_resample_axis_x(group, &r->window, r->sink->size.width_px);
-    struct image_resample_axis y = image_resample_axis_y(group, &r->window, r->sink->size.height_px);
-    uint64_t skip = (uint64_t)y.start + (row >> group->to_y_log2) - (r->first_row >> group->from_y_log2);
-
-    for (uint32_t i = 0; i < group->count; i++) {
-        const struct rows *source = &r->source[group->source[i]];
-        band->plane[group->stage[i]] = source->data + skip * source->stride_bytes +
-                                       (size_t)x.start * (r->stage.depth_bits / 8u);
-        band->stride_bytes[group->stage[i]] = source->stride_bytes;
+    for (uint32_t output = lane->next; output < lane->y.outputs && lane->y.first[output] < piece->bottom;
+         output++) {
+        uint32_t first = lane->y.first[output];
+        for (uint32_t i = 0; i < lane->group.count; i++)
+            sum_down(r, lane, piece, output, first > piece->top ? first : piece->top, piece->bottom, i);
     }
 }
 
-/* The graph for output rows [row, row + rows) of the group out of its source rows [first, end). */
-static enum rc step_graph(struct resampler *r, struct step *step, uint32_t row, uint32_t rows, uint32_t first,
-                          uint32_t end, struct err *err)
-{
-    const struct image_resample_group *group = &step->group;
-    struct image_resample_axis x = image_resample_axis_x(group, &r->window, r->sink->size.width_px);
-    struct image_resample_axis y = image_resample_axis_y(group, &r->window, r->sink->size.height_px);
-    uint32_t width = image_resample_samples(r->reader->size.width_px, group->from_x_log2);
-    double top = y.start + row * y.step - first;
+/* ---- output ---- */
 
-    if (step->graph != NULL && end - first == step->graph_from_rows && rows == step->graph_to_rows &&
-        top == step->graph_top)
-        return RC_OK;
-    zimg_image_format from = zimg_format(group, r->reader->format.depth_bits,
-                                         (struct image_size){width, end - first});
-    zimg_image_format to = zimg_format(group, r->stage.depth_bits, (struct image_size){x.count, rows});
-    from.active_region.left = x.start;
-    from.active_region.width = x.count * x.step;
-    from.active_region.top = top;
-    from.active_region.height = rows * y.step;
-    step->graph_from_rows = end - first;
-    step->graph_to_rows = rows;
-    step->graph_top = top;
-    return graph_build(r, step, &from, &to, err);
-}
-
-/* Makes output rows [row, row + height) of the step's planes and points `band` at them. */
-static enum rc step_stripe(struct resampler *r, struct step *step, uint32_t row, uint32_t height,
-                           struct image_band *band, struct err *err)
-{
-    const struct image_resample_group *group = &step->group;
-    struct image_resample_axis y = image_resample_axis_y(group, &r->window, r->sink->size.height_px);
-    uint32_t from_row = row >> group->to_y_log2, rows = image_resample_samples(height, group->to_y_log2);
-    uint32_t width = image_resample_samples(r->sink->size.width_px, group->to_x_log2), first, end;
-
-    image_resample_reach(&y, group, from_row, from_row + rows,
-                         image_resample_samples(r->reader->size.height_px, group->from_y_log2), &first, &end);
-    enum rc rc = step_graph(r, step, from_row, rows, first, end, err);
-    for (uint32_t i = 0; rc == RC_OK && i < group->count; i++) {
-        struct rows *staged = &r->staged[group->stage[i]];
-        rc = rows_ensure(staged, (size_t)width * (r->stage.depth_bits / 8u), rows, 0, err);
-        band->plane[group->stage[i]] = staged->data;
-        band->stride_bytes[group->stage[i]] = staged->stride_bytes;
-    }
-    return rc == RC_OK ? graph_run(r, step, first - (r->first_row >> group->from_y_log2), err) : rc;
-}
-
-static enum rc stripe_to_rgb(struct resampler *r, uint32_t height, struct image_band *band, struct err *err)
+static enum rc band_to_rgb(struct resampler *r, struct image_band *band, struct err *err)
 {
     for (uint32_t i = 0; i < 3; i++) {
-        enum rc rc = rows_ensure(&r->rgb[i], r->sink->size.width_px, height, 0, err);
+        enum rc rc = rows_ensure(&r->rgb[i], r->sink->size.width_px, band->height_px, 0, err);
         if (rc != RC_OK)
             return rc;
     }
-    for (uint32_t row = 0; row < height; row++) {
+    for (uint32_t row = 0; row < band->height_px; row++) {
         const uint8_t *in[3];
         uint8_t *out[3];
         for (uint32_t i = 0; i < 3; i++) {
             in[i] = band->plane[i] + row * band->stride_bytes[i];
-            out[i] = r->rgb[i].data + row * r->rgb[i].stride_bytes;
+            out[i] = row_at(&r->rgb[i], row);
         }
         image_ycc_to_rgb(in, out, r->sink->size.width_px);
     }
@@ -353,73 +351,97 @@ static enum rc stripe_to_rgb(struct resampler *r, uint32_t height, struct image_
     return RC_OK;
 }
 
-/* Output rows per stripe: as many as fit the memory meant for it; whole MCU rows of a JPEG where possible. */
-static uint32_t stripe_rows(const struct resampler *r)
+static void lane_drop(struct lane *lane, uint32_t count)
 {
-    uint64_t from = 0, to = 0;
-
-    for (uint32_t g = 0; g < r->step_count; g++)
-        for (uint32_t i = 0; i < r->step[g].group.count; i++) {
-            from += source_row_bytes(r, r->step[g].group.source[i]) >> r->step[g].group.from_y_log2;
-            to += image_plane_width(&r->stage, r->step[g].group.stage[i], r->sink->size.width_px) *
-                  (uint64_t)2;
-        }
-    double row_bytes = (double)to + (double)from * r->window.height_px / r->sink->size.height_px;
-    uint32_t least = 1u << r->stage.sub_y_log2, height = r->sink->size.height_px;
-    double fit = (double)STRIPE_BYTES / row_bytes;
-
-    if (fit >= height)
-        return height;
-    uint32_t rows = (uint32_t)fit, step = rows >= 16 ? 16 : least;
-    return rows < least ? least : rows / step * step;
-}
-
-/* The reader's rows [*first, *end) that output rows [row, row + count) are made of; whole chroma rows. */
-static void stripe_reach(const struct resampler *r, uint32_t row, uint32_t count, uint32_t *first,
-                         uint32_t *end)
-{
-    uint32_t all = r->reader->size.height_px;
-    uint8_t log2 = r->step_count > 1 ? r->step[1].group.from_y_log2 : 0;
-
-    *first = all;
-    *end = 0;
-    for (uint32_t g = 0; g < r->step_count; g++) {
-        const struct image_resample_group *group = &r->step[g].group;
-        struct image_resample_axis y = image_resample_axis_y(group, &r->window, r->sink->size.height_px);
-        uint32_t low, high, from_row = row >> group->to_y_log2;
-        image_resample_reach(&y, group, from_row, from_row + image_resample_samples(count, group->to_y_log2),
-                             image_resample_samples(all, group->from_y_log2), &low, &high);
-        low <<= group->from_y_log2;
-        high = image_resample_pixels(high, group->from_y_log2, all);
-        *first = low < *first ? low : *first;
-        *end = high > *end ? high : *end;
+    for (uint32_t i = 0; i < lane->group.count && count < lane->done_rows; i++) {
+        struct rows *done = &lane->done[lane->group.stage[i]];
+        memmove(done->data, row_at(done, count), (lane->done_rows - count) * done->stride_bytes);
     }
-    *first = *first >> log2 << log2;
-    *end = image_resample_pixels(image_resample_samples(*end, log2), log2, all);
+    lane->done_rows -= count;
 }
 
-static enum rc run_stripes(struct resampler *r, struct err *err)
+/* Writes what all lanes have finished, if that is WRITE_ROWS or the end of the picture. */
+static enum rc write_done(struct resampler *r, bool *ret_wrote, struct err *err)
 {
-    uint32_t height = r->sink->size.height_px, most = stripe_rows(r);
+    uint32_t left = r->sink->size.height_px - r->written_rows, ready = left;
 
-    for (uint32_t row = 0, count; row < height; row += count) {
-        struct image_band band = {.y_px = row};
-        uint32_t first, end;
+    for (uint32_t g = 0; g < r->lane_count; g++) {
+        uint64_t rows = (uint64_t)r->lane[g].done_rows << r->lane[g].group.to_y_log2;
+        ready = rows < ready ? (uint32_t)rows : ready;
+    }
+    *ret_wrote = ready > 0 && (ready == left || ready >= WRITE_ROWS);
+    if (!*ret_wrote)
+        return RC_OK;
+    if (ready != left)
+        ready = ready / WRITE_ROWS * WRITE_ROWS;
+    struct image_band band = {.y_px = r->written_rows, .height_px = ready};
+    for (uint32_t i = 0; i < image_format_planes(&r->stage); i++)
+        for (uint32_t g = 0; g < r->lane_count; g++)
+            if (r->lane[g].done[i].data != NULL) {
+                band.plane[i] = r->lane[g].done[i].data;
+                band.stride_bytes[i] = r->lane[g].done[i].stride_bytes;
+            }
+    enum rc rc = r->stage.model != r->sink->format.model ? band_to_rgb(r, &band, err) : RC_OK;
+    if (rc == RC_OK)
+        rc = r->sink->ops->write(r->sink, &band, err);
+    if (rc != RC_OK)
+        return rc;
+    for (uint32_t g = 0; g < r->lane_count; g++)
+        lane_drop(&r->lane[g], image_resample_samples(ready, r->lane[g].group.to_y_log2));
+    r->written_rows += ready;
+    return RC_OK;
+}
 
-        count = height - row < most ? height - row : most;
-        band.height_px = count;
-        stripe_reach(r, row, count, &first, &end);
-        enum rc rc = fetch_rows(r, first, end, err);
-        for (uint32_t g = 0; rc == RC_OK && g < r->step_count; g++) {
-            if (r->step[g].copied)
-                step_copy(r, &r->step[g], row, &band);
-            else
-                rc = step_stripe(r, &r->step[g], row, count, &band, err);
-        }
-        if (rc == RC_OK && r->stage.model != r->sink->format.model)
-            rc = stripe_to_rgb(r, count, &band, err);
+/* ---- input ---- */
+
+static enum rc read_band(struct resampler *r, struct err *err)
+{
+    if (r->cancelled != NULL && r->cancelled(r->context))
+        return err_set(err, RC_CANCELLED, "nobody waits for the picture any more");
+    return r->reader->ops->read(r->reader, &r->band, err);
+}
+
+/* Takes all there is to be had from one piece per lane, which are of the same rows. */
+static enum rc take_pieces(struct resampler *r, const struct piece piece[2], struct err *err)
+{
+    bool wrote = true;
+    enum rc rc = RC_OK;
+
+    while (wrote) {
+        for (uint32_t g = 0; rc == RC_OK && g < r->lane_count; g++)
+            rc = lane_advance(r, &r->lane[g], &piece[g], WRITE_ROWS >> r->lane[g].group.to_y_log2, err);
         if (rc == RC_OK)
-            rc = r->sink->ops->write(r->sink, &band, err);
+            rc = write_done(r, &wrote, err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    for (uint32_t g = 0; rc == RC_OK && g < r->lane_count; g++) {
+        rc = lane_advance(r, &r->lane[g], &piece[g], UINT32_MAX, err);
+        if (rc == RC_OK && !r->lane[g].copied)
+            lane_leave(r, &r->lane[g], &piece[g]);
+    }
+    return rc == RC_OK ? write_done(r, &wrote, err) : rc;
+}
+
+static enum rc take_band(struct resampler *r, struct err *err)
+{
+    struct piece piece[2] = {{.top = 0}};
+
+    for (uint32_t g = 0; g < r->lane_count; g++) {
+        const struct image_resample_group *group = &r->lane[g].group;
+        piece[g].top = r->band.y_px >> group->from_y_log2;
+        piece[g].bottom = image_resample_samples(r->band.y_px + r->band.height_px, group->from_y_log2);
+        for (uint32_t i = 0; i < group->count; i++) {
+            piece[g].plane[i] = r->band.plane[group->source[i]];
+            piece[g].stride_bytes[i] = r->band.stride_bytes[group->source[i]];
+        }
+    }
+    if (!r->deep)
+        return take_pieces(r, piece, err);
+    for (uint32_t from = piece[0].top, until; from < piece[0].bottom; from = until) {
+        until = piece[0].bottom - from < DEEP_ROWS ? piece[0].bottom : from + DEEP_ROWS;
+        struct piece deep[2] = {deepen(r, &r->lane[0], &piece[0], from, until), {.top = 0}};
+        enum rc rc = take_pieces(r, deep, err);
         if (rc != RC_OK)
             return rc;
     }
@@ -441,13 +463,13 @@ static enum rc pass_bands(struct resampler *r, struct err *err)
         if (low >= high)
             continue;
         struct image_band out = {.y_px = low - y, .height_px = high - low};
-        for (uint32_t g = 0; g < r->step_count; g++)
-            for (uint32_t i = 0; i < r->step[g].group.count; i++) {
-                uint32_t plane = r->step[g].group.source[i], to = r->step[g].group.stage[i];
+        for (uint32_t g = 0; g < r->lane_count; g++)
+            for (uint32_t i = 0; i < r->lane[g].group.count; i++) {
+                const struct image_resample_group *group = &r->lane[g].group;
+                uint32_t plane = group->source[i], to = group->stage[i];
                 size_t stride = r->band.stride_bytes[plane];
-                out.plane[to] = r->band.plane[plane] +
-                                ((low - top) >> r->step[g].group.from_y_log2) * stride +
-                                (size_t)(x >> r->step[g].group.from_x_log2) * (from->depth_bits / 8u);
+                out.plane[to] = r->band.plane[plane] + ((low - top) >> group->from_y_log2) * stride +
+                                (size_t)(x >> group->from_x_log2) * (from->depth_bits / 8u);
                 out.stride_bytes[to] = stride;
             }
         rc = r->sink->ops->write(r->sink, &out, err);
@@ -468,18 +490,26 @@ enum rc image_resample_run(struct image_reader *reader, const struct image_windo
         .window = *window,
         .cancelled = cancelled,
         .context = context,
+        .filter = image_resample_filter_best(),
     };
     bool untouched = true;
 
     struct image_resample_group group[2];
-    r.step_count = image_resample_groups(&reader->format, &sink->format, &r.stage, group);
-    for (uint32_t g = 0; g < r.step_count; g++) {
-        r.step[g].group = group[g];
-        r.step[g].copied = image_resample_copies(&group[g], &reader->format, &sink->format, reader->size,
+    r.lane_count = image_resample_groups(&reader->format, &sink->format, &r.stage, group);
+    for (uint32_t g = 0; g < r.lane_count; g++) {
+        r.lane[g].group = group[g];
+        r.lane[g].copied = image_resample_copies(&group[g], &reader->format, &sink->format, reader->size,
                                                  window, sink->size);
-        untouched = untouched && r.step[g].copied;
+        untouched = untouched && r.lane[g].copied;
     }
     if (untouched && r.stage.model == sink->format.model)
         return pass_bands(&r, err);
-    return run_stripes(&r, err);
+    r.deep = (reader->format.depth_bits == 16 || group[0].weighted) && !untouched;
+    enum rc rc = prepare(&r, err);
+    while (rc == RC_OK && r.written_rows < sink->size.height_px) {
+        rc = read_band(&r, err);
+        if (rc == RC_OK)
+            rc = take_band(&r, err);
+    }
+    return rc;
 }

@@ -1,11 +1,11 @@
 /* Drives pixels from a reader into a sink and on the way makes them the size, the chroma layout and the depth
- * the sink wants. The only user of libzimg.
+ * the sink wants.
  *
  * Area-true: on reduction the kernel is widened, so nothing aliases. Region-invariant: the caller reads what
  * image_resample_reads() names, which is the window and, where the picture has one, a margin around it; so a
  * tile's pixels are those of the whole picture's crop. At the picture's edges the kernel sees the edge
- * mirrored. One render thread per call; holds some rows of the window, never all of it (but pictures of a few
- * megabytes). */
+ * mirrored. One render thread per call. Holds a few rows, whatever the reduction: what the reader lends is used
+ * where it lies. */
 #ifndef WORKER_IMAGE_RESAMPLE_H
 #define WORKER_IMAGE_RESAMPLE_H
 
@@ -30,9 +30,8 @@ struct image_region image_resample_reads(const struct image_format *from, const 
  * reader's pixels; does not call finish(). Model conversions done here: YCBCR → RGB, YCBCR → GRAY (its Y), 16
  * → 8 bits, chroma layouts; others are image/colour's, and alpha stays as it is. Alpha STRAIGHT weighs its
  * GRAY or RGB while resizing. Where nothing changes, bands pass untouched and uncopied. RC_CANCELLED when
- * `cancelled` (may be NULL) becomes true; it is looked at once per band read. RC_TOO_LARGE when the reduction
- * is so extreme that the rows under one kernel fill more memory than a render may take, RC_UNSUPPORTED when
- * libzimg refuses. Other codes are the reader's and the sink's. */
+ * `cancelled` (may be NULL) becomes true; it is looked at once per band read. RC_TOO_LARGE when a
+ * single row fills more memory than a render may take. Other codes are the reader's and the sink's. */
 RC_MUST_USE enum rc image_resample_run(struct image_reader *reader, const struct image_window *window,
                                        struct image_sink *sink, bool (*cancelled)(void *context),
                                        void *context, struct err *err);

@@ -1,0 +1,434 @@
+#include "shm/pyramid_index_inside.h"
+
+#include "base/clock.h"
+#include "base/own.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define QUEUE_BYTES      ((size_t)32 << 20)
+#define BATCH_WRITES     512u  /* in one transaction */
+#define REOPEN_MS        1000  /* until opening is tried again */
+#define CHECK_READERS_MS 10000 /* between looks for readers that have died */
+#define MOST_TRIES       64    /* at one batch: the mapping may double that often */
+
+enum write_kind { WRITE_RECORD, WRITE_TILES, WRITE_REMOVAL };
+
+/* One queued change. What it carries lies behind it: the value, then each blob's. */
+struct shm_index_write {
+    struct shm_index_write *next;
+    enum write_kind kind;
+    struct shm_index_key key;
+    uint32_t level;
+    size_t all_bytes;
+    size_t value_bytes; /* with its head */
+    uint32_t blob_count;
+    struct {
+        uint64_t id;
+        size_t bytes; /* with its head */
+    } blob[];
+};
+
+/* ---- queueing ---- */
+
+static struct shm_index_write *write_new(enum write_kind kind, const struct shm_index_key *key,
+                                         size_t value_bytes, const struct shm_index_blob *blobs,
+                                         uint32_t blob_count)
+{
+    size_t bytes = sizeof(struct shm_index_write) +
+                   blob_count * sizeof(((struct shm_index_write *)0)->blob[0]) + value_bytes;
+    for (uint32_t i = 0; i < blob_count; i++)
+        bytes += SHM_INDEX_HEAD_BYTES + blobs[i].length;
+    struct shm_index_write *write = malloc(bytes);
+    if (write == NULL)
+        return NULL;
+    *write = (struct shm_index_write){
+        .kind = kind, .key = *key, .all_bytes = bytes, .value_bytes = value_bytes, .blob_count = blob_count};
+    for (uint32_t i = 0; i < blob_count; i++) {
+        write->blob[i].id = blobs[i].id;
+        write->blob[i].bytes = SHM_INDEX_HEAD_BYTES + blobs[i].length;
+    }
+    return write;
+}
+
+static uint8_t *write_value(struct shm_index_write *write)
+{
+    return (uint8_t *)&write->blob[write->blob_count];
+}
+
+/* Takes `write` over; NULL where memory was out. */
+static void submit(struct shm_index *index, struct shm_index_write *write)
+{
+    bool taken = false;
+    pthread_mutex_lock(&index->queue_lock);
+    if (write != NULL && index->queue_bytes + write->all_bytes <= QUEUE_BYTES) {
+        *index->last = write;
+        index->last = &write->next;
+        index->queue_bytes += write->all_bytes;
+        pthread_cond_signal(&index->queue_grew);
+        taken = true;
+    }
+    pthread_mutex_unlock(&index->queue_lock);
+    if (!taken) {
+        shm_index_count(&index->options.shared->dropped, 1);
+        free(write);
+    }
+}
+
+void shm_index_put(struct shm_index *index, const struct shm_index_key *key, uint64_t version,
+                   const struct bytes *record, const struct shm_index_blob *blobs, uint32_t blob_count)
+{
+    struct shm_index_name name;
+    assert(blob_count <= SHM_INDEX_MAX_BLOBS);
+    bool fits = record->length <= SHM_INDEX_MAX_VALUE_BYTES;
+    for (uint32_t i = 0; i < blob_count; i++)
+        fits = fits && blobs[i].length <= SHM_INDEX_MAX_VALUE_BYTES;
+    struct shm_index_write *write =
+        fits ? write_new(WRITE_RECORD, key, SHM_INDEX_HEAD_BYTES + record->length, blobs, blob_count) : NULL;
+    if (write != NULL) {
+        uint8_t *to = write_value(write);
+        memcpy(to + SHM_INDEX_HEAD_BYTES, record->data, record->length);
+        shm_index_seal(index->options.dialect, shm_index_name_image(&name, key), version, to,
+                       write->value_bytes);
+        to += write->value_bytes;
+        for (uint32_t i = 0; i < blob_count; i++) {
+            memcpy(to + SHM_INDEX_HEAD_BYTES, blobs[i].data, blobs[i].length);
+            shm_index_seal(index->options.dialect, shm_index_name_blob(&name, blobs[i].id), 0, to,
+                           write->blob[i].bytes);
+            to += write->blob[i].bytes;
+        }
+    }
+    submit(index, write);
+}
+
+void shm_index_put_tiles(struct shm_index *index, const struct shm_index_key *key, uint64_t version,
+                         uint32_t level, const struct bytes *tiles)
+{
+    struct shm_index_name name;
+    assert(level <= UINT8_MAX);
+    bool fits = tiles->length <= SHM_INDEX_MAX_VALUE_BYTES;
+    struct shm_index_write *write =
+        fits ? write_new(WRITE_TILES, key, SHM_INDEX_HEAD_BYTES + tiles->length, NULL, 0) : NULL;
+    if (write != NULL) {
+        write->level = level;
+        memcpy(write_value(write) + SHM_INDEX_HEAD_BYTES, tiles->data, tiles->length);
+        shm_index_seal(index->options.dialect, shm_index_name_tiles(&name, key, level), version,
+                       write_value(write), write->value_bytes);
+    }
+    submit(index, write);
+}
+
+void shm_index_remove(struct shm_index *index, const struct shm_index_key *key)
+{
+    submit(index, write_new(WRITE_REMOVAL, key, 0, NULL, 0));
+}
+
+void shm_index_settle(struct shm_index *index)
+{
+    pthread_mutex_lock(&index->queue_lock);
+    while (index->first != NULL || index->is_writing)
+        pthread_cond_wait(&index->queue_emptied, &index->queue_lock);
+    pthread_mutex_unlock(&index->queue_lock);
+}
+
+/* ---- writing: the writer's thread ---- */
+
+static bool is_same(const MDB_val *known, const uint8_t *value, size_t length)
+{
+    return known->mv_size == length && memcmp(known->mv_data, value, length) == 0;
+}
+
+/* Puts a value unless it stands there already. */
+static int put(MDB_txn *txn, MDB_dbi table, MDB_val *key, const uint8_t *value, size_t length, bool *changed)
+{
+    MDB_val known, place = {.mv_size = length};
+    int status = mdb_get(txn, table, key, &known);
+    if (status == 0 && is_same(&known, value, length))
+        return 0;
+    if (status != 0 && status != MDB_NOTFOUND)
+        return status;
+    *changed = true;
+    status = mdb_put(txn, table, key, &place, MDB_RESERVE);
+    if (status == 0)
+        memcpy(place.mv_data, value, length);
+    return status;
+}
+
+/* A cursor's place after a deletion at the end of a page is nothing to build on: each is looked for anew. */
+static int drop_tiles(MDB_txn *txn, const struct shm_index_file *file, const struct shm_index_key *key)
+{
+    struct shm_index_name name;
+    MDB_cursor *cursor;
+    int status = mdb_cursor_open(txn, file->table[SHM_INDEX_TILES], &cursor);
+    if (status != 0)
+        return status;
+    while (status == 0) {
+        MDB_val found = *shm_index_name_tiles(&name, key, 0), value;
+        status = mdb_cursor_get(cursor, &found, &value, MDB_SET_RANGE);
+        if (status == 0 && (found.mv_size != 17 || memcmp(found.mv_data, key->word, 16) != 0))
+            break;
+        if (status == 0)
+            status = mdb_cursor_del(cursor, 0);
+    }
+    mdb_cursor_close(cursor);
+    return status == MDB_NOTFOUND ? 0 : status;
+}
+
+static int write_blobs(struct shm_index *index, MDB_txn *txn, const struct shm_index_write *write,
+                       const uint8_t *value, bool *changed, bool *ret_clash)
+{
+    MDB_dbi table = index->file.table[SHM_INDEX_BLOBS];
+    for (uint32_t i = 0; i < write->blob_count; i++) {
+        struct shm_index_name name;
+        MDB_val known, *key = shm_index_name_blob(&name, write->blob[i].id);
+        int status = mdb_get(txn, table, key, &known);
+        /* The same id for other bytes, which are right: somebody else's. */
+        if (status == 0 && !is_same(&known, value, write->blob[i].bytes) &&
+            shm_index_is_sealed(index->options.dialect, key, &known)) {
+            *ret_clash = true;
+            return 0;
+        }
+        status = put(txn, table, key, value, write->blob[i].bytes, changed);
+        if (status != 0)
+            return status;
+        value += write->blob[i].bytes;
+    }
+    return 0;
+}
+
+static int write_record(struct shm_index *index, MDB_txn *txn, struct shm_index_write *write, bool *changed)
+{
+    struct shm_index_name name;
+    MDB_dbi table = index->file.table[SHM_INDEX_IMAGES];
+    MDB_val known, *key = shm_index_name_image(&name, &write->key);
+    const uint8_t *value = write_value(write);
+    bool clash = false;
+    int status = write_blobs(index, txn, write, value + write->value_bytes, changed, &clash);
+    if (status != 0 || clash) {
+        shm_index_count(&index->options.shared->dropped, clash);
+        return status;
+    }
+    status = mdb_get(txn, table, key, &known);
+    if (status == 0 && (known.mv_size < SHM_INDEX_HEAD_BYTES ||
+                        memcmp((uint8_t *)known.mv_data + 4, value + 4, SHM_INDEX_HEAD_BYTES - 4) != 0))
+        status = drop_tiles(txn, &index->file, &write->key);
+    else if (status == MDB_NOTFOUND)
+        status = 0;
+    if (status == 0)
+        status = put(txn, table, key, value, write->value_bytes, changed);
+    shm_index_count(&index->options.shared->written, status == 0);
+    return status;
+}
+
+static int remove_record(struct shm_index *index, MDB_txn *txn, const struct shm_index_write *write,
+                         bool *changed)
+{
+    struct shm_index_name name;
+    int status = mdb_del(txn, index->file.table[SHM_INDEX_IMAGES], shm_index_name_image(&name, &write->key),
+                         NULL);
+    if (status == MDB_NOTFOUND)
+        return 0;
+    *changed = true;
+    return status == 0 ? drop_tiles(txn, &index->file, &write->key) : status;
+}
+
+static int write_one(struct shm_index *index, MDB_txn *txn, struct shm_index_write *write, bool *changed)
+{
+    struct shm_index_name name;
+    switch (write->kind) {
+    case WRITE_RECORD:
+        return write_record(index, txn, write, changed);
+    case WRITE_TILES:
+        return put(txn, index->file.table[SHM_INDEX_TILES],
+                   shm_index_name_tiles(&name, &write->key, write->level), write_value(write),
+                   write->value_bytes, changed);
+    case WRITE_REMOVAL:
+        break;
+    }
+    return remove_record(index, txn, write, changed);
+}
+
+static int write_batch(struct shm_index *index, struct shm_index_write *batch)
+{
+    MDB_txn *txn = NULL;
+    bool changed = false;
+    shm_index_enter(&index->file, index->options.shared);
+    int status = mdb_txn_begin(index->file.env, NULL, 0, &txn);
+    for (struct shm_index_write *write = batch; status == 0 && write != NULL; write = write->next)
+        status = write_one(index, txn, write, &changed);
+    if (status == 0 && changed)
+        status = mdb_txn_commit(txn);
+    else if (txn != NULL)
+        mdb_txn_abort(txn);
+    shm_index_leave();
+    return status;
+}
+
+/* ---- the file's care ---- */
+
+/* A new file is opened before the old one is closed, so that readers never wait for the disk. */
+static void exchange(struct shm_index *index)
+{
+    struct shm_index_file file = {0}, old;
+    struct err err;
+    bool opened = shm_index_file_open(&index->options, &index->file, &file, &err) == RC_OK;
+    pthread_rwlock_wrlock(&index->file_lock);
+    shm_index_idle_drain(index);
+    old = index->file;
+    index->file = opened ? file : (struct shm_index_file){0};
+    if (opened)
+        shm_index_idle_fill(index);
+    pthread_rwlock_unlock(&index->file_lock);
+    shm_index_file_close(&old);
+}
+
+static bool is_usable(const struct shm_index *index)
+{
+    return index->file.env != NULL && !shm_index_file_is_doubted(&index->file, index->options.shared) &&
+           shm_index_file_is_there(&index->file, index->directory);
+}
+
+static bool resize(struct shm_index *index, bool grow)
+{
+    pthread_rwlock_wrlock(&index->file_lock);
+    bool done = grow ? shm_index_file_grow(&index->file, index->options.most_bytes)
+                     : shm_index_file_adopt_size(&index->file);
+    pthread_rwlock_unlock(&index->file_lock);
+    return done;
+}
+
+/* Readers that were killed keep the pages they saw from being used again. */
+static void check_readers(struct shm_index *index)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int dead;
+    if (now_ms - index->readers_checked_ms < CHECK_READERS_MS)
+        return;
+    index->readers_checked_ms = now_ms;
+    mdb_reader_check(index->file.env, &dead);
+}
+
+static void care(struct shm_index *index)
+{
+    bool wanted = atomic_exchange_explicit(&index->needs_care, false, memory_order_relaxed);
+    if (!is_usable(index))
+        exchange(index);
+    else if (wanted)
+        resize(index, false);
+    if (index->file.env != NULL)
+        check_readers(index);
+}
+
+/* Commits a batch, whatever has to be done to the file for it. False: it cannot be. */
+static bool commit(struct shm_index *index, struct shm_index_write *batch)
+{
+    for (int i = 0; i < MOST_TRIES && index->file.env != NULL; i++) {
+        int status = write_batch(index, batch);
+        if (status == 0)
+            return true;
+        if (status == MDB_MAP_RESIZED ? resize(index, false) : status == MDB_MAP_FULL && resize(index, true))
+            continue;
+        if (!shm_index_is_damage(status) && status != MDB_MAP_FULL && status != MDB_MAP_RESIZED)
+            return false;
+        shm_index_file_doubt(&index->file, index->options.shared); /* broken, or as large as it may get */
+        exchange(index);
+    }
+    return false;
+}
+
+/* ---- the thread ---- */
+
+static void wait_for_work(struct shm_index *index)
+{
+    struct timespec until;
+    while (index->first == NULL && !index->is_stopping &&
+           !atomic_load_explicit(&index->needs_care, memory_order_relaxed)) {
+        if (index->file.env != NULL) {
+            pthread_cond_wait(&index->queue_grew, &index->queue_lock);
+        } else {
+            clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_sec += REOPEN_MS / 1000;
+            if (pthread_cond_timedwait(&index->queue_grew, &index->queue_lock, &until) == ETIMEDOUT)
+                return;
+        }
+    }
+}
+
+/* The first of the queue; what is beyond a batch stays. */
+static struct shm_index_write *take_batch(struct shm_index *index)
+{
+    struct shm_index_write *batch = index->first, **end = &index->first;
+    for (uint32_t i = 0; i < BATCH_WRITES && *end != NULL; i++) {
+        index->queue_bytes -= (*end)->all_bytes;
+        end = &(*end)->next;
+    }
+    struct shm_index_write *rest = *end;
+    *end = NULL;
+    index->first = rest;
+    if (rest == NULL)
+        index->last = &index->first;
+    return batch;
+}
+
+static void free_batch(struct shm_index *index, struct shm_index_write *batch, bool was_written)
+{
+    while (batch != NULL) {
+        struct shm_index_write *next = batch->next;
+        if (!was_written)
+            shm_index_count(&index->options.shared->dropped, 1);
+        free(batch);
+        batch = next;
+    }
+}
+
+static void *run_writer(void *context)
+{
+    struct shm_index *index = context;
+    bool is_over = false;
+    while (!is_over) {
+        pthread_mutex_lock(&index->queue_lock);
+        wait_for_work(index);
+        struct shm_index_write *batch = take_batch(index);
+        index->is_writing = true;
+        pthread_mutex_unlock(&index->queue_lock);
+
+        care(index);
+        free_batch(index, batch, commit(index, batch));
+
+        pthread_mutex_lock(&index->queue_lock);
+        index->is_writing = false;
+        is_over = index->is_stopping && index->first == NULL;
+        if (index->first == NULL)
+            pthread_cond_broadcast(&index->queue_emptied);
+        pthread_mutex_unlock(&index->queue_lock);
+    }
+    return NULL;
+}
+
+enum rc shm_index_writer_start(struct shm_index *index, struct err *err)
+{
+    index->readers_checked_ms = clock_monotonic_ms(); /* opening has just looked */
+    if (pthread_create(&index->writer, NULL, run_writer, index) != 0)
+        return err_set(err, RC_NO_MEMORY, "no thread to write the pyramid index");
+    pthread_setname_np(index->writer, "index");
+    return RC_OK;
+}
+
+void shm_index_writer_stop(struct shm_index *index)
+{
+    pthread_mutex_lock(&index->queue_lock);
+    index->is_stopping = true;
+    pthread_cond_signal(&index->queue_grew);
+    pthread_mutex_unlock(&index->queue_lock);
+    pthread_join(index->writer, NULL);
+}
+
+void shm_index_want_care(struct shm_index *index)
+{
+    if (atomic_exchange_explicit(&index->needs_care, true, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&index->queue_lock);
+    pthread_cond_signal(&index->queue_grew);
+    pthread_mutex_unlock(&index->queue_lock);
+}

@@ -17,6 +17,7 @@
 #define MOST_READERS 4096u /* transactions of all workers; 64 bytes each in the lock file */
 #define GUARD_TRIES  40
 #define GUARD_NAP_MS 5
+#define RESIZE_TRIES 8
 
 /* ---- inside ---- */
 
@@ -173,6 +174,9 @@ static int open_env(const struct shm_index_options *options, struct shm_index_fi
         status = mdb_reader_check(file->env, &dead);
     if (status == 0)
         status = open_tables(file, 0);
+    /* Another process may have made the file larger since it was mapped. */
+    for (int i = 0; i < RESIZE_TRIES && status == MDB_MAP_RESIZED && shm_index_file_adopt_size(file); i++)
+        status = open_tables(file, 0);
     if (status == MDB_NOTFOUND)
         status = open_tables(file, MDB_CREATE);
     if (status != 0 && file->env != NULL) {
@@ -185,7 +189,8 @@ static int open_env(const struct shm_index_options *options, struct shm_index_fi
 /* Whether the file itself may be what is wrong: then it goes. Elsewhere it would only be missed. */
 static bool is_files_fault(int status)
 {
-    return status != EMFILE && status != ENFILE && status != ENOSPC && status != EDQUOT && status != EROFS;
+    return status != EMFILE && status != ENFILE && status != ENOSPC && status != EDQUOT && status != EROFS &&
+           status != EAGAIN && status != EINTR && status != MDB_READERS_FULL && status != MDB_MAP_RESIZED;
 }
 
 static enum rc open_guarded(const struct shm_index_options *options, const struct shm_index_file *old,

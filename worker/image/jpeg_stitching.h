@@ -1,0 +1,64 @@
+/* What jpeg_stitch.c shares with the two ways it has to move a row of tiles; for these three files only. */
+#ifndef WORKER_IMAGE_JPEG_STITCHING_H
+#define WORKER_IMAGE_JPEG_STITCHING_H
+
+#include "worker/image/jpeg_bits.h"
+#include "worker/image/jpeg_stitch.h"
+
+#define IMAGE_JPEG_MAX_MCU_BLOCKS 10u /* ITU-T T.81 B.2.3 */
+
+/* Half-open, in MCUs. */
+struct image_jpeg_range {
+    uint32_t from, to;
+};
+
+struct image_jpeg_lane; /* jpeg_recode.c: one column of tiles while a row is read */
+
+struct image_jpeg_stitch {
+    struct image_jpeg_grid grid;
+    uint32_t columns, next_row;   /* of tiles */
+    struct image_size tile_mcus;  /* MCUs of a tile across and down */
+    struct image_jpeg_range across, down; /* of the window, counted from the first tile */
+    struct bytes first_start;     /* the first tile's head, kept for `first` to point into */
+    struct image_jpeg_head first; /* components 0: no tile has been looked at */
+    bool restarts_differ, tables_differ;
+
+    uint64_t intervals;           /* by bytes: how many have been written */
+
+    struct image_jpeg_decoder decoder[2][3];       /* by codes; by component: of the first tile */
+    struct image_jpeg_encoder encoder[2][3];
+    bool translates;                               /* codes become those of the standard's tables */
+    struct bytes standard;                         /* then: their DHT segment's body */
+    struct image_jpeg_lane *lane;
+    int32_t predicted[3];
+    uint64_t bits;
+    uint32_t bit_count;
+};
+
+/* Which of the standard's tables a component takes. */
+static inline uint8_t image_jpeg_standard_number(const struct image_jpeg_stitch *stitch, unsigned component)
+{
+    return stitch->grid.model == IMAGE_YCBCR && component > 0;
+}
+
+/* The MCUs of a column (row) of tiles that lie in the window, counted within the tile. */
+static inline struct image_jpeg_range image_jpeg_range_in(struct image_jpeg_range whole, uint32_t tile_mcus, uint32_t tile)
+{
+    uint64_t start = (uint64_t)tile * tile_mcus;
+    uint64_t from = whole.from > start ? whole.from - start : 0;
+    uint64_t to = whole.to - start < tile_mcus ? whole.to - start : tile_mcus;
+    return (struct image_jpeg_range){(uint32_t)from, (uint32_t)to};
+}
+
+/* Moves a row of tiles whose heads are known to fit. RC_UNSUPPORTED when one's data are not what its head says. */
+RC_MUST_USE enum rc image_jpeg_copy_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
+                                        struct bytes *out, struct err *err);
+RC_MUST_USE enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
+                                          struct bytes *out, struct err *err);
+/* Makes the tables for image_jpeg_recode_row(); with `translates`, the standard's tables are in `standard` then. */
+RC_MUST_USE enum rc image_jpeg_recode_prepare(struct image_jpeg_stitch *stitch, struct err *err);
+RC_MUST_USE enum rc image_jpeg_recode_end(struct image_jpeg_stitch *stitch, struct bytes *out, struct err *err);
+
+void image_jpeg_recode_done(struct image_jpeg_stitch *stitch);
+
+#endif

@@ -40,8 +40,11 @@ struct image_source {
     bool shrinks; /* read() can decode at 1/2, 1/4, 1/8 (JPEG) */
 };
 
-/* A tile that lies in the file as a JPEG stream of its own. */
+enum image_stored_coding { IMAGE_STORED_JPEG, IMAGE_STORED_WEBP };
+
+/* A tile that lies in the file as a JPEG stream or a WebP file of its own. */
 struct image_stored_tile {
+    enum image_stored_coding coding;
     uint64_t offset;
     uint32_t length_bytes;
     struct image_size size;
@@ -89,8 +92,8 @@ RC_MUST_USE enum rc image_source_read(struct image_source *source, uint32_t leve
                                       const struct image_region *window, struct image_reader **ret_reader,
                                       struct err *err);
 
-/* Where the tile of a level's grid lies, for sending it as it is. RC_UNSUPPORTED where it is not a JPEG stream by itself (then
- * it has to be decoded), RC_BUSY when the answer would have to be read from the file and `may_block` is false, RC_CORRUPT,
+/* Where the tile of a level's grid lies, for sending it as it is. RC_UNSUPPORTED where it is no file by itself (then it
+ * has to be decoded), RC_BUSY when the answer would have to be read from the file and `may_block` is false, RC_CORRUPT,
  * RC_IO, RC_NO_MEMORY. Cheap once the level's first tile was looked up. */
 RC_MUST_USE enum rc image_source_stored_tile(struct image_source *source, uint32_t level, uint32_t column,
                                              uint32_t row, bool may_block, struct image_stored_tile *ret_tile,

@@ -33,7 +33,7 @@ RC_MUST_USE enum rc image_tiff_rows_read(const struct image_tiff_source *tiff, u
                                          const struct image_region *window, struct image_reader **ret_reader,
                                          struct err *err);
 
-/* image_source_stored_tile() for JPEG-compressed tiles (tiff_tiles.c). */
+/* image_source_stored_tile() for JPEG and WebP tiles (tiff_tiles.c). */
 RC_MUST_USE enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, uint32_t column,
                                            uint32_t row, bool may_block, struct image_stored_tile *ret_tile,
                                            struct err *err);

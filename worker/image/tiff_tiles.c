@@ -13,9 +13,13 @@
 static bool is_storable(const struct image_tiff_picture *picture)
 {
     const struct image_format *format = &picture->format;
-    bool plain = picture->compression == TIFF_JPEG && picture->tiled && !picture->separate &&
-                 format->alpha == IMAGE_ALPHA_NONE && picture->samples == image_format_planes(format) &&
-                 (format->model == IMAGE_GRAY || format->model == IMAGE_RGB || format->model == IMAGE_YCBCR);
+    bool plain = picture->tiled && !picture->separate && picture->samples == image_format_planes(format);
+    if (picture->compression == TIFF_JPEG)
+        plain = plain && format->alpha == IMAGE_ALPHA_NONE &&
+                (format->model == IMAGE_GRAY || format->model == IMAGE_RGB || format->model == IMAGE_YCBCR);
+    else
+        plain = plain && picture->compression == TIFF_WEBP && format->model == IMAGE_RGB &&
+                format->alpha != IMAGE_ALPHA_PREMULTIPLIED;
     for (uint32_t i = 0; plain && i < picture->samples; i++) /* polarity and the like exist in the TIFF only */
         plain = !picture->plane[i].mapped && picture->plane[i].sample == i;
     return plain;
@@ -76,7 +80,7 @@ enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, u
 {
     const struct image_tiff_picture *picture = &tiff->level[level];
     if (!is_storable(picture) || column >= picture->chunks_across || row >= picture->chunks_down)
-        return err_set(err, RC_UNSUPPORTED, "level %u has no JPEG tile %u, %u", level, column, row);
+        return err_set(err, RC_UNSUPPORTED, "level %u has no JPEG or WebP tile %u, %u", level, column, row);
     uint64_t number = (uint64_t)row * picture->chunks_across + column;
     struct image_tiff_tiles *tiles = NULL;
     struct image_tiff_tile place = {0};
@@ -93,7 +97,9 @@ enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, u
         return rc;
     if (place.length_bytes == 0)
         return err_set(err, RC_UNSUPPORTED, "tile %llu of level %u is not there", (unsigned long long)number, level);
-    *ret_tile = (struct image_stored_tile){.offset = place.at,
+    *ret_tile = (struct image_stored_tile){.coding = picture->compression == TIFF_JPEG ? IMAGE_STORED_JPEG
+                                                                                        : IMAGE_STORED_WEBP,
+                                           .offset = place.at,
                                            .length_bytes = place.length_bytes,
                                            .size = picture->chunk,
                                            .tables = &picture->jpeg_tables};
@@ -112,7 +118,7 @@ static bool may_join(const struct image_tiff_source *tiff)
 {
     bool may = tiff->source.pyramid.orientation == 1;
     for (uint32_t i = 0; i < tiff->source.pyramid.level_count; i++)
-        may = may && is_storable(&tiff->level[i]) && tiff->level[i].chunk.width_px == JOINED_TILE_PX &&
+        may = may && tiff->level[i].compression == TIFF_JPEG && is_storable(&tiff->level[i]) && tiff->level[i].chunk.width_px == JOINED_TILE_PX &&
               tiff->level[i].chunk.height_px == JOINED_TILE_PX;
     return may;
 }

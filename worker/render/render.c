@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "worker/image/resample.h"
 #include "worker/image/rotate.h"
+#include "worker/render/stitch.h"
 #include "worker/render/tap.h"
 
 #include <math.h>
@@ -220,7 +221,9 @@ enum rc render_picture(const struct picture *picture, const struct iiif_plan *pl
 {
     int64_t begun_ns = clock_thread_cpu_ns();
     struct render_spent spent = {0};
-    enum rc rc = run(picture, plan, options, output, &spent, err);
+    enum rc rc = render_stitch(picture, plan, options, output, err);
+    if (rc == RC_UNSUPPORTED)
+        rc = run(picture, plan, options, output, &spent, err);
     spent.total_ns = clock_thread_cpu_ns() - begun_ns;
     *ret_spent = spent;
     return rc;

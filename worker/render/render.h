@@ -1,4 +1,5 @@
-/* A plan → the bytes of the answer: chooses how to read the level, puts the chain of image steps together and runs it.
+/* A plan → the bytes of the answer. Where stored tiles can be joined as they are, stitch.h does it; else this chooses how to read
+ * the level, puts the chain of image steps together and runs it.
  *
  *     reader of the level's window → resample → colour → layout → bitonal → symmetry → free angle → encoder
  *

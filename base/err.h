@@ -11,6 +11,7 @@ enum rc {
     RC_OK = 0,
     RC_BAD_REQUEST, /* the request's text or values are wrong: the sentence names the part */
     RC_NOT_FOUND,   /* no such image, page or route */
+    RC_GONE,        /* there was one, and never will be again */
     RC_FORBIDDEN,   /* it exists and may not be had */
     RC_UNSUPPORTED, /* valid, but this server does not do it */
     RC_CORRUPT,     /* the source's bytes are not what they claim to be */

@@ -120,6 +120,12 @@ const struct settings_row settings_table[] = {
     {"trusted_proxies", NULL, SETTINGS_TEXT, "", 0, 0, "LIST", FIELD(trusted_proxies),
      "addresses, networks, loopback or private, whose Forwarded headers are believed",
      settings_check_printable},
+    {"identifier_rules", NULL, SETTINGS_TEXT, "", 0, 0, "FILE", FIELD(identifier_rules),
+     "rules that lead from identifiers to sources (prefix, suffix, regex), the first that matches wins; empty: none",
+     NULL},
+    {"retired", NULL, SETTINGS_TEXT, "", 0, 0, "FILE", FIELD(retired),
+     "identifiers that have moved or are gone, a line \"old new\" or \"old -\" each; needs a cache; empty: none",
+     NULL},
     /* processes */
     {"workers", "--workers", SETTINGS_WHOLE, "0", 0, 128, "processes", FIELD(workers),
      "processes that serve; 0: one per CPU", NULL},

@@ -22,6 +22,8 @@ struct settings {
     char *cache;          /* directory for caches; empty: none */
     char *base_url;       /* empty: from the request */
     char *trusted_proxies;
+    char *identifier_rules; /* text file; empty: none */
+    char *retired;          /* text file; empty: none */
     /* processes */
     int64_t workers;        /* 0: one per CPU */
     int64_t render_threads; /* per worker; 0: chosen from CPUs and workers */

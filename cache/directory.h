@@ -15,6 +15,7 @@ enum cache_folder {
     CACHE_INDEX,       /* "index": shm/pyramid_index */
     CACHE_BLOCKS,      /* "blocks": of remote sources */
     CACHE_DERIVATIVES, /* "derivatives": rendered answers */
+    CACHE_GATEWAY,     /* "gateway": the map of retired identifiers */
     CACHE_FOLDERS,
 };
 
@@ -23,7 +24,7 @@ struct cache_directory {
     int fd;
     int folder[CACHE_FOLDERS];
 };
-#define CACHE_DIRECTORY_NONE ((struct cache_directory){.fd = -1, .folder = {-1, -1, -1}})
+#define CACHE_DIRECTORY_NONE ((struct cache_directory){.fd = -1, .folder = {-1, -1, -1, -1}})
 
 #define CACHE_DIRECTORY_PATH_BYTES 32
 

@@ -8,6 +8,7 @@
 #include "master/reload.h"
 #include "master/store.h"
 #include "master/supervise.h"
+#include "worker/worker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -168,10 +169,31 @@ static int command_check_config(char **argument)
         rc = master_config_check(&config, &err);
     if (rc != RC_OK)
         return failed(&err);
-    if (!is_sound(&config))
+    bool sound = is_sound(&config);
+    if (!worker_check_lists(&config.settings) || !sound)
         return EXIT_FAILED;
     printf("%s: nothing is wrong\n", argument[0]);
     return 0;
+}
+
+/* The options of serve may follow the identifier. */
+static int command_resolve(char *const *argv)
+{
+    struct err err = {0};
+    OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
+    if (argv[2] == NULL || argv[2][0] == '-') {
+        err_set(&err, RC_BAD_REQUEST, "resolve takes an identifier, then options of serve");
+        return usage(&err);
+    }
+    if (config == NULL || master_config_init(config, &err) != RC_OK)
+        return failed(&err);
+    enum rc rc = master_options_load(argv + 3, config, &err);
+    bool sound = is_sound(config);
+    if (rc != RC_OK)
+        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+    if (!sound)
+        return EXIT_FAILED;
+    return worker_resolve(&config->settings, argv[2], &err) ? 0 : failed(&err);
 }
 
 static int print(void (*what)(void))
@@ -197,6 +219,8 @@ int main(int argc, char **argv)
         return argc == 3 && strcmp(argv[2], "--help") == 0 ? print(master_manual_help) : command_serve(argv);
     if (strcmp(command, "check-config") == 0)
         return command_check_config(argv + 2);
+    if (strcmp(command, "resolve") == 0)
+        return command_resolve(argv);
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)
         return print(master_manual_help);
     if (strcmp(command, "--version") == 0)

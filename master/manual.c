@@ -11,6 +11,7 @@ static const struct {
     const char *usage, *help;
 } command[] = {
     {"serve [-c FILE] [OPTION...]", "serve pictures, in the foreground; the log goes to standard error"},
+    {"resolve ID [OPTION...]", "say where an identifier leads, and by which rule"},
     {"check-config FILE", "say what is wrong with a configuration, with line numbers"},
     {"--help", "this text"},
     {"--version", "the version"},

@@ -9,6 +9,7 @@
 #include "worker/http/status.h"
 #include "worker/iiif/identifier.h"
 #include "worker/iiif/info_json.h"
+#include "worker/iiif/percent.h"
 #include "worker/poison.h"
 #include "worker/render/passthrough.h"
 #include "worker/service.h"
@@ -192,10 +193,8 @@ static enum rc render(struct request *request, struct err *err)
     render_pool_claim(service->pool, memory_bytes);
     worker_fault_allow(silence_ms(&request->plan));
     worker_fault_alive();
-    const struct render_output output = {.bytes = &request->answer.body,
-                                         .cancelled = is_cancelled,
-                                         .made = has_made_more,
-                                         .context = request};
+    const struct render_output output = {
+        .bytes = &request->answer.body, .cancelled = is_cancelled, .made = has_made_more, .context = request};
     struct render_spent spent;
     enum rc rc = render_picture(request->picture, &request->plan, &service->options, &output, &spent, err);
     render_pool_return(service->pool, memory_bytes);
@@ -345,12 +344,44 @@ static void answer_redirect(struct request *request, unsigned status, const char
                     1);
 }
 
+/* True when the identifier is retired and the request therefore answered: 301 to the same request of the new one, or 410. */
+static bool answer_retired(struct request *request, const char *path)
+{
+    char now[IIIF_MAX_IDENTIFIER_BYTES + 1], encoded[IIIF_PERCENT_ENCODED_BYTES(IIIF_MAX_IDENTIFIER_BYTES)];
+    enum gateway_retired retired = gateway_retired(request->service->gateway, request->iiif.identifier, now);
+    struct err err;
+    if (retired == GATEWAY_RETIRED_GONE) {
+        err_set(&err, RC_GONE, "the image '%.100s' has been withdrawn", request->iiif.identifier);
+        fail(request, &err);
+    } else if (retired == GATEWAY_RETIRED_MOVED) {
+        iiif_percent_encode(now, strlen(now), encoded);
+        answer_redirect(request, 301,
+                        arena_format(http_exchange_arena(request->exchange), "%s/iiif/%d/%s%s",
+                                     request->base_url, (int)request->iiif.version, encoded,
+                                     path + strcspn(path, "/?#")));
+    }
+    return retired != GATEWAY_RETIRED_NO;
+}
+
+/* A request without a version goes to the newest; to an older one where only that understands its parameters. */
+static void answer_unversioned(struct request *request, const char *path, size_t length)
+{
+    struct iiif_request parsed;
+    bool is_old = iiif_request_parse(IIIF_3, path, length, &parsed, NULL) == RC_BAD_REQUEST &&
+                  iiif_request_parse(IIIF_2, path, length, &parsed, NULL) == RC_OK;
+    answer_redirect(request, 302,
+                    arena_format(http_exchange_arena(request->exchange), "%s/iiif/%d/%s", request->base_url,
+                                 is_old ? IIIF_2 : IIIF_3, path));
+}
+
 static void handle_iiif(struct request *request, enum iiif_version version, const char *path, size_t length)
 {
     struct err err;
     enum rc rc = iiif_request_parse(version, path, length, &request->iiif, &err);
+    if (rc == RC_OK && answer_retired(request, path))
+        return;
     if (rc == RC_OK)
-        rc = iiif_identifier_read(request->iiif.identifier, &request->identifier, &err);
+        rc = gateway_source(request->service->gateway, request->iiif.identifier, &request->identifier, &err);
     if (rc != RC_OK) {
         fail(request, &err);
         return;
@@ -388,9 +419,7 @@ static void route(struct request *request)
     } else if (length >= 8 && memcmp(target, "/iiif/2/", 8) == 0) {
         handle_iiif(request, IIIF_2, target + 8, length - 8);
     } else if (length > 6 && memcmp(target, "/iiif/", 6) == 0) { /* no version: the newest */
-        answer_redirect(request, 302,
-                        arena_format(http_exchange_arena(request->exchange), "%s/iiif/3/%s",
-                                     request->base_url, target + 6));
+        answer_unversioned(request, target + 6, length - 6);
     } else if (request->condemned) {
         worker_poison_give_up(request->service, request->exchange);
     } else {

@@ -54,6 +54,15 @@ static void open_cache(struct worker_service *service)
         log_warning("%s; nothing is cached on disk", err.message);
 }
 
+static enum rc open_gateway(struct worker_service *service, struct err *err)
+{
+    cache_directory_path(&service->cache, CACHE_GATEWAY, service->gateway_folder);
+    const struct gateway_options options = {.rules = service->settings->identifier_rules,
+                                            .retired = service->settings->retired,
+                                            .folder = service->gateway_folder};
+    return gateway_open(&options, &service->gateway, err);
+}
+
 /* With the image root and the cache open, since its new user may be unable to get there, and before there are threads. */
 static enum rc enter_box(const struct worker_heritage *heritage, const struct worker_service *service,
                          struct err *err)
@@ -98,10 +107,14 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000,
                           &service->pictures, err);
     if (rc == RC_OK)
+        rc = open_gateway(service, err);
+    if (rc == RC_OK)
         rc = enter_box(heritage, service, err);
     if (rc == RC_OK)
         rc = render_pool_start(threads, (uint32_t)settings->queue_length,
                                (uint64_t)settings->pixel_memory_bytes, &service->pool, err);
+    if (rc == RC_OK)
+        rc = gateway_start(service->gateway, err);
     if (rc != RC_OK) {
         worker_service_stop(&service);
         return rc;
@@ -116,6 +129,7 @@ void worker_service_stop(struct worker_service **service)
     if (stopped == NULL)
         return;
     render_pool_stop(&stopped->pool);
+    gateway_close(&stopped->gateway);
     pictures_free(&stopped->pictures);
     origin_close(&stopped->origin);
     cache_directory_close(&stopped->cache);

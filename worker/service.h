@@ -5,6 +5,7 @@
 
 #include "cache/directory.h"
 #include "cache/pictures.h"
+#include "worker/gateway/gateway.h"
 #include "worker/heritage.h"
 #include "worker/http/reply.h"
 #include "worker/iiif/plan.h"
@@ -13,6 +14,8 @@
 
 struct worker_service {
     const struct settings *settings;
+    struct gateway *gateway;
+    char gateway_folder[CACHE_DIRECTORY_PATH_BYTES];
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct shm_slot *slot;

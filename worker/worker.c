@@ -4,6 +4,7 @@
 #include "base/fdio.h"
 #include "base/own.h"
 #include "worker/fault.h"
+#include "worker/gateway/gateway.h"
 #include "worker/http/base_url.h"
 #include "worker/http/server.h"
 #include "worker/request.h"
@@ -325,9 +326,27 @@ enum rc worker_check_settings(const struct settings *settings, const char **ret_
 {
     unsigned at = 0;
     const char *wrong = http_trusted_list_check(settings->trusted_proxies, &at);
-    if (wrong == NULL)
-        return RC_OK;
-    *ret_name = "trusted_proxies";
-    return err_set(err, RC_BAD_REQUEST, "trusted_proxies is \"%s\": from character %u on, %s",
-                   settings->trusted_proxies, at + 1, wrong);
+    if (wrong != NULL) {
+        *ret_name = "trusted_proxies";
+        return err_set(err, RC_BAD_REQUEST, "trusted_proxies is \"%s\": from character %u on, %s",
+                       settings->trusted_proxies, at + 1, wrong);
+    }
+    const struct gateway_options options = {.rules = settings->identifier_rules,
+                                            .retired = settings->retired,
+                                            .folder = settings->cache[0] != '\0' ? settings->cache : NULL};
+    return gateway_check(&options, ret_name, err);
+}
+
+bool worker_check_lists(const struct settings *settings)
+{
+    const struct gateway_options options = {.rules = settings->identifier_rules,
+                                            .retired = settings->retired};
+    return gateway_check_lists(&options);
+}
+
+bool worker_resolve(const struct settings *settings, const char *identifier, struct err *err)
+{
+    const struct gateway_options options = {.rules = settings->identifier_rules,
+                                            .retired = settings->retired};
+    return gateway_explain(&options, settings->images, identifier, err);
 }

@@ -28,10 +28,10 @@
 
 struct gateway_archive;
 
-/* Loads the text file into the map `map_path`. Any wrong line (no pair, a duplicate, a loop) refuses the whole file: RC_CORRUPT
- * after all of them were told, the first one in `err`; an older map stays as it was. RC_IO, RC_NO_MEMORY likewise.
- * `map_path` NULL: only checks. */
-RC_MUST_USE enum rc gateway_archive_load(const char *text_path, const char *map_path,
+/* Loads the text file, open as `text_fd`, into the map `map_path`; `text_name` is for sentences. Any wrong line (no pair, a
+ * duplicate, a loop) refuses the whole file: RC_CORRUPT after all of them were told, the first one in `err`; an older map
+ * stays as it was. RC_IO, RC_NO_MEMORY likewise. `map_path` NULL: only checks. */
+RC_MUST_USE enum rc gateway_archive_load(int text_fd, const char *text_name, const char *map_path,
                                          gateway_problem *problem, void *context, uint64_t *ret_lines,
                                          struct err *err);
 

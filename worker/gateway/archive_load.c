@@ -55,17 +55,16 @@ static void refuse(struct archive_loading *loading, uint64_t number, const char 
 
 /* ---- reading lines ---- */
 
-static enum rc read_text(struct archive_loading *loading, const char *path, struct err *err)
+static enum rc read_text(struct archive_loading *loading, int fd, const char *name, struct err *err)
 {
-    OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &loading->stat) != 0)
-        return err_set_errno(err, RC_IO, errno, "the list of retired identifiers %s", path);
+    if (fstat(fd, &loading->stat) != 0)
+        return err_set_errno(err, RC_IO, errno, "the list of retired identifiers %s", name);
     if (!S_ISREG(loading->stat.st_mode) || (uint64_t)loading->stat.st_size > MAX_TEXT_BYTES)
-        return err_set(err, RC_IO, "the list of retired identifiers %s is no file of at most 8 GiB", path);
+        return err_set(err, RC_IO, "the list of retired identifiers %s is no file of at most 8 GiB", name);
     loading->text_bytes = (size_t)loading->stat.st_size;
     loading->text = malloc(loading->text_bytes + 1);
     if (loading->text == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for %zu bytes of %s", loading->text_bytes, path);
+        return err_set(err, RC_NO_MEMORY, "no memory for %zu bytes of %s", loading->text_bytes, name);
     return fdio_pread_exact(fd, loading->text, loading->text_bytes, 0, err);
 }
 
@@ -335,28 +334,28 @@ static enum rc write_map(const struct archive_loading *loading, const char *path
     OWN_FREE char *unfinished = NULL;
     if (asprintf(&unfinished, "%s.loading", path) < 0)
         return err_set(err, RC_NO_MEMORY, "no memory for a path");
-    unlink(unfinished);
+    unlinkat(AT_FDCWD, unfinished, 0);
     MDB_env *env = NULL;
     int fault = mdb_env_create(&env);
     if (fault == 0)
         fault = write_env(loading, env, unfinished);
     if (env != NULL)
         mdb_env_close(env);
-    if (fault == 0 && rename(unfinished, path) != 0)
+    if (fault == 0 && renameat(AT_FDCWD, unfinished, AT_FDCWD, path) != 0)
         fault = errno;
     if (fault == 0)
         return RC_OK;
-    unlink(unfinished);
+    unlinkat(AT_FDCWD, unfinished, 0);
     return err_set(err, RC_IO, "the map of retired identifiers %s cannot be written: %s", path,
                    mdb_strerror(fault));
 }
 
-enum rc gateway_archive_load(const char *text_path, const char *map_path, gateway_problem *problem,
-                             void *context, uint64_t *ret_lines, struct err *err)
+enum rc gateway_archive_load(int text_fd, const char *text_name, const char *map_path,
+                             gateway_problem *problem, void *context, uint64_t *ret_lines, struct err *err)
 {
     OWN(loading_done) struct archive_loading loading = {.problem = problem, .context = context};
     uint64_t lines = 0;
-    enum rc rc = read_text(&loading, text_path, err);
+    enum rc rc = read_text(&loading, text_fd, text_name, err);
     if (rc == RC_OK)
         rc = read_lines(&loading, &lines, err);
     if (rc != RC_OK)

@@ -53,6 +53,11 @@ static const char *path_fault(const char *path, size_t length)
     }
 }
 
+size_t iiif_identifier_image_bytes(const char *identifier)
+{
+    return page_suffix(identifier, strlen(identifier));
+}
+
 enum rc iiif_identifier_read(const char *identifier, struct iiif_identifier *ret_identifier, struct err *err)
 {
     size_t length = strlen(identifier);

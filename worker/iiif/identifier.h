@@ -14,6 +14,9 @@ struct iiif_identifier {
     uint32_t page; /* from 1 */
 };
 
+/* The length of the identifier without its page: where ";2" begins, or all of it. */
+size_t iiif_identifier_image_bytes(const char *identifier);
+
 RC_MUST_USE enum rc iiif_identifier_read(const char *identifier, struct iiif_identifier *ret_identifier,
                                          struct err *err);
 

@@ -60,7 +60,10 @@ static enum rc load(struct place *place, const char *text, struct err *err)
     uint64_t lines = 0;
     write_text(place, text, strlen(text));
     place->problems[0] = '\0';
-    return gateway_archive_load(place->text, place->map, note_problem, place, &lines, err);
+    int fd = open(place->text, O_RDONLY);
+    enum rc rc = gateway_archive_load(fd, place->text, place->map, note_problem, place, &lines, err);
+    close(fd);
+    return rc;
 }
 
 static struct gateway_archive *loaded(struct place *place, const char *text)

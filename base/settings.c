@@ -184,7 +184,7 @@ const struct settings_row settings_table[] = {
     {"max_decode_bytes", NULL, SETTINGS_WHOLE, "512M", 1 * MIB, 1024 * GIB, "bytes", FIELD(max_decode_bytes),
      "largest piece of a source that is decoded at once", NULL},
     {"pixel_memory_bytes", NULL, SETTINGS_WHOLE, "512M", 1 * MIB, 1024 * GIB, "bytes",
-     FIELD(pixel_memory_bytes), "memory for pixels that the renders of one worker share", NULL},
+     FIELD(pixel_memory_bytes), "memory for pixels that the renders of all workers share", NULL},
     {"max_connections", NULL, SETTINGS_WHOLE, "10000", 1, 1000000, "connections", FIELD(max_connections),
      "public connections open at the same time; further ones are refused", NULL},
     {"connections_per_address", NULL, SETTINGS_WHOLE, "256", 1, 1000000, "connections",
@@ -197,6 +197,8 @@ const struct settings_row settings_table[] = {
      "a request's header must have come completely after so long", NULL},
     {"render_timeout", NULL, SETTINGS_WHOLE, "60", 1, 3600, "s", FIELD(render_timeout_s),
      "an image that takes longer, waiting included, is given up with 503", NULL},
+    {"queue_deadline", NULL, SETTINGS_WHOLE, "30", 0, 3600, "s", FIELD(queue_deadline_s),
+     "an image that would wait longer for its render is refused at once with 503; 0: any wait will do", NULL},
     {"queue_length", NULL, SETTINGS_WHOLE, "1000", 1, 1000000, "renders", FIELD(queue_length),
      "renders that may wait in one worker; above it the answer is 503", NULL},
 };

@@ -50,6 +50,7 @@ struct settings {
     int64_t max_source_pixels, max_decode_bytes, pixel_memory_bytes;
     int64_t max_connections, connections_per_address;
     int64_t max_header_bytes, idle_timeout_s, request_timeout_s, render_timeout_s;
+    int64_t queue_deadline_s; /* 0: none */
     int64_t queue_length; /* renders waiting per worker; above it 503 */
 };
 

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "shm/beat.h"
+#include "shm/effort.h"
 #include "shm/lease.h"
 #include "shm/quarantine.h"
 
@@ -60,10 +61,12 @@ struct shm_segment {
     _Atomic uint32_t box_noted; /* what the kernel lacks for worker/box.h stands in the log */
     _Alignas(64) struct shm_counters counters;
     _Alignas(64) struct shm_slot slot[SHM_MAX_WORKERS];
+    struct shm_effort effort; /* memory and time of renders: shm/effort.h */
     struct shm_quarantine quarantine;
     struct shm_leases leases;
     struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };
+static_assert(SHM_EFFORT_SLOTS == SHM_MAX_WORKERS, "a line of effort for each worker");
 static_assert(offsetof(struct shm_segment, counters) == 64, "the header is one cache line");
 static_assert(offsetof(struct shm_segment, slot) == 192, "the counters take two cache lines");
 

@@ -63,8 +63,10 @@ static enum rc hand_on(struct worker_answer *answer, struct err *err)
 static enum rc wait_for_client(struct worker_answer *answer, struct err *err)
 {
     worker_fault_wait();
+    render_pool_park(answer->service->pool);
     while (!http_stream_wait(answer->stream, LOOK_EVERY_MS) && !http_stream_abandoned(answer->stream))
         ;
+    render_pool_unpark(answer->service->pool);
     worker_fault_alive();
     return http_stream_abandoned(answer->stream)
                ? err_set(err, RC_CANCELLED, "nobody waits for the picture any more")

@@ -11,6 +11,7 @@
 #include "worker/iiif/info_json.h"
 #include "worker/iiif/percent.h"
 #include "worker/poison.h"
+#include "worker/render/cost.h"
 #include "worker/render/passthrough.h"
 #include "worker/service.h"
 
@@ -34,6 +35,7 @@ struct request {
     struct http_representation representation;
     struct worker_answer answer; /* of an image, while it is rendered */
     int64_t deadline_ms;
+    uint32_t retry_after_s; /* what a refusal says; 0: the usual */
 };
 
 /* ---- answers ---- */
@@ -46,7 +48,7 @@ static void fail(struct request *request, const struct err *err)
     if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE)
         log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
     worker_service_count(service, http_status_of(err->rc));
-    http_reply_error(request->exchange, err);
+    http_reply_error_later(request->exchange, err, request->retry_after_s);
 }
 
 static const char *header_or_null(struct request *request, const char *name)
@@ -159,13 +161,25 @@ static void answer_info(struct request *request)
 
 /* ---- images ---- */
 
-static bool is_cancelled(void *context)
+/* Whether nobody waits for it, or it has taken too long. */
+static bool is_given_up(void *context)
 {
     struct request *request = context;
-    worker_fault_alive();
     /* Once the answer has begun, how long it takes is the client's to decide. */
     bool late = !request->answer.begun && clock_monotonic_ms() > request->deadline_ms;
     return late || worker_answer_abandoned(&request->answer);
+}
+
+/* Between two bands. */
+static bool is_cancelled(void *context)
+{
+    struct request *request = context;
+    if (render_pool_is_wanted(request->service->pool)) {
+        worker_fault_wait();
+        render_pool_yield(request->service->pool);
+    }
+    worker_fault_alive();
+    return is_given_up(request);
 }
 
 static enum rc has_made_more(void *context, struct err *err)
@@ -186,11 +200,11 @@ static uint32_t silence_ms(const struct iiif_plan *plan)
 static enum rc render(struct request *request, struct err *err)
 {
     struct worker_service *service = request->service;
-    if (is_cancelled(request))
-        return err_set(err, RC_CANCELLED, "the request had waited too long");
+    struct shm_effort *effort = &service->segment->effort;
     uint64_t memory_bytes = render_memory_bytes(request->picture, &request->plan);
     worker_fault_wait();
-    render_pool_claim(service->pool, memory_bytes);
+    if (is_given_up(request) || !render_pool_claim(service->pool, memory_bytes, is_given_up, request))
+        return err_set(err, RC_BUSY, "the request had waited too long, please try again");
     worker_fault_allow(silence_ms(&request->plan));
     worker_fault_alive();
     const struct render_output output = {
@@ -199,6 +213,8 @@ static enum rc render(struct request *request, struct err *err)
     enum rc rc = render_picture(request->picture, &request->plan, &service->options, &output, &spent, err);
     render_pool_return(service->pool, memory_bytes);
     atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
+    if (rc == RC_OK)
+        render_cost_learn(effort, request->picture, &request->plan, &spent);
     if (rc == RC_CANCELLED) /* also when the client has left: the sentence is then for nobody */
         return err_set(err, RC_BUSY, "the image took longer than %" PRId64 " s, please try again",
                        service->settings->render_timeout_s);
@@ -229,7 +245,19 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
     return RC_OK;
 }
 
-/* On a render thread, with a plan. The request is gone afterwards. */
+static void queue(struct request *request);
+
+/* A job that was taken for a small one, before its picture was open, queues again among the large ones. */
+static bool is_larger_than_thought(struct request *request)
+{
+    double cost_ms = render_cost_ms(&request->service->segment->effort, request->picture, &request->plan);
+    if (cost_ms <= RENDER_POOL_SMALL_MS || request->job.cost_ms > RENDER_POOL_SMALL_MS)
+        return false;
+    request->job.cost_ms = cost_ms;
+    return true;
+}
+
+/* On a render thread, with a plan. The request is gone afterwards, or in the queue again. */
 static void answer_pixels(struct request *request)
 {
     struct err err;
@@ -239,7 +267,11 @@ static void answer_pixels(struct request *request)
     enum rc rc = render_passthrough(request->picture, &request->plan, &request->service->options, true,
                                     &answer->body, &err);
     if (rc == RC_UNSUPPORTED) {
-        answer->body.length = 0;
+        bytes_done(&answer->body);
+        if (is_larger_than_thought(request)) {
+            queue(request);
+            return;
+        }
         rc = render(request, &err);
     }
     pictures_release(request->service->pictures, &request->picture);
@@ -263,6 +295,9 @@ static void answer_image(struct request *request)
         answer_pixels(request);
 }
 
+/* What it costs to send what only has to be read. */
+#define READ_MS 1.0
+
 /* On the event thread: what an image request of an open picture needs no render thread for (errors, 304, stored tiles that
  * are in memory). */
 static bool answer_image_early(struct request *request)
@@ -278,29 +313,54 @@ static bool answer_image_early(struct request *request)
     rc = render_passthrough(request->picture, &request->plan, &request->service->options, false, &body, &err);
     if (rc == RC_OK)
         answer_body(request, &request->representation, &body);
+    else if (rc != RC_UNSUPPORTED)
+        request->job.cost_ms = READ_MS;
+    else
+        request->job.cost_ms = render_cost_ms(&request->service->segment->effort, request->picture, &request->plan);
     return rc == RC_OK;
 }
 
 /* ---- the way ---- */
 
-static void work(struct request *request)
+static enum rc open_picture(struct request *request, struct err *err)
 {
     struct worker_service *service = request->service;
-    struct err err;
-    enum rc rc = RC_OK;
     bool opened = false;
-    if (request->picture == NULL)
-        rc = pictures_open(service->pictures, request->identifier.path, request->identifier.page,
-                           &request->picture, &opened, &err);
+    int64_t begun_ns = clock_thread_cpu_ns();
+    enum rc rc = pictures_open(service->pictures, request->identifier.path, request->identifier.page,
+                               &request->picture, &opened, err);
     assert(rc != RC_OK || request->picture != NULL);
+    if (rc == RC_OK && opened)
+        render_cost_learn_open(&service->segment->effort, clock_thread_cpu_ns() - begun_ns);
     if (rc == RC_OK && opened && request->picture->note != NULL)
         log_info("%s: %s", request->identifier.path, request->picture->note);
-    if (rc != RC_OK)
+    return rc;
+}
+
+static void work(struct request *request)
+{
+    struct err err;
+    if (request->picture == NULL && open_picture(request, &err) != RC_OK)
         fail(request, &err);
     else if (request->iiif.what == IIIF_INFO)
         answer_info(request);
     else
         answer_image(request);
+}
+
+/* Waiting has already made the answer pointless. False: it is worth the work. */
+static bool answer_late(struct request *request)
+{
+    struct err err;
+    bool left = http_exchange_abandoned(request->exchange);
+    if (!request->job.late && !left)
+        return false;
+    int64_t wait_ms = left ? 0 : render_pool_wait_ms(request->service->pool, request->job.cost_ms);
+    request->retry_after_s = (uint32_t)(wait_ms / 1000);
+    err_set(&err, RC_BUSY, "the image had waited for %" PRId64 " s and others wait, too; please try again later",
+            request->service->settings->queue_deadline_s);
+    fail(request, &err);
+    return true;
 }
 
 static void run_job(struct render_job *job)
@@ -311,24 +371,41 @@ static void run_job(struct render_job *job)
                        http_exchange_target(request->exchange));
     if (request->condemned)
         worker_poison_condemn(service, request->exchange, &request->identifier);
-    else if (request->picture != NULL ||
-             !worker_poison_refuses(service, request->exchange, &request->identifier))
+    else if (!answer_late(request) &&
+             (request->picture != NULL ||
+              !worker_poison_refuses(service, request->exchange, &request->identifier)))
         work(request);
     worker_fault_end();
     atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
 }
 
-static void continue_on_render_thread(struct request *request)
+static bool is_left(struct render_job *job)
+{
+    return http_exchange_abandoned(((struct request *)job)->exchange);
+}
+
+/* Lets the pool run the job, or refuses it: the exchange is suspended already. */
+static void queue(struct request *request)
 {
     struct worker_service *service = request->service;
     struct err err;
+    int64_t wait_ms = 0;
     request->job.run = run_job;
-    http_exchange_suspend(request->exchange);
+    request->job.is_left = is_left;
     atomic_fetch_add_explicit(&service->slot->queued, 1, memory_order_relaxed);
-    if (render_pool_submit(service->pool, &request->job, &err) != RC_OK) {
-        atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
-        fail(request, &err);
-    }
+    if (render_pool_submit(service->pool, &request->job, &wait_ms, &err) == RC_OK)
+        return;
+    atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
+    request->retry_after_s = (uint32_t)(wait_ms / 1000);
+    fail(request, &err);
+}
+
+static void continue_on_render_thread(struct request *request)
+{
+    if (request->picture == NULL)
+        request->job.cost_ms = render_cost_open_ms(&request->service->segment->effort);
+    http_exchange_suspend(request->exchange);
+    queue(request);
 }
 
 static void answer_redirect(struct request *request, unsigned status, const char *location)

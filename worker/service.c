@@ -33,13 +33,16 @@ static uint64_t hash_options(const struct settings *settings, const struct rende
     return bytes_hash(BYTES_HASH_START, parts, sizeof parts);
 }
 
-static uint32_t thread_count(const struct settings *settings)
+/* Places for renders in one worker. Together the workers have one for each CPU, where large renders run, and each one more
+ * for small work, so that this never waits for a large render or a file system. */
+static uint32_t processor_count(const struct settings *settings)
 {
     if (settings->render_threads > 0)
         return (uint32_t)settings->render_threads;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    /* Two at least: a job that waits for the file system must not hold up one that could decode. */
-    return cpus < 2 ? 2 : (uint32_t)cpus;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t cpus = online < 1 ? 1 : (uint32_t)online;
+    uint32_t workers = settings->workers > 0 ? (uint32_t)settings->workers : cpus;
+    return (cpus + workers - 1) / workers + 1;
 }
 
 /* A cache directory that cannot be had is a loss of speed only. */
@@ -98,7 +101,15 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
                                                .metadata = metadata_policy(settings->metadata),
                                                .passthrough = strcmp(settings->passthrough, "auto") == 0};
     service->options_hash = hash_options(settings, &service->options);
-    uint32_t threads = thread_count(settings); /* a worker cannot count processors later */
+    const struct render_pool_options pool = {
+        .processors = processor_count(settings), /* later a worker cannot count them */
+        .queue_length = (uint32_t)settings->queue_length,
+        .deadline_ms = settings->queue_deadline_s * 1000,
+        .memory_bytes = (uint64_t)settings->pixel_memory_bytes,
+        .effort = &heritage->segment->effort,
+        .slot = heritage->slot,
+        .slot_count = heritage->segment->slot_count,
+    };
     const struct image_source_limits limits = {.max_source_pixels = (uint64_t)settings->max_source_pixels,
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
     open_cache(service);
@@ -111,8 +122,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     if (rc == RC_OK)
         rc = enter_box(heritage, service, err);
     if (rc == RC_OK)
-        rc = render_pool_start(threads, (uint32_t)settings->queue_length,
-                               (uint64_t)settings->pixel_memory_bytes, &service->pool, err);
+        rc = render_pool_start(&pool, &service->pool, err);
     if (rc == RC_OK)
         rc = gateway_start(service->gateway, err);
     if (rc != RC_OK) {

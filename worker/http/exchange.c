@@ -307,6 +307,9 @@ void http_exchange_suspend(struct http_exchange *exchange)
     assert(exchange->stage == HTTP_STAGE_HANDED_ON && !exchange->suspended && exchange->response == NULL);
     exchange->suspended = true;
     server->handler_suspended = true;
+    /* Who has just asked is there. */
+    atomic_store_explicit(&exchange->connection->look_again_ms, clock_monotonic_ms() + HTTP_LOOK_EVERY_MS,
+                          memory_order_relaxed);
     atomic_fetch_add_explicit(&server->suspended, 1, memory_order_relaxed);
     MHD_suspend_connection(exchange->mhd);
 }

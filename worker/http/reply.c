@@ -250,13 +250,19 @@ void http_reply_text(struct http_exchange *exchange, unsigned status, const char
     http_exchange_answer(exchange, status, response, length);
 }
 
-void http_reply_error(struct http_exchange *exchange, const struct err *err)
+void http_reply_error_later(struct http_exchange *exchange, const struct err *err, uint32_t retry_after_s)
 {
     unsigned status = http_status_of(err->rc);
-    char text[sizeof err->message + 3];
+    char text[sizeof err->message + 3], seconds[12];
     snprintf(text, sizeof text, "%s.\n", err->message);
-    const struct http_header headers[] = {{"Cache-Control", "no-store"}, {"Retry-After", "1"}};
+    snprintf(seconds, sizeof seconds, "%u", retry_after_s < 1 ? 1 : retry_after_s > 60 ? 60 : retry_after_s);
+    const struct http_header headers[] = {{"Cache-Control", "no-store"}, {"Retry-After", seconds}};
     http_reply_text(exchange, status, text_plain, text, headers, status == 503 ? 2 : 1);
+}
+
+void http_reply_error(struct http_exchange *exchange, const struct err *err)
+{
+    http_reply_error_later(exchange, err, 1);
 }
 
 void http_reply_options(struct http_exchange *exchange)

@@ -81,6 +81,8 @@ void http_reply_text(struct http_exchange *exchange, unsigned status, const char
 /* The status worker/http/status.h has for the code, the sentence and a full stop as text/plain, Retry-After
  * where it helps, no-store. */
 void http_reply_error(struct http_exchange *exchange, const struct err *err);
+/* The same; where it has a Retry-After, that says so many seconds, but at least 1 and at most a minute. */
+void http_reply_error_later(struct http_exchange *exchange, const struct err *err, uint32_t retry_after_s);
 
 /* 204 for OPTIONS: methods, the headers a preflight may ask for, max age. */
 void http_reply_options(struct http_exchange *exchange);

@@ -1,29 +1,79 @@
 /* The render threads of one worker: whatever may block or take long runs here, never on the event thread.
  *
- * Jobs start in the order they came. Once a job knows how much pixel memory it will hold it claims that from a budget that
- * all threads share, and waits while others hold too much (one that needs more than the whole budget runs alone). Full
- * queue: the caller is told at once. Any thread submits. Threads start after fork and end with render_pool_stop(). */
+ * A job says beforehand what it costs (worker/render/cost.h). Cheap jobs go first, older ones move up
+ * (worker/render/queue.h). There are `processors` places to run on. Of two and more, large jobs (above
+ * RENDER_POOL_SMALL_MS) never have all, so small ones always find one soon; and when there are large jobs one of them runs,
+ * however many small ones come: on a thread of lower priority, so that the kernel lets small jobs and the event thread go
+ * before it. With one place a large job lets small ones go first between two bands (render_pool_yield). A job that waits
+ * for something else (a slow client, memory, bytes from far away) gives its place back meanwhile (render_pool_park). It
+ * keeps its thread: another one is started for whoever takes the place.
+ *
+ * When a job would have to wait longer than `deadline_ms` by what stands before it, it is refused at once; one that has
+ * waited so long nevertheless is told so (`late`) when its turn comes, and one whose client has left is brought forward.
+ *
+ * Pixel memory is claimed by the job that runs, from a budget that the renders of all workers share (shm/effort.h).
+ *
+ * Any thread submits; everything else is called by running jobs. Threads start after fork and end with
+ * render_pool_stop(). */
 #ifndef WORKER_RENDER_POOL_H
 #define WORKER_RENDER_POOL_H
 
 #include "base/err.h"
+#include "shm/effort.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#define RENDER_POOL_SMALL_MS    25.0
+#define RENDER_POOL_SMALL_BYTES (4u << 20) /* claims up to this do not wait */
 
 struct render_pool;
 
 struct render_job {
-    struct render_job *next;             /* the pool's */
     void (*run)(struct render_job *job); /* on a render thread; the job is the runner's from then on */
+    bool (*is_left)(
+        struct render_job *job); /* whether nobody waits for it any more; any thread; NULL: always somebody */
+    double cost_ms;              /* of one CPU */
+    int64_t arrived_ms;          /* monotonic; what is submitted again keeps its place by it */
+    bool late; /* the pool's word to run(): it has waited too long, and is only to be answered */
+    /* the pool's */
+    int64_t key;
+    uint64_t number;
 };
 
-RC_MUST_USE enum rc render_pool_start(uint32_t threads, uint32_t queue_length, uint64_t memory_bytes,
+struct render_pool_options {
+    uint32_t processors;   /* jobs that run at the same time */
+    uint32_t queue_length; /* jobs that may wait */
+    int64_t deadline_ms;   /* longest wait; 0: any */
+    uint64_t memory_bytes; /* for the pixels of all workers together */
+    struct shm_effort *effort;
+    uint32_t slot, slot_count; /* this worker's, and how many there are */
+};
+
+RC_MUST_USE enum rc render_pool_start(const struct render_pool_options *options,
                                       struct render_pool **ret_pool, struct err *err);
-/* RC_BUSY when queue_length jobs wait already: the job stays the caller's. */
-RC_MUST_USE enum rc render_pool_submit(struct render_pool *pool, struct render_job *job, struct err *err);
-/* Takes `memory_bytes` of the budget, waiting for it; at most one claim per render thread at a time. */
-void render_pool_claim(struct render_pool *pool, uint64_t memory_bytes);
+/* RC_BUSY when queue_length jobs wait already, or the wait would be too long: the job stays the caller's, and *ret_wait_ms
+ * is how long it would have waited. */
+RC_MUST_USE enum rc render_pool_submit(struct render_pool *pool, struct render_job *job, int64_t *ret_wait_ms,
+                                       struct err *err);
+/* How long a job of this cost would wait now. */
+int64_t render_pool_wait_ms(struct render_pool *pool, double cost_ms);
+
+/* ---- by the thread of a running job; elsewhere these do nothing ---- */
+
+/* Whether small jobs wait that should go first: then yield() is worth the preparation. No lock. */
+bool render_pool_is_wanted(struct render_pool *pool);
+/* Lets small jobs that wait go first; returns when this job's turn has come again. */
+void render_pool_yield(struct render_pool *pool);
+/* Gives the place back, before waiting for something; takes one again, waiting for it. */
+void render_pool_park(struct render_pool *pool);
+void render_pool_unpark(struct render_pool *pool);
+/* Takes `memory_bytes` of the budget, waiting for it without a place. False: `is_left` of the job's was true meanwhile, and
+ * nothing was taken. */
+RC_MUST_USE bool render_pool_claim(struct render_pool *pool, uint64_t memory_bytes,
+                                   bool (*is_left)(void *context), void *context);
 void render_pool_return(struct render_pool *pool, uint64_t memory_bytes);
+
 /* Jobs waiting or running. */
 uint32_t render_pool_busy(struct render_pool *pool);
 /* Runs what is queued, then ends the threads. */

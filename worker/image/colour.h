@@ -54,4 +54,7 @@ RC_MUST_USE enum rc image_colour_threshold(struct image_sink *next, struct image
  * use, the same in every process; empty only when memory was out then. */
 const struct bytes *image_colour_output_profile(bool gray);
 
+/* What a profile calls itself, in ASCII, cut to `size` bytes with the end; "" when it is broken or empty. */
+void image_colour_profile_name(const struct bytes *icc, char *name, size_t size);
+
 #endif

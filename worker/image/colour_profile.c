@@ -65,6 +65,23 @@ const struct bytes *image_colour_output_profile(bool gray)
     return &output_profile[gray];
 }
 
+void image_colour_profile_name(const struct bytes *icc, char *name, size_t size)
+{
+    OWN(profile_close)
+    cmsHPROFILE profile = icc->length > 0 && icc->length <= UINT32_MAX
+                              ? cmsOpenProfileFromMem(icc->data, (cmsUInt32Number)icc->length)
+                              : NULL;
+
+    name[0] = '\0';
+    if (profile == NULL ||
+        cmsGetProfileInfoASCII(profile, cmsInfoDescription, "en", "US", name, (cmsUInt32Number)size) == 0)
+        name[0] = '\0';
+    name[size - 1] = '\0';
+    for (char *c = name; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+}
+
 /* ---- verdicts ---- */
 
 /* lcms2's name for rows of planes that lie one behind the other. */

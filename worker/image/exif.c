@@ -7,6 +7,7 @@ enum {
     TAG_IMAGE_LENGTH = 0x0101,
     TAG_ORIENTATION = 0x0112,
     TAG_EXIF_IFD = 0x8769,
+    TAG_GPS_IFD = 0x8825,
     TAG_PIXEL_X_DIMENSION = 0xa002,
     TAG_PIXEL_Y_DIMENSION = 0xa003,
     TAG_INTEROPERABILITY_IFD = 0xa005,
@@ -179,8 +180,8 @@ bool image_exif_text(const struct bytes *exif, unsigned tag, const char **ret_te
 }
 
 /* Writes the entry at `from` as the one at `to`, its values behind everything written so far if they do not fit in it. */
-static enum rc exif_write_entry(const struct exif_view *view, size_t from, struct bytes *out, size_t to, size_t start,
-                                uint32_t offset, struct err *err)
+static enum rc exif_write_entry(const struct exif_view *view, size_t from, struct bytes *out, size_t to,
+                                size_t start, uint32_t offset, struct err *err)
 {
     size_t at, bytes;
     unsigned number_bytes;
@@ -219,8 +220,8 @@ static size_t exif_copied_bytes(const struct exif_view *view, size_t entry)
     return bytes;
 }
 
-static enum rc exif_write_directory(const struct exif_view *view, size_t ifd, uint32_t offset, struct bytes *out,
-                                    struct err *err)
+static enum rc exif_write_directory(const struct exif_view *view, size_t ifd, uint32_t offset,
+                                    struct bytes *out, struct err *err)
 {
     unsigned entries, copied = 0;
     if (!exif_has_ifd(view, ifd, &entries))
@@ -263,5 +264,72 @@ enum rc image_exif_directory(const struct bytes *exif, enum image_exif_part part
             rc = exif_write_directory(&view, exif_value(&view, link), offset, out, err);
     }
     bytes_done(&copy);
+    return rc;
+}
+
+/* ---- field by field ---- */
+
+/* Where a directory begins, 0 when there is none. */
+static size_t exif_directory_at(const struct exif_view *view, enum image_exif_part part)
+{
+    size_t main = exif_get32(view, 4), at = main;
+    if (part == IMAGE_EXIF_MAIN)
+        return main;
+    if (part == IMAGE_EXIF_INTEROPERABILITY) {
+        size_t camera = exif_find(view, main, TAG_EXIF_IFD);
+        at = camera != 0 ? exif_value(view, camera) : 0;
+    }
+    size_t link = exif_find(view, at, part);
+    return link != 0 ? exif_value(view, link) : 0;
+}
+
+static bool exif_is_link(unsigned tag)
+{
+    return tag == TAG_EXIF_IFD || tag == TAG_GPS_IFD || tag == TAG_INTEROPERABILITY_IFD;
+}
+
+static enum rc exif_visit_entry(const struct exif_view *view, size_t entry, struct bytes *values,
+                                image_exif_visitor *visit, void *context, struct err *err)
+{
+    size_t at, bytes;
+    unsigned number_bytes;
+    if (!exif_values(view, entry, &at, &bytes, &number_bytes))
+        return RC_OK;
+    values->length = 0;
+    enum rc rc = bytes_append(values, view->data + at, bytes, err);
+    if (rc != RC_OK)
+        return rc;
+    for (size_t i = 0; view->big_endian && i < bytes; i++)
+        values->data[i - i % number_bytes + (number_bytes - 1 - i % number_bytes)] = view->data[at + i];
+    const struct image_exif_field field = {.tag = exif_get16(view, entry),
+                                           .type = exif_get16(view, entry + 2),
+                                           .count = exif_get32(view, entry + 4),
+                                           .values = values->data,
+                                           .length = bytes};
+    return visit(context, &field, err);
+}
+
+enum rc image_exif_visit(const struct bytes *exif, enum image_exif_part part, image_exif_visitor *visit,
+                         void *context, struct err *err)
+{
+    struct exif_view view;
+    unsigned entries;
+    if (!exif_view_init(&view, exif->data, exif->length))
+        return RC_OK;
+    size_t ifd = exif_directory_at(&view, part);
+    if (!exif_has_ifd(&view, ifd, &entries))
+        return RC_OK;
+    struct bytes values = {0};
+    uint64_t all_bytes = 0; /* entries may share their values: small to send, huge to copy */
+    enum rc rc = RC_OK;
+    for (unsigned i = 0; rc == RC_OK && i < entries && all_bytes <= view.length; i++) {
+        size_t entry = ifd + 2 + (size_t)i * ENTRY_BYTES;
+        if (exif_is_link(exif_get16(&view, entry)))
+            continue;
+        all_bytes += exif_copied_bytes(&view, entry);
+        if (all_bytes <= view.length)
+            rc = exif_visit_entry(&view, entry, &values, visit, context, err);
+    }
+    bytes_done(&values);
     return rc;
 }

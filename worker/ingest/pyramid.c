@@ -1,0 +1,425 @@
+#include "worker/ingest/pyramid.h"
+
+#include "base/own.h"
+#include "worker/image/planes.h"
+#include "worker/ingest/checksum.h"
+#include "worker/ingest/crew.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define BUFFERS_PER_LEVEL 2u /* one fills up while the other is encoded */
+#define TILES_PER_TASK    4u
+
+/* The rows of one row of tiles. */
+struct buffer {
+    uint8_t *memory;
+    struct image_band band;
+    unsigned users; /* tasks that are not settled; the owner's thread counts */
+};
+
+struct level {
+    struct image_size size;
+    uint32_t tiles_across;
+    struct ingest_axis across[IMAGE_MAX_PLANES], down[IMAGE_MAX_PLANES]; /* of each plane's samples */
+    uint32_t rows_done[IMAGE_MAX_PLANES];
+    uint16_t *line[IMAGE_MAX_PLANES][2]; /* wide: rows of even and of odd number, the last that came */
+    struct buffer buffer[BUFFERS_PER_LEVEL], *filling;
+    uint32_t tile_row; /* the one that is filling */
+    struct ingest_checksum *checksum;
+    struct ingest_pyramid_level out;
+};
+
+struct task {
+    struct level *level;
+    struct buffer *buffer;
+    uint32_t tile_row, first_tile, tile_count;
+    struct bytes out;
+    uint32_t tile_bytes[TILES_PER_TASK];
+};
+
+struct ingest_pyramid {
+    struct image_sink sink;
+    struct image_tile_options tiles;
+    unsigned threads, task_count;
+    uint32_t level_count, planes;
+    struct level level[IMAGE_MAX_LEVELS];
+    struct task *task;
+    struct image_tile_encoder **encoder; /* one per thread, made by it */
+    struct ingest_crew *crew;
+};
+
+/* ---- tasks ---- */
+
+static enum rc encoder_of(struct ingest_pyramid *p, unsigned lane, struct err *err)
+{
+    if (p->encoder[lane] != NULL)
+        return RC_OK;
+    return p->tiles.coding == IMAGE_TILE_JPEG ? image_tile_jpeg_open(&p->tiles, &p->encoder[lane], err)
+                                              : image_tile_tiff_open(&p->tiles, &p->encoder[lane], err);
+}
+
+static uint32_t less(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static enum rc task_work(void *context, unsigned number, unsigned lane, struct err *err)
+{
+    struct ingest_pyramid *p = context;
+    struct task *task = &p->task[number];
+    const struct level *level = task->level;
+    const struct image_format *format = &p->tiles.format;
+    uint32_t edge = p->tiles.tile_px;
+    enum rc rc = encoder_of(p, lane, err);
+
+    task->out.length = 0;
+    for (uint32_t i = 0; rc == RC_OK && i < task->tile_count; i++) {
+        uint32_t x = (task->first_tile + i) * edge, y = task->tile_row * edge;
+        struct image_tile tile = {.width_px = less(edge, level->size.width_px - x),
+                                  .height_px = less(edge, level->size.height_px - y)};
+        for (uint32_t plane = 0; plane < p->planes; plane++) {
+            tile.plane[plane] = task->buffer->band.plane[plane] +
+                                (size_t)image_plane_width(format, plane, x) * (format->depth_bits / 8u);
+            tile.stride_bytes[plane] = task->buffer->band.stride_bytes[plane];
+        }
+        size_t before = task->out.length;
+        rc = p->encoder[lane]->ops->encode(p->encoder[lane], &tile, &task->out, err);
+        task->tile_bytes[i] = (uint32_t)(task->out.length - before);
+    }
+    return rc;
+}
+
+static enum rc task_settle(void *context, unsigned number, struct err *err)
+{
+    struct ingest_pyramid *p = context;
+    struct task *task = &p->task[number];
+    struct level *level = task->level;
+
+    memcpy(level->out.tile_bytes + level->out.tile_count, task->tile_bytes,
+           task->tile_count * sizeof *task->tile_bytes);
+    level->out.tile_count += task->tile_count;
+    task->buffer->users--;
+    ingest_checksum_add(level->checksum, task->out.data, task->out.length);
+    return ingest_spool_append(&level->out.spool, task->out.data, task->out.length, err);
+}
+
+static void task_discard(void *context, unsigned number)
+{
+    struct ingest_pyramid *p = context;
+    p->task[number].buffer->users--;
+}
+
+static enum rc add_tasks(struct ingest_pyramid *p, struct level *level, struct err *err)
+{
+    struct buffer *buffer = TAKE_PTR(level->filling);
+
+    for (uint32_t first = 0; first < level->tiles_across; first += TILES_PER_TASK) {
+        unsigned slot;
+        enum rc rc = ingest_crew_slot(p->crew, &slot, err);
+        if (rc != RC_OK)
+            return rc;
+        struct task *task = &p->task[slot];
+        task->level = level;
+        task->buffer = buffer;
+        task->tile_row = level->tile_row;
+        task->first_tile = first;
+        task->tile_count = less(TILES_PER_TASK, level->tiles_across - first);
+        buffer->users++;
+        ingest_crew_add(p->crew);
+    }
+    level->tile_row++;
+    return RC_OK;
+}
+
+/* ---- buffers ---- */
+
+static enum rc buffer_for(struct ingest_pyramid *p, struct level *level, struct err *err)
+{
+    const struct image_size size = {level->size.width_px, less(p->tiles.tile_px, level->size.height_px)};
+
+    while (level->filling == NULL) {
+        for (unsigned i = 0; i < BUFFERS_PER_LEVEL; i++) {
+            struct buffer *buffer = &level->buffer[i];
+            if (buffer->users > 0)
+                continue;
+            level->filling = buffer;
+            return buffer->memory != NULL ? RC_OK
+                                          : image_planes_alloc(&p->tiles.format, size, SIZE_MAX,
+                                                               &buffer->memory, &buffer->band, err);
+        }
+        enum rc rc = ingest_crew_step(p->crew, err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return RC_OK;
+}
+
+/* Where the next row of a plane goes in the buffer that fills up, which there is. */
+static uint8_t *next_row(const struct ingest_pyramid *p, const struct level *level, uint32_t plane)
+{
+    uint32_t per_tile = image_plane_height(&p->tiles.format, plane, p->tiles.tile_px);
+    return image_planes_row(&level->filling->band, plane, level->rows_done[plane] % per_tile);
+}
+
+/* Whether every plane has all its rows of the row of tiles that fills up. */
+static bool is_full(const struct ingest_pyramid *p, const struct level *level)
+{
+    uint32_t end_px = less((level->tile_row + 1) * p->tiles.tile_px, level->size.height_px);
+
+    for (uint32_t plane = 0; plane < p->planes; plane++)
+        if (level->rows_done[plane] < image_plane_height(&p->tiles.format, plane, end_px))
+            return false;
+    return true;
+}
+
+/* ---- from level to level ---- */
+
+/* The last two rows of a plane, wide, where something is to be made of them: of level 0 they still lie in its buffer. */
+static void wide_pair(const struct ingest_pyramid *p, struct level *level, uint32_t plane)
+{
+    uint32_t per_tile = image_plane_height(&p->tiles.format, plane, p->tiles.tile_px);
+    uint32_t last = level->rows_done[plane] - 1, first = last - last % 2;
+
+    if (level != p->level)
+        return;
+    for (uint32_t row = first; row <= last; row++) {
+        const uint8_t *from = image_planes_row(&level->filling->band, plane, row % per_tile);
+        if (p->tiles.format.depth_bits == 8)
+            ingest_widen(from, level->across[plane].count, level->line[plane][row % 2]);
+        else
+            memcpy(level->line[plane][row % 2], from, (size_t)level->across[plane].count * 2);
+    }
+}
+
+static void halve_plane(const struct ingest_pyramid *p, struct level *level, uint32_t plane, uint16_t *to)
+{
+    uint32_t rows = level->rows_done[plane];
+    const struct ingest_axis *down = &level->down[plane];
+    bool alone = rows % 2 == 1, uneven = rows == down->count && down->last < down->full && !alone;
+
+    if (level == p->level && p->tiles.format.depth_bits == 8 && !uneven) {
+        uint32_t per_tile = image_plane_height(&p->tiles.format, plane, p->tiles.tile_px);
+        const uint8_t *below = image_planes_row(&level->filling->band, plane, (rows - 1) % per_tile);
+        const uint8_t *above = alone ? below : below - level->filling->band.stride_bytes[plane];
+        ingest_halve_narrow(above, below, &level->across[plane], to);
+        return;
+    }
+    wide_pair(p, level, plane);
+    uint16_t *above = level->line[plane][0], *below = alone ? above : level->line[plane][1];
+    if (uneven) {
+        ingest_blend_rows(above, below, level->across[plane].count, down->full, down->last);
+        below = above;
+    }
+    ingest_halve_wide(above, below, &level->across[plane], to);
+}
+
+/* Colour planes of straight alpha: all rows of the pair are there, alpha's came last. */
+static void halve_covered(const struct ingest_pyramid *p, struct level *level, struct level *next)
+{
+    uint32_t alpha = p->planes - 1, rows = level->rows_done[alpha], to = next->rows_done[alpha] % 2;
+    const struct ingest_axis *down = &level->down[alpha];
+    unsigned second = rows % 2 == 0;
+    uint64_t below_weight = rows == down->count ? down->last : down->full;
+
+    for (uint32_t plane = 0; plane <= alpha; plane++)
+        wide_pair(p, level, plane);
+    for (uint32_t plane = 0; plane < alpha; plane++)
+        ingest_halve_covered(level->line[plane][0], level->line[plane][second], level->line[alpha][0],
+                             level->line[alpha][second], second ? down->full : below_weight, below_weight,
+                             &level->across[plane], next->line[plane][to]);
+}
+
+static enum rc row_done(struct ingest_pyramid *p, struct level *level, uint32_t plane, struct err *err);
+
+/* Takes over a row that stands in the level's line. */
+static enum rc take_line(struct ingest_pyramid *p, struct level *level, uint32_t plane, struct err *err)
+{
+    enum rc rc = buffer_for(p, level, err);
+    if (rc != RC_OK)
+        return rc;
+    uint32_t count = level->across[plane].count;
+    const uint16_t *line = level->line[plane][level->rows_done[plane] % 2];
+    uint8_t *to = next_row(p, level, plane);
+    if (p->tiles.format.depth_bits == 8)
+        ingest_narrow(line, count, to);
+    else
+        memcpy(to, line, (size_t)count * 2);
+    return row_done(p, level, plane, err);
+}
+
+/* A row has come to lie in the level's buffer: makes one of the next level, if its pair is complete, and gives the row of
+ * tiles to the crew, if that is. */
+static enum rc row_done(struct ingest_pyramid *p, struct level *level, uint32_t plane, struct err *err)
+{
+    bool covered = p->tiles.format.alpha == IMAGE_ALPHA_STRAIGHT;
+    uint32_t rows = ++level->rows_done[plane];
+    bool pair = rows % 2 == 0 || rows == level->down[plane].count;
+    struct level *next = level + 1;
+    enum rc rc = RC_OK;
+
+    if (pair && next < p->level + p->level_count && (!covered || plane == p->planes - 1)) {
+        uint32_t first = covered ? 0 : plane;
+        if (covered)
+            halve_covered(p, level, next);
+        halve_plane(p, level, plane,
+                    next->line[plane][next->rows_done[plane] % 2]); /* changes alpha's lines */
+        for (uint32_t i = first; rc == RC_OK && i <= plane; i++)
+            rc = take_line(p, next, i, err);
+    }
+    return rc == RC_OK && is_full(p, level) ? add_tasks(p, level, err) : rc;
+}
+
+/* ---- the sink ---- */
+
+/* The rows of a plane that stand for the band's pixels up to `until_px`. */
+static enum rc take_rows(struct ingest_pyramid *p, const struct image_band *band, uint32_t plane,
+                         uint32_t until_px, struct err *err)
+{
+    const struct image_format *format = &p->tiles.format;
+    struct level *level = &p->level[0];
+    uint32_t first = image_plane_height(format, plane, band->y_px);
+    uint32_t end = image_plane_height(format, plane, until_px);
+    size_t length = (size_t)level->across[plane].count * (format->depth_bits / 8u);
+    enum rc rc = RC_OK;
+
+    while (rc == RC_OK && level->rows_done[plane] < end) {
+        const uint8_t *row = band->plane[plane] +
+                             (level->rows_done[plane] - first) * band->stride_bytes[plane];
+        rc = buffer_for(p, level, err);
+        if (rc != RC_OK)
+            return rc;
+        memcpy(next_row(p, level, plane), row, length);
+        rc = row_done(p, level, plane, err);
+    }
+    return rc;
+}
+
+static enum rc pyramid_write(struct image_sink *sink, const struct image_band *band, struct err *err)
+{
+    struct ingest_pyramid *p = (struct ingest_pyramid *)(void *)sink;
+    uint32_t unit = 1u << p->tiles.format.sub_y_log2, end_px = band->y_px + band->height_px;
+    enum rc rc = RC_OK;
+
+    /* All planes keep pace, so that none runs ahead of the buffer, nor of its alpha. */
+    for (uint32_t y = band->y_px; rc == RC_OK && y < end_px; y += unit)
+        for (uint32_t plane = 0; rc == RC_OK && plane < p->planes; plane++)
+            rc = take_rows(p, band, plane, less(y + unit, end_px), err);
+    return rc;
+}
+
+static enum rc pyramid_finish(struct image_sink *sink, struct err *err)
+{
+    struct ingest_pyramid *p = (struct ingest_pyramid *)(void *)sink;
+    enum rc rc = ingest_crew_drain(p->crew, err);
+
+    for (uint32_t i = 0; rc == RC_OK && i < p->level_count; i++) {
+        struct level *level = &p->level[i];
+        assert(level->filling == NULL && level->out.tile_count == level->tiles_across * level->tile_row);
+        level->out.checksum = ingest_checksum_value(level->checksum);
+    }
+    return rc;
+}
+
+static void pyramid_close_sink(struct image_sink *sink)
+{
+    (void)sink; /* the pyramid is asked for its levels when the chain is gone */
+}
+
+/* ---- set up ---- */
+
+static enum rc open_level(struct ingest_pyramid *p, uint32_t number, const char *folder, struct err *err)
+{
+    struct level *level = &p->level[number];
+    const struct image_format *format = &p->tiles.format;
+    struct image_size full = p->level[0].size;
+
+    level->tiles_across = ingest_levels_tiles(level->size.width_px, p->tiles.tile_px);
+    ingest_spool_init(&level->out.spool, folder);
+    uint64_t tiles = (uint64_t)level->tiles_across *
+                     ingest_levels_tiles(level->size.height_px, p->tiles.tile_px);
+    if (tiles > UINT32_MAX / 16)
+        return err_set(err, RC_TOO_LARGE, "the pyramid would have more than %u tiles", UINT32_MAX / 16);
+    level->out.tile_bytes = calloc((size_t)tiles, sizeof *level->out.tile_bytes);
+    bool enough = level->out.tile_bytes != NULL;
+    for (uint32_t plane = 0; plane < p->planes; plane++) {
+        bool chroma = format->model == IMAGE_YCBCR && plane > 0;
+        level->across[plane] = ingest_axis_init(full.width_px, number + (chroma ? format->sub_x_log2 : 0u));
+        level->down[plane] = ingest_axis_init(full.height_px, number + (chroma ? format->sub_y_log2 : 0u));
+        for (unsigned i = 0; i < 2; i++) {
+            level->line[plane][i] = malloc((size_t)level->across[plane].count * 2);
+            enough = enough && level->line[plane][i] != NULL;
+        }
+    }
+    return enough ? ingest_checksum_new(&level->checksum, err)
+                  : err_set(err, RC_NO_MEMORY, "no memory for level %u of the pyramid", number);
+}
+
+enum rc ingest_pyramid_open(const struct ingest_levels *levels, const struct image_tile_options *tiles,
+                            unsigned threads, const char *folder, struct ingest_pyramid **ret_pyramid,
+                            struct image_sink **ret_sink, struct err *err)
+{
+    static const struct image_sink_ops sink_ops = {pyramid_write, pyramid_finish, pyramid_close_sink};
+    static const struct ingest_crew_ops crew_ops = {task_work, task_settle, task_discard};
+    OWN(ingest_pyramid_close) struct ingest_pyramid *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a pyramid");
+    p->sink = (struct image_sink){.ops = &sink_ops, .format = tiles->format, .size = levels->size[0]};
+    p->tiles = *tiles;
+    p->planes = image_format_planes(&tiles->format);
+    p->threads = threads;
+    p->task_count = 8 + 4 * threads;
+    p->level_count = levels->count;
+    for (uint32_t i = 0; i < levels->count; i++) {
+        p->level[i].size = levels->size[i];
+        p->level[i].out.spool.fd = -1;
+    }
+    p->task = calloc(p->task_count, sizeof *p->task);
+    p->encoder = calloc(threads, sizeof *p->encoder);
+    enum rc rc = p->task != NULL && p->encoder != NULL
+                     ? RC_OK
+                     : err_set(err, RC_NO_MEMORY, "no memory for a pyramid");
+    for (uint32_t i = 0; rc == RC_OK && i < levels->count; i++)
+        rc = open_level(p, i, folder, err);
+    if (rc == RC_OK)
+        rc = ingest_crew_open(threads, p->task_count, &crew_ops, p, &p->crew, err);
+    if (rc != RC_OK)
+        return rc;
+    *ret_sink = &p->sink;
+    *ret_pyramid = TAKE_PTR(p);
+    return RC_OK;
+}
+
+void ingest_pyramid_close(struct ingest_pyramid **slot)
+{
+    struct ingest_pyramid *p = TAKE_PTR(*slot);
+
+    if (p == NULL)
+        return;
+    ingest_crew_close(&p->crew);
+    for (uint32_t i = 0; i < p->level_count; i++) {
+        struct level *level = &p->level[i];
+        for (unsigned b = 0; b < BUFFERS_PER_LEVEL; b++)
+            free(level->buffer[b].memory);
+        for (uint32_t plane = 0; plane < IMAGE_MAX_PLANES; plane++) {
+            free(level->line[plane][0]);
+            free(level->line[plane][1]);
+        }
+        ingest_checksum_free(&level->checksum);
+        ingest_spool_done(&level->out.spool);
+        free(level->out.tile_bytes);
+    }
+    for (unsigned i = 0; p->task != NULL && i < p->task_count; i++)
+        bytes_done(&p->task[i].out);
+    for (unsigned i = 0; p->encoder != NULL && i < p->threads; i++)
+        image_tile_encoder_close(&p->encoder[i]);
+    free(p->task);
+    free(p->encoder);
+    free(p);
+}
+
+const struct ingest_pyramid_level *ingest_pyramid_level(const struct ingest_pyramid *pyramid, uint32_t level)
+{
+    return &pyramid->level[level].out;
+}

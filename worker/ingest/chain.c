@@ -247,7 +247,7 @@ static enum rc listened_read(struct image_reader *reader, struct image_band *ret
     enum rc rc = l->inner->ops->read(l->inner, ret_band, err);
 
     if (rc == RC_OK && l->progress != NULL &&
-        !l->progress(l->context, ret_band->y_px + ret_band->height_px, reader->size.height_px))
+        !l->progress(l->context, reader->size, ret_band->y_px + ret_band->height_px))
         rc = err_set(err, RC_CANCELLED, "the conversion was cancelled");
     return rc;
 }

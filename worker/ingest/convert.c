@@ -46,6 +46,9 @@ static enum rc check_options(const struct ingest_options *o, struct err *err)
         return err_set(err, RC_BAD_REQUEST, "a depth of %u bits: it must be 8 or 16", o->depth_bits);
     if (o->threads < 1 || o->threads > 256)
         return err_set(err, RC_BAD_REQUEST, "%u threads: there must be 1 to 256", o->threads);
+    if (o->record != NULL && strlen(o->record) >= INGEST_MAX_RECORD_BYTES)
+        return err_set(err, RC_BAD_REQUEST, "the record is longer than %u bytes",
+                       INGEST_MAX_RECORD_BYTES - 1u);
     return RC_OK;
 }
 
@@ -183,7 +186,8 @@ static enum rc write_file(const struct target *target, const struct ingest_level
     struct ingest_tiff_file file = {.levels = levels,
                                     .tiles = plan->tiles,
                                     .metadata = &plan->metadata,
-                                    .always_big = options->always_big_tiff};
+                                    .always_big = options->always_big_tiff,
+                                    .record = options->record};
 
     for (uint32_t i = 0; i < levels->count; i++)
         file.tile_bytes[i] = ingest_pyramid_level(pyramid, i)->tile_bytes;

@@ -368,15 +368,22 @@ static uint64_t level_bytes(const struct ingest_tiff_file *file, uint32_t level)
     return bytes;
 }
 
-static enum rc write_header(bool big, struct bytes *out, struct err *err)
+static enum rc write_header(bool big, const char *record, struct bytes *out, struct err *err)
 {
+    static const uint8_t zeros[8];
     uint8_t header[16];
+    size_t length = big ? 16 : 8, record_bytes = record != NULL ? strlen(record) + 1 : 0;
+    size_t first = (length + record_bytes + 7) / 8 * 8;
 
     put(header, 2, TIFF_LITTLE_ENDIAN);
     put(header + 2, 2, big ? 43 : 42);
-    put(header + 4, 4, 8); /* BigTIFF: the width of its offsets; classic: where the first directory is */
-    put(header + 8, 8, 16);
-    return bytes_append(out, header, big ? 16 : 8, err);
+    put(header + 4, 4,
+        big ? 8 : first); /* BigTIFF: the width of its offsets; classic: where the first directory is */
+    put(header + 8, 8, first);
+    enum rc rc = bytes_append(out, header, length, err);
+    if (rc == RC_OK)
+        rc = bytes_append(out, record, record_bytes, err);
+    return rc == RC_OK ? bytes_append(out, zeros, first - length - record_bytes, err) : rc;
 }
 
 /* Fills in a level's directory; what it links to goes to `linked`, which will lie at `linked_at`. */
@@ -414,7 +421,7 @@ static enum rc write_level(const struct ingest_tiff_file *file, uint32_t level,
 static enum rc write_head(const struct ingest_tiff_file *file, const struct bytes *jpeg_tables,
                           const struct ingest_tiff_layout *layout, struct bytes *out, struct err *err)
 {
-    enum rc rc = write_header(layout->big, out, err);
+    enum rc rc = write_header(layout->big, file->record, out, err);
 
     for (uint32_t level = 0; rc == RC_OK && level < file->levels->count; level++)
         rc = write_level(file, level, jpeg_tables, layout->big, layout->level_at[level], out, err);

@@ -17,6 +17,7 @@ struct ingest_tiff_file {
     /* Upright, with EXIF's sizes set; TIFF's own directory tells apart what of EXIF describes the picture. */
     const struct image_metadata *metadata;
     bool always_big;
+    const char *record; /* stands between header and directories, with its NUL; NULL: nothing does */
     const uint32_t *tile_bytes[IMAGE_MAX_LEVELS]; /* of each level's tiles, row by row */
 };
 

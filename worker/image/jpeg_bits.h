@@ -14,30 +14,55 @@
 /* ---- codes ---- */
 
 #define IMAGE_JPEG_QUICK_BITS 10u
+#define IMAGE_JPEG_LEAP_BITS  12u
 
 struct image_jpeg_decoder {
     uint16_t quick[1u << IMAGE_JPEG_QUICK_BITS]; /* by the next bits: length of the code << 8 | symbol; 0: it is longer */
     uint32_t limit[17];                          /* by length: codes below, padded to 16 bits, are that long at most */
     int32_t base[17];                            /* what makes an index into `symbol` of a code of that length */
     uint8_t symbol[256];
+    /* Of AC tables, by the next bits: as many whole codes with their values as these hold. 0: not one. */
+    uint16_t leap[1u << IMAGE_JPEG_LEAP_BITS];
 };
+
+/* A leap: bits << 8 | ends the block << 7 | coefficients before that. */
+static inline uint32_t image_jpeg_leap_bits(uint32_t leap)
+{
+    return leap >> 8;
+}
+
+static inline bool image_jpeg_leap_ends(uint32_t leap)
+{
+    return (leap & 128) != 0;
+}
+
+static inline uint32_t image_jpeg_leap_coefficients(uint32_t leap)
+{
+    return leap & 127;
+}
 
 struct image_jpeg_encoder {
     uint16_t code[256];
     uint8_t length[256]; /* 0: the symbol has no code */
 };
 
-/* RC_UNSUPPORTED when the table is broken or missing. */
+/* RC_UNSUPPORTED when the table is broken. `leap` is made only when `leaps`. */
 RC_MUST_USE enum rc image_jpeg_decoder_init(struct image_jpeg_decoder *decoder, const struct image_jpeg_table *table,
-                                            struct err *err);
+                                            bool leaps, struct err *err);
 RC_MUST_USE enum rc image_jpeg_encoder_init(struct image_jpeg_encoder *encoder, const struct image_jpeg_table *table,
                                             struct err *err);
 
-/* Appends the body of a DHT segment with the four tables of T.81 K.3, which have a code for every symbol of 8-bit pictures.
- * RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_jpeg_standard_tables(struct bytes *out, struct err *err);
-/* One of them: number 0 is meant for luma, 1 for chroma. `body` is as above. */
-struct image_jpeg_table image_jpeg_standard_table(const struct bytes *body, unsigned class, unsigned number);
+/* The tables of T.81 K.3, which have a code for every symbol of 8-bit pictures and are what most files use. By class and by what
+ * they are meant for: 0 luma, 1 chroma. */
+struct image_jpeg_standard {
+    struct image_jpeg_table table[2][2];
+    struct image_jpeg_decoder decoder[2][2];
+    struct image_jpeg_encoder encoder[2][2];
+    uint8_t bytes[4][16 + 256];
+};
+
+/* Made on first use, then the same for all threads until the process ends. RC_NO_MEMORY. */
+RC_MUST_USE enum rc image_jpeg_standard_get(const struct image_jpeg_standard **ret_standard, struct err *err);
 
 /* ---- reading ---- */
 

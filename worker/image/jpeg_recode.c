@@ -9,11 +9,11 @@
 #define MAX_BLOCK_BYTES (64u * 27u / 8u * 2u)
 #define MAX_MCU_BYTES   (IMAGE_JPEG_MAX_MCU_BLOCKS * MAX_BLOCK_BYTES)
 #define MAX_DC_BITS     11u /* of 8-bit pictures */
+#define MAX_AC_BITS     11u
 
 struct image_jpeg_lane {
     struct image_jpeg_reader reader;
-    const struct image_jpeg_decoder *decoder[2][3];
-    struct image_jpeg_decoder *own; /* where its tables are not those of the first tile: six */
+    struct image_jpeg_decoders decoders;
     int32_t predicted[3];
     uint32_t until_restart; /* MCUs; UINT32_MAX: never */
     uint32_t restart_mcus;
@@ -42,47 +42,68 @@ static bool knows_every_difference(const struct image_jpeg_head *head)
     return true;
 }
 
+/* Where codes stay as they are, only those of differences are written anew. */
 static enum rc prepare_encoders(struct image_jpeg_stitch *stitch, struct err *err)
 {
     enum rc rc = RC_OK;
-    for (unsigned i = 0; rc == RC_OK && i < 2u * stitch->first.components; i++) {
-        unsigned class = i % 2, component = i / 2;
-        struct image_jpeg_table table = *table_of(&stitch->first, class, component);
-        if (stitch->translates)
-            table = image_jpeg_standard_table(&stitch->standard, class, image_jpeg_standard_number(stitch, component));
-        rc = image_jpeg_encoder_init(&stitch->encoder[class][component], &table, err);
+    for (unsigned i = 0; rc == RC_OK && i < stitch->first.components; i++) {
+        unsigned number = image_jpeg_standard_number(stitch, i);
+        if (stitch->translates) {
+            stitch->encoder[IMAGE_JPEG_DC][i] = stitch->standard->encoder[IMAGE_JPEG_DC][number];
+            stitch->encoder[IMAGE_JPEG_AC][i] = stitch->standard->encoder[IMAGE_JPEG_AC][number];
+        } else {
+            rc = image_jpeg_encoder_init(&stitch->encoder[IMAGE_JPEG_DC][i],
+                                         table_of(&stitch->first, IMAGE_JPEG_DC, i), err);
+        }
     }
     return rc;
 }
 
-static enum rc prepare_decoders(const struct image_jpeg_head *head, struct image_jpeg_decoder decoder[2][3],
-                                struct err *err)
+static const struct image_jpeg_decoder *standard_decoder(const struct image_jpeg_standard *standard, unsigned class,
+                                                         const struct image_jpeg_table *table)
 {
-    enum rc rc = RC_OK;
-    for (unsigned i = 0; rc == RC_OK && i < 2u * head->components; i++) {
+    for (unsigned number = 0; number < 2; number++) {
+        const struct image_jpeg_table *known = &standard->table[class][number];
+        if (known->length_bytes == table->length_bytes && memcmp(known->data, table->data, known->length_bytes) == 0)
+            return &standard->decoder[class][number];
+    }
+    return NULL;
+}
+
+static enum rc prepare_decoders(const struct image_jpeg_stitch *stitch, const struct image_jpeg_head *head,
+                                struct image_jpeg_decoders *decoders, struct err *err)
+{
+    for (unsigned i = 0; i < 2u * head->components; i++) {
         unsigned class = i % 2, component = i / 2;
         const struct image_jpeg_table *table = table_of(head, class, component);
+        decoders->of[class][component] = standard_decoder(stitch->standard, class, table);
         if (component == 2 && table_of(head, class, 1)->data == table->data)
-            decoder[class][2] = decoder[class][1];
-        else
-            rc = image_jpeg_decoder_init(&decoder[class][component], table, err);
+            decoders->of[class][2] = decoders->of[class][1];
+        if (decoders->of[class][component] != NULL)
+            continue;
+        if (decoders->own == NULL)
+            decoders->own = malloc(6 * sizeof *decoders->own);
+        if (decoders->own == NULL)
+            return err_set(err, RC_NO_MEMORY, "no memory for Huffman tables");
+        struct image_jpeg_decoder *own = &decoders->own[i];
+        enum rc rc = image_jpeg_decoder_init(own, table, class == IMAGE_JPEG_AC && !stitch->translates, err);
+        if (rc != RC_OK)
+            return rc;
+        decoders->of[class][component] = own;
     }
-    return rc;
+    return RC_OK;
 }
 
 enum rc image_jpeg_recode_prepare(struct image_jpeg_stitch *stitch, struct err *err)
 {
     stitch->translates = stitch->tables_differ || !knows_every_difference(&stitch->first);
-    stitch->bits = 0;
-    stitch->bit_count = 0;
-    memset(stitch->predicted, 0, sizeof stitch->predicted);
     stitch->lane = calloc(stitch->columns, sizeof *stitch->lane);
     if (stitch->lane == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory to join %u tiles", stitch->columns);
-    enum rc rc = stitch->translates ? image_jpeg_standard_tables(&stitch->standard, err) : RC_OK;
+    enum rc rc = image_jpeg_standard_get(&stitch->standard, err);
     if (rc == RC_OK)
         rc = prepare_encoders(stitch, err);
-    return rc == RC_OK ? prepare_decoders(&stitch->first, stitch->decoder, err) : rc;
+    return rc == RC_OK ? prepare_decoders(stitch, &stitch->first, &stitch->decoders, err) : rc;
 }
 
 /* ---- moving ---- */
@@ -135,31 +156,47 @@ static inline bool write_difference(struct image_jpeg_writer *w, const struct im
     return encoder->length[count] > 0;
 }
 
-/* The 63 coefficients behind the first. `encoder` NULL: codes stay as they are; `keeps` false: they go nowhere. */
+/* One code and its value. `encoder` NULL: they stay as they are. Returns how many coefficients they are, 128 where the rest of the
+ * block are zeros, 0 where this cannot be. */
+static inline uint32_t move_one(struct image_jpeg_reader *r, const struct image_jpeg_decoder *decoder,
+                                struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder, bool keeps)
+{
+    uint32_t found = image_jpeg_peek_symbol(r, decoder);
+    uint32_t symbol = found & 255, count = symbol & 15, total = (found >> 8) + count;
+    if (found == 0 || count > MAX_AC_BITS || (count == 0 && symbol != 0 && symbol != 0xf0))
+        return 0;
+    if (keeps && encoder == NULL) {
+        image_jpeg_write(w, (uint32_t)(r->bits >> (64 - total)), total);
+    } else if (keeps) {
+        uint32_t value = (uint32_t)(r->bits >> (64 - total)) & ((1u << count) - 1);
+        if (encoder->length[symbol] == 0)
+            return 0;
+        image_jpeg_write(w, (uint32_t)encoder->code[symbol] << count | value, encoder->length[symbol] + count);
+    }
+    image_jpeg_skip(r, total);
+    return symbol == 0 ? 128 : (symbol >> 4) + 1;
+}
+
+/* The 63 coefficients behind the first, several at a time where they stay as they are. */
 static inline bool move_rest(struct image_jpeg_reader *r, const struct image_jpeg_decoder *decoder,
                              struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder, bool keeps)
 {
     for (uint32_t k = 1; k < 64;) {
         image_jpeg_refill(r);
-        uint32_t found = image_jpeg_peek_symbol(r, decoder);
-        uint32_t length = found >> 8, symbol = found & 255, count = symbol & 15, total = length + count;
-        if (found == 0)
-            return false;
-        if (keeps && encoder == NULL) {
-            image_jpeg_write(w, (uint32_t)(r->bits >> (64 - total)), total);
-        } else if (keeps) {
-            uint32_t value = (uint32_t)(r->bits >> (64 - total)) & ((1u << count) - 1);
-            if (encoder->length[symbol] == 0)
-                return false;
-            image_jpeg_write(w, (uint32_t)encoder->code[symbol] << count | value, encoder->length[symbol] + count);
+        uint32_t leap = encoder == NULL ? decoder->leap[r->bits >> (64 - IMAGE_JPEG_LEAP_BITS)] : 0;
+        uint32_t bits = image_jpeg_leap_bits(leap), reached = k + image_jpeg_leap_coefficients(leap);
+        if (bits > 0 && reached + image_jpeg_leap_ends(leap) <= 64) { /* else its end is part of the next block */
+            if (keeps)
+                image_jpeg_write(w, (uint32_t)(r->bits >> (64 - bits)), bits);
+            image_jpeg_skip(r, bits);
+            if (image_jpeg_leap_ends(leap))
+                return true;
+            k = reached;
+            continue;
         }
-        image_jpeg_skip(r, total);
-        if (symbol == 0) /* the rest are zeros */
-            return true;
-        if (count == 0 ? symbol != 0xf0 : count > MAX_DC_BITS)
-            return false;
-        k += (symbol >> 4) + 1;
-        if (k > 64)
+        uint32_t moved = move_one(r, decoder, w, encoder, keeps);
+        k += moved;
+        if (moved == 0 || (k > 64 && moved != 128))
             return false;
     }
     return true;
@@ -175,14 +212,14 @@ static inline bool move_mcus(struct image_jpeg_stitch *stitch, struct image_jpeg
     for (uint32_t i = 0; ok && i < count; i++)
         for (uint32_t b = 0; ok && b < sequence->blocks; b++) {
             uint8_t c = sequence->component[b];
-            ok = read_difference(&r, lane->decoder[IMAGE_JPEG_DC][c], &lane->predicted[c]);
+            ok = read_difference(&r, lane->decoders.of[IMAGE_JPEG_DC][c], &lane->predicted[c]);
             if (keeps) {
                 ok = ok && write_difference(&w, &stitch->encoder[IMAGE_JPEG_DC][c],
                                             lane->predicted[c] - stitch->predicted[c]);
                 stitch->predicted[c] = lane->predicted[c];
             }
             const struct image_jpeg_encoder *encoder = stitch->translates ? &stitch->encoder[IMAGE_JPEG_AC][c] : NULL;
-            ok = ok && move_rest(&r, lane->decoder[IMAGE_JPEG_AC][c], &w, encoder, keeps);
+            ok = ok && move_rest(&r, lane->decoders.of[IMAGE_JPEG_AC][c], &w, encoder, keeps);
         }
     lane->reader = r;
     *writer = w;
@@ -245,19 +282,12 @@ static enum rc lane_start(struct image_jpeg_stitch *stitch, struct image_jpeg_la
     enum rc rc = image_jpeg_head_read(stitch->grid.tables, tile->data, tile->length, &head, err);
     if (rc != RC_OK)
         return rc;
-    struct image_jpeg_decoder (*decoder)[3] = stitch->decoder;
-    if (stitch->tables_differ) {
-        if (lane->own == NULL)
-            lane->own = calloc(6, sizeof *lane->own);
-        if (lane->own == NULL)
-            return err_set(err, RC_NO_MEMORY, "no memory for Huffman tables");
-        decoder = (struct image_jpeg_decoder (*)[3])lane->own;
-        rc = prepare_decoders(&head, decoder, err);
-        if (rc != RC_OK)
-            return rc;
-    }
-    for (unsigned i = 0; i < 6; i++)
-        lane->decoder[i / 3][i % 3] = &decoder[i / 3][i % 3];
+    if (stitch->tables_differ)
+        rc = prepare_decoders(stitch, &head, &lane->decoders, err);
+    else
+        memcpy(lane->decoders.of, stitch->decoders.of, sizeof lane->decoders.of);
+    if (rc != RC_OK)
+        return rc;
     lane->reader = (struct image_jpeg_reader){.at = tile->data + head.scan_at, .end = tile->data + tile->length};
     memset(lane->predicted, 0, sizeof lane->predicted);
     lane->restart_mcus = head.restart_mcus;
@@ -296,9 +326,9 @@ enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch, const struct ima
 void image_jpeg_recode_done(struct image_jpeg_stitch *stitch)
 {
     for (uint32_t i = 0; stitch->lane != NULL && i < stitch->columns; i++)
-        free(stitch->lane[i].own);
+        free(stitch->lane[i].decoders.own);
     free(stitch->lane);
-    stitch->lane = NULL;
+    free(stitch->decoders.own);
 }
 
 enum rc image_jpeg_recode_end(struct image_jpeg_stitch *stitch, struct bytes *out, struct err *err)

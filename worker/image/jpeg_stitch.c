@@ -20,14 +20,12 @@ enum rc image_jpeg_stitch_new(const struct image_jpeg_grid *grid, struct image_j
     if (grid->window.width_px > UINT16_MAX || grid->window.height_px > UINT16_MAX)
         return err_set(err, RC_UNSUPPORTED, "a JPEG cannot be %u x %u pixels large", grid->window.width_px,
                        grid->window.height_px);
-    struct image_jpeg_stitch *stitch = malloc(sizeof *stitch); /* most of it, the codes, is rarely needed */
+    struct image_jpeg_stitch *stitch = malloc(sizeof *stitch); /* its encoders are rarely needed */
     if (stitch == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory to join tiles");
-    memset(stitch, 0, offsetof(struct image_jpeg_stitch, decoder));
+    memset(stitch, 0, offsetof(struct image_jpeg_stitch, encoder));
     stitch->grid = *grid;
     stitch->columns = image_jpeg_grid_columns(grid);
-    stitch->standard = (struct bytes){.data = NULL};
-    stitch->lane = NULL;
     *ret_stitch = stitch;
     return RC_OK;
 }
@@ -38,7 +36,6 @@ void image_jpeg_stitch_free(struct image_jpeg_stitch **stitch)
     if (freed == NULL)
         return;
     bytes_done(&freed->first_start);
-    bytes_done(&freed->standard);
     image_jpeg_recode_done(freed);
     free(freed);
 }
@@ -170,20 +167,30 @@ static enum rc append_quantisers(const struct image_jpeg_head *head, struct byte
     return rc;
 }
 
-static enum rc append_codes(const struct image_jpeg_head *head, struct bytes *out, struct err *err)
+static enum rc append_table(unsigned class, unsigned name, const struct image_jpeg_table *table, struct bytes *out,
+                            struct err *err)
 {
+    uint8_t body[1 + 16 + 256] = {(uint8_t)(class << 4 | name)};
+    memcpy(body + 1, table->data, table->length_bytes);
+    return append_segment(out, IMAGE_JPEG_DHT, body, 1u + table->length_bytes, err);
+}
+
+/* The first tile's tables, or the standard's. */
+static enum rc append_codes(const struct image_jpeg_stitch *stitch, struct bytes *out, struct err *err)
+{
+    const struct image_jpeg_head *head = &stitch->first;
     bool written[2][4] = {{false}};
     enum rc rc = RC_OK;
     for (unsigned i = 0; rc == RC_OK && i < 2u * head->components; i++) {
-        unsigned class = i % 2;
-        uint8_t name = head->component[i / 2].huffman[class], body[17 + 256];
+        unsigned class = i % 2, component = i / 2, name = head->component[component].huffman[class];
         const struct image_jpeg_table *table = &head->huffman[class][name];
-        if (written[class][name])
-            continue;
+        if (stitch->translates) {
+            name = image_jpeg_standard_number(stitch, component);
+            table = &stitch->standard->table[class][name];
+        }
+        if (!written[class][name])
+            rc = append_table(class, name, table, out, err);
         written[class][name] = true;
-        body[0] = (uint8_t)(class << 4 | name);
-        memcpy(body + 1, table->data, table->length_bytes);
-        rc = append_segment(out, IMAGE_JPEG_DHT, body, 1u + table->length_bytes, err);
     }
     return rc;
 }
@@ -245,8 +252,7 @@ enum rc image_jpeg_stitch_begin(struct image_jpeg_stitch *stitch, const struct b
     if (rc == RC_OK)
         rc = append_frame(stitch, out, err);
     if (rc == RC_OK)
-        rc = stitch->translates ? append_segment(out, IMAGE_JPEG_DHT, stitch->standard.data, stitch->standard.length, err)
-                                : append_codes(&stitch->first, out, err);
+        rc = append_codes(stitch, out, err);
     if (rc == RC_OK && is_copy)
         rc = append_restart(stitch->first.restart_mcus, out, err);
     return rc == RC_OK ? append_scan(stitch, out, err) : rc;

@@ -12,6 +12,12 @@ struct image_jpeg_range {
     uint32_t from, to;
 };
 
+/* By class and component. */
+struct image_jpeg_decoders {
+    const struct image_jpeg_decoder *of[2][3];
+    struct image_jpeg_decoder *own; /* where the tables are not the standard's: room for six */
+};
+
 struct image_jpeg_lane; /* jpeg_recode.c: one column of tiles while a row is read */
 
 struct image_jpeg_stitch {
@@ -23,16 +29,17 @@ struct image_jpeg_stitch {
     struct image_jpeg_head first; /* components 0: no tile has been looked at */
     bool restarts_differ, tables_differ;
 
-    uint64_t intervals;           /* by bytes: how many have been written */
+    uint64_t intervals; /* by bytes: how many have been written */
 
-    struct image_jpeg_decoder decoder[2][3];       /* by codes; by component: of the first tile */
-    struct image_jpeg_encoder encoder[2][3];
-    bool translates;                               /* codes become those of the standard's tables */
-    struct bytes standard;                         /* then: their DHT segment's body */
+    /* By codes. */
+    const struct image_jpeg_standard *standard;
+    struct image_jpeg_decoders decoders; /* of the first tile; of all unless tables_differ */
     struct image_jpeg_lane *lane;
-    int32_t predicted[3];
-    uint64_t bits;
+    bool translates;        /* codes become those of the standard's tables */
+    int32_t predicted[3];   /* what the next first coefficients are differences to */
+    uint64_t bits;          /* the low ones that do not make a byte yet */
     uint32_t bit_count;
+    struct image_jpeg_encoder encoder[2][3];
 };
 
 /* Which of the standard's tables a component takes. */
@@ -55,7 +62,7 @@ RC_MUST_USE enum rc image_jpeg_copy_row(struct image_jpeg_stitch *stitch, const 
                                         struct bytes *out, struct err *err);
 RC_MUST_USE enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
                                           struct bytes *out, struct err *err);
-/* Makes the tables for image_jpeg_recode_row(); with `translates`, the standard's tables are in `standard` then. */
+/* Decides `translates` and makes the tables for image_jpeg_recode_row(). RC_UNSUPPORTED, RC_NO_MEMORY. */
 RC_MUST_USE enum rc image_jpeg_recode_prepare(struct image_jpeg_stitch *stitch, struct err *err);
 RC_MUST_USE enum rc image_jpeg_recode_end(struct image_jpeg_stitch *stitch, struct bytes *out, struct err *err);
 

@@ -5,6 +5,7 @@
 #include "worker/render/passthrough.h"
 
 #define EVENT_BYTES  (192u << 10) /* of tiles that are copied on the event thread; at 256 px some sixteen */
+#define EVENT_CODES_BYTES (24u << 10) /* of tiles whose codes are moved there: 0.1 ms, less than handing them to a thread */
 #define EVENT_TILES  16u
 #define HELD_BYTES   (4u << 20)   /* of tiles that are all held at once; beyond, one row of them at a time */
 #define HEAD_BYTES   2048u
@@ -208,7 +209,7 @@ enum rc render_stitch_resident(const struct picture *picture, const struct iiif_
         rc = err_set(err, RC_BUSY, "the request takes long tiles");
     if (rc == RC_OK)
         rc = look(&j, &holds_all, err);
-    if (rc == RC_OK && !image_jpeg_stitch_is_copy(j.stitch))
+    if (rc == RC_OK && j.stored_bytes > EVENT_CODES_BYTES && !image_jpeg_stitch_is_copy(j.stitch))
         rc = err_set(err, RC_BUSY, "the tiles cannot be copied");
     return rc == RC_OK ? join_held(&j, &no_segments, out, err) : rc;
 }

@@ -10,6 +10,7 @@
 #include "worker/iiif/identifier.h"
 #include "worker/iiif/info_json.h"
 #include "worker/iiif/percent.h"
+#include "worker/iiif/zoom.h"
 #include "worker/poison.h"
 #include "worker/render/cost.h"
 #include "worker/render/passthrough.h"
@@ -131,6 +132,27 @@ static void answer_body(struct request *request, const struct http_representatio
     http_reply_body(request->exchange, representation, body);
 }
 
+/* What a picture is in one of the other protocols. */
+static void answer_descriptor(struct request *request)
+{
+    struct http_representation representation;
+    struct err err;
+    OWN(bytes_done) struct bytes body = {0};
+    const char *what = request->iiif.zoom == IIIF_ZOOM_DEEPZOOM ? "deepzoom" : "zoomify";
+    if (!represent(request, what, &representation)) {
+        out_of_memory(request);
+        return;
+    }
+    representation.media_type = "application/xml";
+    if (answer_not_modified(request, &representation))
+        return;
+    enum rc rc = iiif_zoom_descriptor(request->iiif.zoom, &request->picture->source->pyramid, &body, &err);
+    if (rc != RC_OK)
+        fail(request, &err);
+    else
+        answer_body(request, &representation, &body);
+}
+
 static void answer_info(struct request *request)
 {
     struct http_representation representation;
@@ -157,6 +179,14 @@ static void answer_info(struct request *request)
         fail(request, &err);
     else
         answer_body(request, &representation, &body);
+}
+
+static void answer_document(struct request *request)
+{
+    if (request->iiif.what == IIIF_ZOOM_DESCRIPTOR)
+        answer_descriptor(request);
+    else
+        answer_info(request);
 }
 
 /* ---- images ---- */
@@ -226,8 +256,13 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
 {
     struct http_representation *representation = &request->representation;
     assert(request->picture != NULL);
-    enum rc rc = iiif_plan_make(&request->iiif, &request->picture->source->pyramid, &request->service->limits,
-                                &request->plan, err);
+    enum rc rc = request->iiif.zoom == IIIF_ZOOM_NONE
+                     ? RC_OK
+                     : iiif_zoom_resolve(&request->iiif, &request->picture->source->pyramid, err);
+    if (rc != RC_OK)
+        return rc;
+    rc = iiif_plan_make(&request->iiif, &request->picture->source->pyramid, &request->service->limits,
+                        &request->plan, err);
     if (rc != RC_OK)
         return rc;
     char canonical[IIIF_CANONICAL_BYTES];
@@ -342,10 +377,10 @@ static void work(struct request *request)
     struct err err;
     if (request->picture == NULL && open_picture(request, &err) != RC_OK)
         fail(request, &err);
-    else if (request->iiif.what == IIIF_INFO)
-        answer_info(request);
-    else
+    else if (request->iiif.what == IIIF_IMAGE)
         answer_image(request);
+    else
+        answer_document(request);
 }
 
 /* Waiting has already made the answer pointless. False: it is worth the work. */
@@ -421,8 +456,9 @@ static void answer_redirect(struct request *request, unsigned status, const char
                     1);
 }
 
-/* True when the identifier is retired and the request therefore answered: 301 to the same request of the new one, or 410. */
-static bool answer_retired(struct request *request, const char *path)
+/* True when the identifier is retired and the request therefore answered: 301 to the same request of the new one, or 410.
+ * `path` is the target behind its `prefix` and begins with the identifier. */
+static bool answer_retired(struct request *request, const char *prefix, const char *path)
 {
     char now[IIIF_MAX_IDENTIFIER_BYTES + 1], encoded[IIIF_PERCENT_ENCODED_BYTES(IIIF_MAX_IDENTIFIER_BYTES)];
     enum gateway_retired retired = gateway_retired(request->service->gateway, request->iiif.identifier, now);
@@ -433,9 +469,8 @@ static bool answer_retired(struct request *request, const char *path)
     } else if (retired == GATEWAY_RETIRED_MOVED) {
         iiif_percent_encode(now, strlen(now), encoded);
         answer_redirect(request, 301,
-                        arena_format(http_exchange_arena(request->exchange), "%s/iiif/%d/%s%s",
-                                     request->base_url, (int)request->iiif.version, encoded,
-                                     path + strcspn(path, "/?#")));
+                        arena_format(http_exchange_arena(request->exchange), "%s%s%s%s", request->base_url,
+                                     prefix, encoded, path + strlen(request->iiif.raw_identifier)));
     }
     return retired != GATEWAY_RETIRED_NO;
 }
@@ -451,14 +486,14 @@ static void answer_unversioned(struct request *request, const char *path, size_t
                                  is_old ? IIIF_2 : IIIF_3, path));
 }
 
-static void handle_iiif(struct request *request, enum iiif_version version, const char *path, size_t length)
+/* A request for an image, once its text is understood. */
+static void handle_image(struct request *request, const char *prefix, const char *path)
 {
     struct err err;
-    enum rc rc = iiif_request_parse(version, path, length, &request->iiif, &err);
-    if (rc == RC_OK && answer_retired(request, path))
+    if (answer_retired(request, prefix, path))
         return;
-    if (rc == RC_OK)
-        rc = gateway_source(request->service->gateway, request->iiif.identifier, &request->identifier, &err);
+    enum rc rc = gateway_source(request->service->gateway, request->iiif.identifier, &request->identifier,
+                                &err);
     if (rc != RC_OK) {
         fail(request, &err);
         return;
@@ -480,10 +515,44 @@ static void handle_iiif(struct request *request, enum iiif_version version, cons
         worker_poison_refuses_version(request->service, request->exchange, &request->identifier,
                                       request->picture->version_hash))
         pictures_release(request->service->pictures, &request->picture);
-    else if (request->picture != NULL && request->iiif.what == IIIF_INFO)
-        answer_info(request);
+    else if (request->picture != NULL && request->iiif.what != IIIF_IMAGE)
+        answer_document(request);
     else if (request->picture == NULL || !answer_image_early(request))
         continue_on_render_thread(request);
+}
+
+static const struct {
+    const char *prefix;
+    enum iiif_version version;
+    enum iiif_zoom_protocol zoom;
+} image_routes[] = {
+    {"/iiif/3/", IIIF_3, IIIF_ZOOM_NONE},
+    {"/iiif/2/", IIIF_2, IIIF_ZOOM_NONE},
+    {"/deepzoom/", IIIF_3, IIIF_ZOOM_DEEPZOOM},
+    {"/zoomify/", IIIF_3, IIIF_ZOOM_ZOOMIFY},
+};
+
+/* False: the target is none of an image. */
+static bool route_image(struct request *request, const char *target, size_t length)
+{
+    for (size_t i = 0; i < sizeof image_routes / sizeof image_routes[0]; i++) {
+        const char *prefix = image_routes[i].prefix;
+        size_t start = strlen(prefix);
+        if (length < start || memcmp(target, prefix, start) != 0)
+            continue;
+        struct err err;
+        enum rc rc = image_routes[i].zoom == IIIF_ZOOM_NONE
+                         ? iiif_request_parse(image_routes[i].version, target + start, length - start,
+                                              &request->iiif, &err)
+                         : iiif_zoom_parse(image_routes[i].zoom, target + start, length - start,
+                                           &request->iiif, &err);
+        if (rc != RC_OK)
+            fail(request, &err);
+        else
+            handle_image(request, prefix, target + start);
+        return true;
+    }
+    return false;
 }
 
 static void route(struct request *request)
@@ -491,11 +560,9 @@ static void route(struct request *request)
     struct err err;
     const char *target = http_exchange_target(request->exchange);
     size_t length = strcspn(target, "?#");
-    if (length >= 8 && memcmp(target, "/iiif/3/", 8) == 0) {
-        handle_iiif(request, IIIF_3, target + 8, length - 8);
-    } else if (length >= 8 && memcmp(target, "/iiif/2/", 8) == 0) {
-        handle_iiif(request, IIIF_2, target + 8, length - 8);
-    } else if (length > 6 && memcmp(target, "/iiif/", 6) == 0) { /* no version: the newest */
+    if (route_image(request, target, length))
+        return;
+    if (length > 6 && memcmp(target, "/iiif/", 6) == 0) {
         answer_unversioned(request, target + 6, length - 6);
     } else if (request->condemned) {
         worker_poison_give_up(request->service, request->exchange);

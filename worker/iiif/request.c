@@ -59,6 +59,16 @@ static struct iiif_quote piece_quote(struct piece piece)
     return iiif_quote_make(piece.data, piece.length);
 }
 
+bool iiif_request_format(const char *name, size_t length, enum iiif_format *ret_format)
+{
+    for (unsigned f = 0; f < IIIF_FORMATS; f++)
+        if (piece_is((struct piece){name, length}, format_names[f])) {
+            *ret_format = (enum iiif_format)f;
+            return true;
+        }
+    return false;
+}
+
 /* The number of pieces between separators; only the first `capacity` are stored. */
 static size_t piece_split(struct piece text, char separator, struct piece *pieces, size_t capacity)
 {
@@ -283,40 +293,38 @@ static enum rc read_quality_and_format(struct piece raw, struct iiif_request *re
     struct piece quality = {last.data, (size_t)(dot - last.data)};
     struct piece format = {dot + 1, last.text.length - quality.length - 1};
 
-    size_t q = 0, f = 0;
+    size_t q = 0;
     while (q <= IIIF_BITONAL && !piece_is(quality, quality_names[q]))
         q++;
-    while (f < IIIF_FORMATS && !piece_is(format, format_names[f]))
-        f++;
     if (q > IIIF_BITONAL)
         return err_set(err, RC_BAD_REQUEST, "quality '%s' is none of default, color, gray and bitonal",
                        piece_quote(quality).text);
-    if (f == IIIF_FORMATS)
+    if (!iiif_request_format(format.data, format.length, &request->format))
         return err_set(err, RC_BAD_REQUEST, "format '%s' is none of jpg, png, webp, tif, gif and avif",
                        piece_quote(format).text);
     request->quality = (enum iiif_quality)q;
-    request->format = (enum iiif_format)f;
     return RC_OK;
 }
 
 /* the whole
  * --------------------------------------------------------------------------------------------------- */
 
-static enum rc read_identifier(struct piece raw, struct iiif_request *request, struct err *err)
+enum rc iiif_request_identifier(const char *raw, size_t raw_length, struct iiif_request *request,
+                                struct err *err)
 {
     size_t length = 0;
-    if (raw.length == 0)
+    if (raw_length == 0)
         return err_set(err, RC_NOT_FOUND, "the identifier is empty");
-    if (raw.length >= sizeof request->raw_identifier)
+    if (raw_length >= sizeof request->raw_identifier)
         return err_set(err, RC_NOT_FOUND, "the identifier '%s' is longer than %u bytes",
-                       piece_quote(raw).text, IIIF_MAX_IDENTIFIER_BYTES);
-    enum rc rc = iiif_percent_decode("the identifier", raw.data, raw.length, request->identifier,
+                       iiif_quote_make(raw, raw_length).text, IIIF_MAX_IDENTIFIER_BYTES);
+    enum rc rc = iiif_percent_decode("the identifier", raw, raw_length, request->identifier,
                                      IIIF_MAX_IDENTIFIER_BYTES, &length, RC_NOT_FOUND, err);
     if (rc != RC_OK)
         return rc;
     request->identifier[length] = '\0';
-    memcpy(request->raw_identifier, raw.data, raw.length);
-    request->raw_identifier[raw.length] = '\0';
+    memcpy(request->raw_identifier, raw, raw_length);
+    request->raw_identifier[raw_length] = '\0';
     return RC_OK;
 }
 
@@ -358,7 +366,7 @@ enum rc iiif_request_parse(enum iiif_version version, const char *path, size_t l
             "the path is neither {identifier}/info.json nor {identifier}/{region}/{size}/{rotation}/"
             "{quality}.{format}; a slash inside the identifier is written %%2F");
 
-    enum rc rc = read_identifier(segments[0], &request, err);
+    enum rc rc = iiif_request_identifier(segments[0].data, segments[0].length, &request, err);
     if (rc == RC_OK && request.what == IIIF_IMAGE)
         rc = read_image(segments, &request, err);
     if (rc != RC_OK)

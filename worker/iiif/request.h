@@ -16,10 +16,13 @@ enum iiif_version { IIIF_2 = 2, IIIF_3 = 3 };
 #define IIIF_ROTATION_UNITS 1e10
 
 enum iiif_what {
-    IIIF_BASE,  /* {id}            → 303 to info.json */
-    IIIF_INFO,  /* {id}/info.json */
-    IIIF_IMAGE, /* {id}/{region}/{size}/{rotation}/{quality}.{format} */
+    IIIF_BASE, /* {id}            → 303 to info.json */
+    IIIF_INFO, /* {id}/info.json */
+    IIIF_IMAGE, /* {id}/{region}/{size}/{rotation}/{quality}.{format}; also a tile of another protocol (worker/iiif/zoom.h) */
+    IIIF_ZOOM_DESCRIPTOR, /* what info.json is in the other protocols */
 };
+
+enum iiif_zoom_protocol { IIIF_ZOOM_NONE, IIIF_ZOOM_DEEPZOOM, IIIF_ZOOM_ZOOMIFY };
 
 enum iiif_region_form { IIIF_REGION_FULL, IIIF_REGION_SQUARE, IIIF_REGION_PIXELS, IIIF_REGION_PERCENT };
 
@@ -54,6 +57,9 @@ struct iiif_request {
     double rotation_deg; /* 0 <= r < 360, in whole 1 / IIIF_ROTATION_UNITS; 360 was read as 0 */
     enum iiif_quality quality;
     enum iiif_format format;
+    /* A tile by its place: region and size follow from the picture's size (iiif_zoom_resolve()). */
+    enum iiif_zoom_protocol zoom;
+    uint32_t zoom_level, zoom_column, zoom_row;
 };
 
 /* `path` is what follows "/iiif/{version}/" in the raw request target, without the query; `length` bytes, any
@@ -63,6 +69,12 @@ struct iiif_request {
  * whatever the bytes were. */
 RC_MUST_USE enum rc iiif_request_parse(enum iiif_version version, const char *path, size_t length,
                                        struct iiif_request *ret_request, struct err *err);
+
+/* The identifier segment of any protocol, as iiif_request_parse() reads it. */
+RC_MUST_USE enum rc iiif_request_identifier(const char *raw, size_t length, struct iiif_request *request,
+                                            struct err *err);
+/* False where there is no such format: "jpg" ... */
+bool iiif_request_format(const char *name, size_t length, enum iiif_format *ret_format);
 
 const char *iiif_quality_name(enum iiif_quality quality);
 const char *iiif_format_name(enum iiif_format format); /* "jpg" ... */

@@ -113,7 +113,26 @@ static void jpeg_close(struct image_source *source)
     free(source);
 }
 
-static const struct image_source_ops jpeg_ops = {.read = jpeg_read, .close = jpeg_close};
+static enum rc jpeg_metadata(struct image_source *source, struct image_metadata *ret_metadata, struct err *err)
+{
+    return image_jpeg_markers_read(source->blob, ret_metadata, err);
+}
+
+static void jpeg_describe(const struct image_source *source, struct image_record *record)
+{
+    const struct image_jpeg_frame *frame = &((const struct jpeg_source *)source)->frame;
+    image_record_put(record, frame->coding);
+    image_record_put(record, frame->components);
+    image_record_put(record, frame->planes);
+    image_record_put(record, frame->sub_x_log2);
+    image_record_put(record, frame->sub_y_log2);
+}
+
+static const struct image_source_ops jpeg_ops = {.kind = IMAGE_SOURCE_JPEG,
+                                                 .read = jpeg_read,
+                                                 .metadata = jpeg_metadata,
+                                                 .describe = jpeg_describe,
+                                                 .close = jpeg_close};
 
 static void jpeg_discard(struct jpeg_source **jpeg)
 {
@@ -181,4 +200,28 @@ enum rc image_jpeg_source_open(const struct image_source_input *input, struct im
     source->shrinks = true;
     *ret_source = &TAKE_PTR(jpeg)->source;
     return RC_OK;
+}
+
+/* --- restoring ------------------------------------------------------------------------------------------------ */
+
+enum rc image_jpeg_source_restore(const struct image_source_input *input, const struct image_pyramid *pyramid,
+                                  struct image_record_reader *reader, struct image_source **ret_source,
+                                  struct err *err)
+{
+    OWN(jpeg_discard) struct jpeg_source *jpeg = calloc(1, sizeof *jpeg);
+    if (jpeg == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a JPEG source");
+    image_source_init(&jpeg->source, &jpeg_ops, input);
+    jpeg->source.shrinks = true;
+    /* Each time it is read the file must still have this frame. */
+    jpeg->frame.size = pyramid->level[0].size;
+    jpeg->frame.coding = (enum image_jpeg_coding)image_record_get(reader, IMAGE_JPEG_UNKNOWN);
+    jpeg->frame.components = (uint8_t)image_record_get(reader, 4);
+    jpeg->frame.planes = image_record_get(reader, 1) != 0;
+    jpeg->frame.sub_x_log2 = (uint8_t)image_record_get(reader, 2);
+    jpeg->frame.sub_y_log2 = (uint8_t)image_record_get(reader, 2);
+    enum rc rc = jpeg_choose_output(jpeg, &jpeg->frame, err);
+    if (rc == RC_OK)
+        *ret_source = &TAKE_PTR(jpeg)->source;
+    return rc;
 }

@@ -370,7 +370,24 @@ static void png_close(struct image_source *source)
     free(source);
 }
 
-static const struct image_source_ops png_ops = {.read = png_read, .close = png_close};
+static enum rc png_metadata(struct image_source *source, struct image_metadata *ret_metadata, struct err *err)
+{
+    const struct image_source_input input = {.blob = source->blob, .limits = source->limits};
+    return png_read_metadata(&input, ret_metadata, err);
+}
+
+static void png_describe(const struct image_source *source, struct image_record *record)
+{
+    image_record_put(record, source->format.model == IMAGE_RGB);
+    image_record_put(record, source->format.alpha == IMAGE_ALPHA_STRAIGHT);
+    image_record_put(record, source->format.depth_bits == 16);
+}
+
+static const struct image_source_ops png_ops = {.kind = IMAGE_SOURCE_PNG,
+                                                .read = png_read,
+                                                .metadata = png_metadata,
+                                                .describe = png_describe,
+                                                .close = png_close};
 
 static void png_discard(struct image_source **source)
 {
@@ -411,5 +428,23 @@ enum rc image_png_source_open(const struct image_source_input *input, struct ima
     source->pyramid.has_alpha = source->format.alpha != IMAGE_ALPHA_NONE;
     source->pyramid.orientation = image_exif_orientation(&source->metadata.exif);
     *ret_source = TAKE_PTR(source);
+    return RC_OK;
+}
+
+/* --- restoring ------------------------------------------------------------------------------------------------ */
+
+enum rc image_png_source_restore(const struct image_source_input *input, const struct image_pyramid *pyramid,
+                                 struct image_record_reader *reader, struct image_source **ret_source,
+                                 struct err *err)
+{
+    (void)pyramid; /* its size is compared with the file's when that is read */
+    struct image_source *source = calloc(1, sizeof *source);
+    if (source == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a PNG source");
+    image_source_init(source, &png_ops, input);
+    source->format.model = image_record_get(reader, 1) != 0 ? IMAGE_RGB : IMAGE_GRAY;
+    source->format.alpha = image_record_get(reader, 1) != 0 ? IMAGE_ALPHA_STRAIGHT : IMAGE_ALPHA_NONE;
+    source->format.depth_bits = image_record_get(reader, 1) != 0 ? 16 : 8;
+    *ret_source = source;
     return RC_OK;
 }

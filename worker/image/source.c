@@ -5,6 +5,7 @@
 #include "worker/image/tiff_ifd.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <string.h>
 
 typedef enum rc source_opener(const struct image_source_input *input, struct image_source **ret_source,
@@ -53,6 +54,8 @@ enum rc image_source_open(struct image_blob *blob, uint32_t page, const struct i
     if (rc != RC_OK)
         return rc;
     (void)TAKE_PTR(own_blob);
+    const struct image_metadata *metadata = &source->metadata;
+    source->has_metadata = metadata->exif.length + metadata->xmp.length + metadata->iptc.length > 0;
     atomic_init(&source->references, 1);
     *ret_source = source;
     return RC_OK;
@@ -73,6 +76,36 @@ void image_source_unref(struct image_source **source)
     OWN(image_blob_close) struct image_blob *blob = last->blob;
     image_metadata_done(&last->metadata);
     last->ops->close(last);
+}
+
+static void metadata_take(struct image_metadata *to, struct image_metadata *from)
+{
+    to->exif = from->exif;
+    to->xmp = from->xmp;
+    to->iptc = from->iptc;
+    from->exif = from->xmp = from->iptc = (struct bytes){0};
+}
+
+enum rc image_source_metadata(struct image_source *source, const struct image_metadata **ret_metadata, struct err *err)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* once per source: one for all will do */
+    enum rc rc = RC_OK;
+    if (atomic_load_explicit(&source->lacks_metadata, memory_order_acquire)) {
+        OWN(image_metadata_done) struct image_metadata read = {0};
+        rc = source->ops->metadata(source, &read, err);
+        /* What could not be read is left out by those who read it. */
+        if (rc == RC_OK && atomic_load_explicit(&source->blob->was_away, memory_order_relaxed))
+            rc = err_set(err, RC_AWAY, "parts of the source have to be fetched first");
+        pthread_mutex_lock(&mutex);
+        if (rc == RC_OK && atomic_load_explicit(&source->lacks_metadata, memory_order_relaxed)) {
+            metadata_take(&source->metadata, &read);
+            atomic_store_explicit(&source->lacks_metadata, false, memory_order_release);
+        }
+        pthread_mutex_unlock(&mutex);
+    }
+    if (rc == RC_OK)
+        *ret_metadata = &source->metadata;
+    return rc;
 }
 
 enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,

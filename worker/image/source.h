@@ -36,7 +36,11 @@ struct image_source {
     struct image_format
         format; /* what readers of any level yield; a reader that shrinks may have less subsampled
                                    chroma (see image_source_read), so reader->format is what counts */
+    /* Of a source that was restored from its record only `icc` stands here: see image_source_metadata(). */
     struct image_metadata metadata;
+    bool has_metadata;          /* there is EXIF, XMP or IPTC */
+    atomic_bool lacks_metadata; /* ... which was not read yet */
+    struct image_source_shelf *shelf; /* NULL: none. Outlives the source */
     bool shrinks; /* read() can decode at 1/2, 1/4, 1/8 (JPEG) */
 };
 
@@ -52,12 +56,33 @@ struct image_stored_tile {
         *tables; /* a tables-only stream that belongs before it; may be empty. Lives with the source */
 };
 
+/* Where a source may keep what it has read of a level's tile places, for other processes. Any thread. */
+struct image_source_shelf {
+    bool (*load_tiles)(struct image_source_shelf *shelf, uint32_t level, struct bytes *out);
+    void (*store_tiles)(struct image_source_shelf *shelf, uint32_t level, const struct bytes *tiles);
+};
+
+enum image_source_kind {
+    IMAGE_SOURCE_TIFF,
+    IMAGE_SOURCE_JPEG,
+    IMAGE_SOURCE_PNG,
+    IMAGE_SOURCE_WEBP,
+    IMAGE_SOURCE_KINDS,
+};
+
+struct image_record;
+
 struct image_source_ops {
+    enum image_source_kind kind;
     /* NULL where a source has no such tiles. */
     enum rc (*stored_tile)(struct image_source *source, uint32_t level, uint32_t column, uint32_t row,
                            bool may_block, struct image_stored_tile *ret_tile, struct err *err);
     enum rc (*read)(struct image_source *source, uint32_t level, uint32_t shrink_log2,
                     const struct image_region *window, struct image_reader **ret_reader, struct err *err);
+    /* Reads EXIF, XMP and IPTC (and ICC again) into the empty `ret_metadata`. */
+    enum rc (*metadata)(struct image_source *source, struct image_metadata *ret_metadata, struct err *err);
+    /* Writes what is this kind's own into the source's record (source_record.h). */
+    void (*describe)(const struct image_source *source, struct image_record *record);
     void (*close)(struct image_source *source);
 };
 
@@ -70,6 +95,11 @@ RC_MUST_USE enum rc image_source_open(struct image_blob *blob, uint32_t page,
                                       struct image_source **ret_source, struct err *err);
 struct image_source *image_source_ref(struct image_source *source);
 void image_source_unref(struct image_source **source);
+
+/* EXIF, XMP and IPTC with everything else; lent until the source's end. Reads the file where that was not done before: RC_IO,
+ * RC_AWAY, RC_NO_MEMORY. */
+RC_MUST_USE enum rc image_source_metadata(struct image_source *source, const struct image_metadata **ret_metadata,
+                                          struct err *err);
 
 /* The size of a level when it is decoded shrunk: every started group of 2^n pixels is one. */
 static inline struct image_size image_source_shrunk_size(struct image_size size, uint32_t shrink_log2)

@@ -76,12 +76,18 @@ static enum rc tiff_read_chunk_size(const struct image_tiff_reading *r)
                  : image_tiff_reading_number(r, TAG_ROWS_PER_STRIP, UINT32_MAX, UINT64_MAX, &height);
     if (rc != RC_OK)
         return rc;
-    if (width == 0 || height == 0)
-        return err_set(r->err, RC_CORRUPT, "the TIFF has tiles or strips of %llu x %llu pixels",
-                       (unsigned long long)width, (unsigned long long)height);
     if (!picture->tiled && height > picture->size.height_px)
         height = picture->size.height_px;
     picture->chunk = (struct image_size){(uint32_t)width, (uint32_t)height};
+    return image_tiff_reading_count_chunks(r);
+}
+
+enum rc image_tiff_reading_count_chunks(const struct image_tiff_reading *r)
+{
+    struct image_tiff_picture *picture = r->picture;
+    if (picture->chunk.width_px == 0 || picture->chunk.height_px == 0)
+        return err_set(r->err, RC_CORRUPT, "the TIFF has tiles or strips of %u x %u pixels",
+                       picture->chunk.width_px, picture->chunk.height_px);
     picture->chunks_across = (picture->size.width_px - 1) / picture->chunk.width_px + 1;
     picture->chunks_down = (picture->size.height_px - 1) / picture->chunk.height_px + 1;
     return RC_OK;
@@ -131,7 +137,7 @@ static const char *tiff_compression_name(uint16_t compression)
     }
 }
 
-static enum rc tiff_check_compression(const struct image_tiff_reading *r)
+enum rc image_tiff_reading_check_compression(const struct image_tiff_reading *r)
 {
     const struct image_tiff_picture *picture = r->picture;
     const char *name = tiff_compression_name(picture->compression);
@@ -209,7 +215,7 @@ static enum rc tiff_check_inks_and_order(const struct image_tiff_reading *r)
 }
 
 /* What a reader has to hold at the very least: a tile, or a row. */
-static enum rc tiff_check_memory(const struct image_tiff_reading *r)
+enum rc image_tiff_reading_check_memory(const struct image_tiff_reading *r)
 {
     const struct image_tiff_picture *picture = r->picture;
     uint64_t rows = picture->tiled || picture->compression == TIFF_JPEG ? picture->chunk.height_px : 1;
@@ -233,7 +239,7 @@ enum rc image_tiff_picture_init(struct image_tiff_picture *picture, const struct
     if (rc == RC_OK)
         rc = tiff_read_basics(&r);
     if (rc == RC_OK)
-        rc = tiff_check_compression(&r);
+        rc = image_tiff_reading_check_compression(&r);
     if (rc == RC_OK)
         rc = image_tiff_samples_read(&r);
     if (rc == RC_OK)
@@ -241,7 +247,7 @@ enum rc image_tiff_picture_init(struct image_tiff_picture *picture, const struct
     if (rc == RC_OK)
         rc = tiff_find_chunks(&r);
     if (rc == RC_OK)
-        rc = tiff_check_memory(&r);
+        rc = image_tiff_reading_check_memory(&r);
     if (rc == RC_OK)
         rc = image_tiff_samples_read_chroma(&r);
     if (rc == RC_OK)

@@ -4,7 +4,22 @@
 #include "worker/image/jpeg_decode.h"
 #include "worker/image/tiff_tags.h"
 
+#include <string.h>
+
 #define MAX_JPEG_TABLE_BYTES 65536u
+
+static enum rc tiff_check_bits(const struct image_tiff_reading *r)
+{
+    const struct image_tiff_picture *picture = r->picture;
+    bool packed = picture->bits == 1 || picture->bits == 2 || picture->bits == 4;
+    bool good = picture->bits == 8 || (packed && picture->samples == 1 && r->colours == 1) ||
+                (picture->bits == 16 && picture->photometric != PHOTOMETRIC_PALETTE &&
+                 picture->photometric != PHOTOMETRIC_YCBCR);
+    return good ? RC_OK
+                : err_set(r->err, RC_UNSUPPORTED,
+                          "TIFFs of %u samples with %u bits and photometric %u are not supported",
+                          picture->samples, picture->bits, picture->photometric);
+}
 
 static enum rc tiff_check_depth(const struct image_tiff_reading *r)
 {
@@ -19,14 +34,7 @@ static enum rc tiff_check_depth(const struct image_tiff_reading *r)
                        sample_format == 2   ? "signed"
                        : sample_format == 3 ? "floating point"
                                             : "complex");
-    bool packed = picture->bits == 1 || picture->bits == 2 || picture->bits == 4;
-    bool good = picture->bits == 8 || (packed && picture->samples == 1 && r->colours == 1) ||
-                (picture->bits == 16 && picture->photometric != PHOTOMETRIC_PALETTE &&
-                 picture->photometric != PHOTOMETRIC_YCBCR);
-    return good ? RC_OK
-                : err_set(r->err, RC_UNSUPPORTED,
-                          "TIFFs of %u samples with %u bits and photometric %u are not supported",
-                          picture->samples, picture->bits, picture->photometric);
+    return tiff_check_bits(r);
 }
 
 static enum rc tiff_model(struct image_tiff_reading *r)
@@ -175,27 +183,24 @@ static enum rc tiff_map_ycbcr(const struct image_tiff_reading *r)
     return RC_OK;
 }
 
+/* What follows from the photometric interpretation alone. */
+static void tiff_map_known(struct image_tiff_picture *picture, unsigned colours)
+{
+    bool is_palette = picture->photometric == PHOTOMETRIC_PALETTE;
+    for (unsigned i = 0; i < colours && !is_palette; i++)
+        picture->plane[i].sample = (uint8_t)i;
+    if (picture->photometric == WHITE_IS_ZERO || picture->photometric == BLACK_IS_ZERO)
+        tiff_map_gray(picture);
+    else if (picture->photometric == PHOTOMETRIC_CIELAB || picture->photometric == PHOTOMETRIC_ICCLAB)
+        tiff_map_lab(picture);
+}
+
 static enum rc tiff_map_samples(const struct image_tiff_reading *r)
 {
-    struct image_tiff_picture *picture = r->picture;
-    for (unsigned i = 0; i < r->colours; i++)
-        picture->plane[i].sample = (uint8_t)i;
-    switch (picture->photometric) {
-    case WHITE_IS_ZERO:
-    case BLACK_IS_ZERO:
-        tiff_map_gray(picture);
-        return RC_OK;
-    case PHOTOMETRIC_PALETTE:
+    tiff_map_known(r->picture, r->colours);
+    if (r->picture->photometric == PHOTOMETRIC_PALETTE)
         return tiff_map_palette(r);
-    case PHOTOMETRIC_CIELAB:
-    case PHOTOMETRIC_ICCLAB:
-        tiff_map_lab(picture);
-        return RC_OK;
-    case PHOTOMETRIC_YCBCR:
-        return tiff_map_ycbcr(r);
-    default:
-        return RC_OK;
-    }
+    return r->picture->photometric == PHOTOMETRIC_YCBCR ? tiff_map_ycbcr(r) : RC_OK;
 }
 /* --- chroma --------------------------------------------------------------------------------------------------- */
 
@@ -265,16 +270,9 @@ static enum rc tiff_read_subsampling(const struct image_tiff_reading *r)
     return RC_OK;
 }
 
-enum rc image_tiff_samples_read_chroma(const struct image_tiff_reading *r)
+static enum rc tiff_check_chroma(const struct image_tiff_reading *r)
 {
-    struct image_tiff_picture *picture = r->picture;
-    enum rc rc = RC_OK;
-    if (picture->compression == TIFF_JPEG)
-        rc = tiff_look_into_jpeg(r);
-    else if (picture->photometric == PHOTOMETRIC_YCBCR)
-        rc = tiff_read_subsampling(r);
-    if (rc != RC_OK)
-        return rc;
+    const struct image_tiff_picture *picture = r->picture;
     unsigned x = (1u << picture->format.sub_x_log2) - 1, y = (1u << picture->format.sub_y_log2) - 1;
     bool whole = (picture->chunks_across == 1 || (picture->chunk.width_px & x) == 0) &&
                  (picture->chunks_down == 1 || (picture->chunk.height_px & y) == 0);
@@ -282,6 +280,16 @@ enum rc image_tiff_samples_read_chroma(const struct image_tiff_reading *r)
         return err_set(r->err, RC_UNSUPPORTED, "the TIFF's chroma does not fit its %u x %u tiles or strips",
                        picture->chunk.width_px, picture->chunk.height_px);
     return RC_OK;
+}
+
+enum rc image_tiff_samples_read_chroma(const struct image_tiff_reading *r)
+{
+    enum rc rc = RC_OK;
+    if (r->picture->compression == TIFF_JPEG)
+        rc = tiff_look_into_jpeg(r);
+    else if (r->picture->photometric == PHOTOMETRIC_YCBCR)
+        rc = tiff_read_subsampling(r);
+    return rc == RC_OK ? tiff_check_chroma(r) : rc;
 }
 
 enum rc image_tiff_samples_read(struct image_tiff_reading *r)
@@ -294,4 +302,77 @@ enum rc image_tiff_samples_read(struct image_tiff_reading *r)
     if (rc == RC_OK)
         rc = tiff_find_alpha(r);
     return rc;
+}
+
+/* --- records -------------------------------------------------------------------------------------------------- */
+
+static bool tiff_has_own_maps(const struct image_tiff_picture *picture)
+{
+    return picture->photometric == PHOTOMETRIC_PALETTE ||
+           (picture->photometric == PHOTOMETRIC_YCBCR &&
+            (picture->plane[0].mapped || picture->plane[1].mapped || picture->plane[2].mapped));
+}
+
+void image_tiff_samples_describe(const struct image_tiff_picture *picture, struct image_record *record)
+{
+    const struct image_format *format = &picture->format;
+    struct bytes maps = {.data = NULL};
+    unsigned mapped = 0;
+    image_record_put(record, format->sub_x_log2);
+    image_record_put(record, format->sub_y_log2);
+    image_record_put(record, format->alpha);
+    if (format->alpha != IMAGE_ALPHA_NONE)
+        image_record_put(record, picture->plane[image_format_planes(format) - 1].sample);
+    for (unsigned p = 0; p < 3 && tiff_has_own_maps(picture); p++)
+        mapped |= (unsigned)picture->plane[p].mapped << p;
+    image_record_put(record, mapped);
+    for (unsigned p = 0; p < 3; p++) {
+        maps.data = (uint8_t *)(uintptr_t)picture->plane[p].map; /* only read, until the record is done with */
+        maps.length = (mapped >> p & 1) != 0 ? sizeof picture->plane[p].map : 0;
+        if (maps.length > 0)
+            image_record_put_part(record, &maps);
+    }
+}
+
+static enum rc tiff_restore_maps(struct image_tiff_picture *picture, struct image_record_reader *reader)
+{
+    uint64_t mapped = image_record_get(reader, 7);
+    for (unsigned p = 0; p < 3; p++) {
+        OWN(bytes_done) struct bytes map = {0};
+        if ((mapped >> p & 1) == 0)
+            continue;
+        image_record_get_part(reader, &map);
+        if (map.length != sizeof picture->plane[p].map)
+            return RC_CORRUPT;
+        picture->plane[p].mapped = true;
+        memcpy(picture->plane[p].map, map.data, map.length);
+    }
+    bool is_palette = picture->photometric == PHOTOMETRIC_PALETTE;
+    return mapped == (is_palette ? 7 : 0) || picture->photometric == PHOTOMETRIC_YCBCR ? RC_OK : RC_CORRUPT;
+}
+
+enum rc image_tiff_samples_restore(struct image_tiff_reading *r, struct image_record_reader *reader)
+{
+    struct image_tiff_picture *picture = r->picture;
+    enum rc rc = tiff_model(r);
+    if (rc == RC_OK)
+        rc = tiff_check_bits(r);
+    if (rc != RC_OK)
+        return rc;
+    struct image_format *format = &picture->format;
+    tiff_map_known(picture, r->colours);
+    format->sub_x_log2 = (uint8_t)image_record_get(reader, 2);
+    format->sub_y_log2 = (uint8_t)image_record_get(reader, 2);
+    format->alpha = (enum image_alpha)image_record_get(reader, IMAGE_ALPHA_PREMULTIPLIED);
+    bool has_alpha = format->alpha != IMAGE_ALPHA_NONE;
+    unsigned alpha = has_alpha ? (unsigned)image_record_get(reader, IMAGE_TIFF_MAX_SAMPLES) : 0;
+    rc = tiff_restore_maps(picture, reader);
+    bool subsampled = format->sub_x_log2 > 0 || format->sub_y_log2 > 0;
+    if (rc != RC_OK || (subsampled && format->model != IMAGE_YCBCR) ||
+        (format->model == IMAGE_YCBCR && picture->compression != TIFF_JPEG && picture->samples != 3) ||
+        (has_alpha && (alpha < r->colours || alpha >= picture->samples || picture->photometric > PHOTOMETRIC_RGB)))
+        return err_set(r->err, RC_CORRUPT, "the record of the TIFF contradicts itself");
+    if (has_alpha)
+        picture->plane[r->colours].sample = (uint8_t)alpha;
+    return tiff_check_chroma(r);
 }

@@ -4,7 +4,14 @@
 #include "worker/image/source_kinds.h"
 #include "worker/image/tiff_metadata.h"
 #include "worker/image/tiff_pages.h"
+#include "worker/image/tiff_record.h"
 #include "worker/image/tiff_tags.h"
+
+/* Of a record. */
+enum tiff_flag {
+    IS_BIG_ENDIAN = 1,
+    IS_BIG_TIFF = 2,
+};
 
 static struct image_tiff_source *tiff_of(struct image_source *source)
 {
@@ -26,7 +33,7 @@ static enum rc tiff_read(struct image_source *source, uint32_t level, uint32_t s
 static void tiff_close(struct image_source *source)
 {
     struct image_tiff_source *tiff = tiff_of(source);
-    for (uint32_t i = 0; i < source->pyramid.level_count; i++) {
+    for (uint32_t i = 0; i < IMAGE_MAX_LEVELS; i++) {
         image_tiff_picture_done(&tiff->level[i]);
         free(atomic_load_explicit(&tiff->tiles[i], memory_order_acquire));
     }
@@ -39,8 +46,28 @@ static enum rc tiff_stored_tile(struct image_source *source, uint32_t level, uin
     return image_tiff_stored_tile(tiff_of(source), level, column, row, may_block, ret_tile, err);
 }
 
-static const struct image_source_ops tiff_ops = {
-    .stored_tile = tiff_stored_tile, .read = tiff_read, .close = tiff_close};
+static enum rc tiff_metadata(struct image_source *source, struct image_metadata *ret_metadata, struct err *err)
+{
+    const struct image_tiff_source *tiff = tiff_of(source);
+    OWN(image_tiff_ifd_done) struct image_tiff_ifd ifd = {0};
+    enum rc rc = image_tiff_ifd_read(&tiff->file, tiff->level[0].ifd_at, &ifd, err);
+    return rc == RC_OK ? image_tiff_metadata_read(&tiff->file, &ifd, ret_metadata, err) : rc;
+}
+
+static void tiff_describe(const struct image_source *source, struct image_record *record)
+{
+    const struct image_tiff_source *tiff = (const struct image_tiff_source *)source;
+    image_record_put(record, (tiff->file.big_endian ? IS_BIG_ENDIAN : 0u) | (tiff->file.big_tiff ? IS_BIG_TIFF : 0u));
+    for (uint32_t i = 0; i < source->pyramid.level_count; i++)
+        image_tiff_record_put(&tiff->level[i], i == 0 ? NULL : &tiff->level[i - 1], record);
+}
+
+static const struct image_source_ops tiff_ops = {.kind = IMAGE_SOURCE_TIFF,
+                                                 .stored_tile = tiff_stored_tile,
+                                                 .read = tiff_read,
+                                                 .metadata = tiff_metadata,
+                                                 .describe = tiff_describe,
+                                                 .close = tiff_close};
 
 /* For a source that is not finished yet. */
 static void tiff_discard(struct image_tiff_source **tiff)
@@ -166,6 +193,47 @@ enum rc image_tiff_source_open(const struct image_source_input *input, struct im
     if (rc != RC_OK)
         return rc;
     tiff->source.pyramid.page_count = page.page_count;
+    *ret_source = &TAKE_PTR(tiff)->source;
+    return RC_OK;
+}
+
+/* --- restoring ------------------------------------------------------------------------------------------------ */
+
+static enum rc tiff_restore_levels(struct image_tiff_source *tiff, const struct image_pyramid *pyramid,
+                                   struct image_record_reader *reader, struct err *err)
+{
+    struct image_tiff_record_state state = {.kind = *reader};
+    for (uint32_t i = 0; i < pyramid->level_count; i++) {
+        struct image_tiff_picture *level = &tiff->level[i];
+        enum rc rc = image_tiff_record_get(reader, &state, &tiff->file, &pyramid->level[i], &tiff->source.limits,
+                                           i == 0 ? NULL : level - 1, level, err);
+        if (rc != RC_OK)
+            return rc;
+        if (i == 0)
+            tiff->source.shrinks = tiff_can_shrink(level);
+        if (!image_tiff_picture_alike(&tiff->level[0], level) || (tiff->source.shrinks && !tiff_can_shrink(level)))
+            return err_set(err, RC_CORRUPT, "the levels in the TIFF's record are not of one kind");
+    }
+    return RC_OK;
+}
+
+enum rc image_tiff_source_restore(const struct image_source_input *input, const struct image_pyramid *pyramid,
+                                  struct image_record_reader *reader, struct image_source **ret_source,
+                                  struct err *err)
+{
+    OWN(tiff_discard) struct image_tiff_source *tiff = calloc(1, sizeof *tiff);
+    if (tiff == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a TIFF source");
+    image_source_init(&tiff->source, &tiff_ops, input);
+    uint64_t flags = image_record_get(reader, IS_BIG_ENDIAN | IS_BIG_TIFF);
+    tiff->file = (struct image_tiff_file){.blob = input->blob,
+                                          .file_bytes = input->blob->size_bytes,
+                                          .big_endian = (flags & IS_BIG_ENDIAN) != 0,
+                                          .big_tiff = (flags & IS_BIG_TIFF) != 0};
+    enum rc rc = tiff_restore_levels(tiff, pyramid, reader, err);
+    if (rc != RC_OK)
+        return rc;
+    tiff->source.format = tiff->level[0].format;
     *ret_source = &TAKE_PTR(tiff)->source;
     return RC_OK;
 }

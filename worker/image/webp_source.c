@@ -269,13 +269,37 @@ static void webp_close(struct image_source *source)
     free(source);
 }
 
-static const struct image_source_ops webp_ops = {.read = webp_read, .close = webp_close};
+static enum rc webp_metadata(struct image_source *source, struct image_metadata *ret_metadata, struct err *err)
+{
+    const struct image_source_input input = {.blob = source->blob, .limits = source->limits};
+    struct webp_facts facts = {0};
+    enum rc rc = webp_read_chunks(&input, &facts, ret_metadata, err);
+    webp_strip_exif_signature(&ret_metadata->exif);
+    return rc;
+}
+
+static void webp_describe(const struct image_source *source, struct image_record *record)
+{
+    image_record_put(record, ((const struct webp_source *)source)->lossless);
+}
+
+static const struct image_source_ops webp_ops = {.kind = IMAGE_SOURCE_WEBP,
+                                                 .read = webp_read,
+                                                 .metadata = webp_metadata,
+                                                 .describe = webp_describe,
+                                                 .close = webp_close};
 
 static void webp_discard(struct webp_source **webp)
 {
     if (*webp != NULL)
         image_metadata_done(&(*webp)->source.metadata);
     free(*webp);
+}
+
+static struct image_format webp_format(bool alpha)
+{
+    return (struct image_format){
+        .model = IMAGE_RGB, .alpha = alpha ? IMAGE_ALPHA_STRAIGHT : IMAGE_ALPHA_NONE, .depth_bits = 8};
 }
 
 enum rc image_webp_source_open(const struct image_source_input *input, struct image_source **ret_source,
@@ -294,11 +318,26 @@ enum rc image_webp_source_open(const struct image_source_input *input, struct im
         return rc;
     webp_strip_exif_signature(&source->metadata.exif);
     webp->lossless = facts.lossless;
-    source->format = (struct image_format){
-        .model = IMAGE_RGB, .alpha = facts.alpha ? IMAGE_ALPHA_STRAIGHT : IMAGE_ALPHA_NONE, .depth_bits = 8};
+    source->format = webp_format(facts.alpha);
     source->pyramid.has_colour = true;
     source->pyramid.has_alpha = facts.alpha;
     source->pyramid.orientation = image_exif_orientation(&source->metadata.exif);
     *ret_source = &TAKE_PTR(webp)->source;
+    return RC_OK;
+}
+
+/* --- restoring ------------------------------------------------------------------------------------------------ */
+
+enum rc image_webp_source_restore(const struct image_source_input *input, const struct image_pyramid *pyramid,
+                                  struct image_record_reader *reader, struct image_source **ret_source,
+                                  struct err *err)
+{
+    struct webp_source *webp = calloc(1, sizeof *webp);
+    if (webp == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a WebP source");
+    image_source_init(&webp->source, &webp_ops, input);
+    webp->lossless = image_record_get(reader, 1) != 0;
+    webp->source.format = webp_format(pyramid->has_alpha);
+    *ret_source = &webp->source;
     return RC_OK;
 }

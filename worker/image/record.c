@@ -59,9 +59,8 @@ void image_record_put_part(struct image_record *record, const struct bytes *part
     image_record_put(record, part->length > 0);
     if (part->length == 0)
         return;
-    struct image_record_part noted = {.id = record->library->id(part->data, part->length),
-                                      .data = part->data,
-                                      .length = part->length};
+    struct image_record_part noted = {
+        .id = record->library->id(part->data, part->length), .data = part->data, .length = part->length};
     if (record->rc == RC_OK)
         record->rc = bytes_append(&record->bytes, &noted.id, sizeof noted.id, NULL);
     note_part(record, &noted);

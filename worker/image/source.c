@@ -86,7 +86,8 @@ static void metadata_take(struct image_metadata *to, struct image_metadata *from
     from->exif = from->xmp = from->iptc = (struct bytes){0};
 }
 
-enum rc image_source_metadata(struct image_source *source, const struct image_metadata **ret_metadata, struct err *err)
+enum rc image_source_metadata(struct image_source *source, const struct image_metadata **ret_metadata,
+                              struct err *err)
 {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* once per source: one for all will do */
     enum rc rc = RC_OK;

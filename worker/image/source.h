@@ -38,10 +38,10 @@ struct image_source {
                                    chroma (see image_source_read), so reader->format is what counts */
     /* Of a source that was restored from its record only `icc` stands here: see image_source_metadata(). */
     struct image_metadata metadata;
-    bool has_metadata;          /* there is EXIF, XMP or IPTC */
-    atomic_bool lacks_metadata; /* ... which was not read yet */
+    bool has_metadata;                /* there is EXIF, XMP or IPTC */
+    atomic_bool lacks_metadata;       /* ... which was not read yet */
     struct image_source_shelf *shelf; /* NULL: none. Outlives the source */
-    bool shrinks; /* read() can decode at 1/2, 1/4, 1/8 (JPEG) */
+    bool shrinks;                     /* read() can decode at 1/2, 1/4, 1/8 (JPEG) */
 };
 
 enum image_stored_coding { IMAGE_STORED_JPEG, IMAGE_STORED_WEBP };
@@ -98,8 +98,8 @@ void image_source_unref(struct image_source **source);
 
 /* EXIF, XMP and IPTC with everything else; lent until the source's end. Reads the file where that was not done before: RC_IO,
  * RC_AWAY, RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_source_metadata(struct image_source *source, const struct image_metadata **ret_metadata,
-                                          struct err *err);
+RC_MUST_USE enum rc image_source_metadata(struct image_source *source,
+                                          const struct image_metadata **ret_metadata, struct err *err);
 
 /* The size of a level when it is decoded shrunk: every started group of 2^n pixels is one. */
 static inline struct image_size image_source_shrunk_size(struct image_size size, uint32_t shrink_log2)

@@ -90,9 +90,9 @@ static bool is_level(const struct image_pyramid *pyramid, uint32_t index)
     bool is_whole = level->tile.width_px == 0 && level->tile.height_px == 0;
     bool follows = index == 0 ? level->scale_factor == 1
                               : level->scale_factor > pyramid->level[index - 1].scale_factor;
-    return follows && level->scale_factor <= INT32_MAX && (is_tiled || is_whole) && level->size.width_px > 0 &&
-           level->size.height_px > 0 && level->size.width_px <= full->size.width_px &&
-           level->size.height_px <= full->size.height_px;
+    return follows && level->scale_factor <= INT32_MAX && (is_tiled || is_whole) &&
+           level->size.width_px > 0 && level->size.height_px > 0 &&
+           level->size.width_px <= full->size.width_px && level->size.height_px <= full->size.height_px;
 }
 
 static bool get_pyramid(struct image_record_reader *reader, struct image_pyramid *pyramid, bool *ret_metadata)
@@ -135,7 +135,8 @@ static enum rc is_no_record(struct err *err)
     return err_set(err, RC_CORRUPT, "the record of the source is broken");
 }
 
-static struct image_record_reader read_from(const struct bytes *record, const struct image_record_library *library)
+static struct image_record_reader read_from(const struct bytes *record,
+                                            const struct image_record_library *library)
 {
     return (struct image_record_reader){
         .next = record->data, .end = record->data + record->length, .library = library};
@@ -170,7 +171,8 @@ enum rc image_source_restore(const struct bytes *record, const struct image_reco
     struct image_pyramid pyramid;
     bool has_metadata;
     uint64_t kind = image_record_get(&reader, IMAGE_SOURCE_KINDS - 1);
-    if (!get_pyramid(&reader, &pyramid, &has_metadata) || (kind != IMAGE_SOURCE_TIFF && pyramid.level_count > 1))
+    if (!get_pyramid(&reader, &pyramid, &has_metadata) ||
+        (kind != IMAGE_SOURCE_TIFF && pyramid.level_count > 1))
         return is_no_record(err);
     enum rc rc = image_source_check_size(limits, pyramid.level[0].size, err);
     if (rc != RC_OK)

@@ -26,8 +26,9 @@ RC_MUST_USE enum rc image_record_pyramid(const struct bytes *record, struct imag
 
 /* The source, reading from `blob`, which it takes over in every case. RC_CORRUPT when it cannot be what was described;
  * RC_TOO_LARGE, RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_source_restore(const struct bytes *record, const struct image_record_library *library,
-                                         struct image_blob *blob, const struct image_source_limits *limits,
+RC_MUST_USE enum rc image_source_restore(const struct bytes *record,
+                                         const struct image_record_library *library, struct image_blob *blob,
+                                         const struct image_source_limits *limits,
                                          struct image_source **ret_source, struct err *err);
 
 #endif

@@ -16,7 +16,7 @@
 
 struct tiff_jpeg_reader {
     struct image_reader reader;
-    const struct image_tiff_source *tiff;
+    struct image_tiff_source *tiff;
     const struct image_tiff_picture *picture;
     uint32_t level;
     unsigned shrink_log2;
@@ -138,8 +138,7 @@ static enum rc tiff_find_row(struct tiff_jpeg_reader *r, unsigned sample, uint32
     uint64_t first = ((uint64_t)sample * picture->chunks_down + row) * picture->chunks_across +
                      r->first_column;
     *ret_first = first;
-    return image_tiff_picture_chunks(picture, &r->tiff->file, first, r->columns, r->chunk_at, r->chunk_bytes,
-                                     err);
+    return image_tiff_chunks(r->tiff, r->level, first, r->columns, r->chunk_at, r->chunk_bytes, err);
 }
 
 static bool tiff_needs_sample(const struct tiff_jpeg_reader *r, unsigned sample)
@@ -250,7 +249,7 @@ static enum rc tiff_alloc_band(struct tiff_jpeg_reader *r, struct err *err)
                               r->tiff->source.limits.max_decode_bytes, &r->buffer, &r->band, err);
 }
 
-enum rc image_tiff_jpeg_read(const struct image_tiff_source *tiff, uint32_t level, uint32_t shrink_log2,
+enum rc image_tiff_jpeg_read(struct image_tiff_source *tiff, uint32_t level, uint32_t shrink_log2,
                              const struct image_region *window, struct image_reader **ret_reader,
                              struct err *err)
 {

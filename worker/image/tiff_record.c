@@ -26,7 +26,8 @@ enum kind_flag {
 
 static uint64_t usual_count(const struct image_tiff_picture *picture)
 {
-    return (uint64_t)picture->chunks_across * picture->chunks_down * (picture->separate ? picture->samples : 1);
+    return (uint64_t)picture->chunks_across * picture->chunks_down *
+           (picture->separate ? picture->samples : 1);
 }
 
 static bool is_same_kind(const struct image_tiff_picture *a, const struct image_tiff_picture *b)
@@ -42,7 +43,8 @@ static bool is_same_run(const struct bytes *a, const struct bytes *b)
     return a->length == b->length && (a->length == 0 || memcmp(a->data, b->data, a->length) == 0);
 }
 
-static uint64_t choose_flags(const struct image_tiff_picture *picture, const struct image_tiff_picture *before)
+static uint64_t choose_flags(const struct image_tiff_picture *picture,
+                             const struct image_tiff_picture *before)
 {
     bool is_first = before == NULL, has_lengths = picture->chunk_bytes.count > 0;
     bool same_kind = !is_first && is_same_kind(picture, before);
@@ -61,7 +63,8 @@ static uint64_t choose_flags(const struct image_tiff_picture *picture, const str
 
 static void put_kind(const struct image_tiff_picture *picture, struct image_record *record)
 {
-    image_record_put(record, (picture->separate ? IS_SEPARATE : 0u) | (picture->plain_rows ? HAS_PLAIN_ROWS : 0u));
+    image_record_put(record,
+                     (picture->separate ? IS_SEPARATE : 0u) | (picture->plain_rows ? HAS_PLAIN_ROWS : 0u));
     image_record_put(record, picture->compression);
     image_record_put(record, picture->photometric);
     image_record_put(record, picture->bits);
@@ -135,8 +138,10 @@ static bool get_field(struct image_record_reader *reader, const struct image_tif
 {
     const struct image_tiff_picture *picture = r->picture;
     uint64_t file_bytes = r->file->file_bytes, value = 0;
-    field->type = (flags & TYPES_ARE_SAME) != 0 ? before->type : (uint16_t)image_record_get(reader, TIFF_TYPE_IFD8);
-    field->count = (flags & COUNTS_ARE_USUAL) != 0 ? usual_count(picture) : image_record_get(reader, UINT64_MAX);
+    field->type = (flags & TYPES_ARE_SAME) != 0 ? before->type
+                                                : (uint16_t)image_record_get(reader, TIFF_TYPE_IFD8);
+    field->count = (flags & COUNTS_ARE_USUAL) != 0 ? usual_count(picture)
+                                                   : image_record_get(reader, UINT64_MAX);
     field->at = picture->ifd_at + (uint64_t)image_record_get_signed(reader);
     field->in_entry = in_entry;
     if (in_entry)
@@ -152,7 +157,8 @@ static bool get_fields(struct image_record_reader *reader, const struct image_ti
                        const struct image_tiff_picture *before)
 {
     struct image_tiff_picture *picture = r->picture;
-    bool strips = !picture->tiled || (flags & HAS_STRIP_TAGS) != 0, has_lengths = (flags & HAS_NO_LENGTHS) == 0;
+    bool strips = !picture->tiled || (flags & HAS_STRIP_TAGS) != 0,
+         has_lengths = (flags & HAS_NO_LENGTHS) == 0;
     picture->chunk_at.tag = strips ? TAG_STRIP_OFFSETS : TAG_TILE_OFFSETS;
     picture->chunk_bytes.tag = strips || !has_lengths ? TAG_STRIP_BYTES : TAG_TILE_BYTES;
     return get_field(reader, r, flags, &before->chunk_at, (flags & PLACES_ARE_IN_ENTRY) != 0,
@@ -172,8 +178,9 @@ static enum rc get_tables(struct image_record_reader *reader, uint64_t flags,
 
 enum rc image_tiff_record_get(struct image_record_reader *reader, struct image_tiff_record_state *state,
                               const struct image_tiff_file *file, const struct image_level *level,
-                              const struct image_source_limits *limits, const struct image_tiff_picture *before,
-                              struct image_tiff_picture *picture, struct err *err)
+                              const struct image_source_limits *limits,
+                              const struct image_tiff_picture *before, struct image_tiff_picture *picture,
+                              struct err *err)
 {
     struct image_tiff_reading r = {.file = file, .limits = limits, .picture = picture, .err = err};
     uint64_t flags = image_record_get(reader, UINT8_MAX);

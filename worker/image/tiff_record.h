@@ -17,7 +17,8 @@ struct image_tiff_record_state {
 void image_tiff_record_put(const struct image_tiff_picture *picture, const struct image_tiff_picture *before,
                            struct image_record *record);
 /* `level` is its shape. RC_CORRUPT and the codes of image_tiff_picture_init(); `picture` then holds nothing. */
-RC_MUST_USE enum rc image_tiff_record_get(struct image_record_reader *reader, struct image_tiff_record_state *state,
+RC_MUST_USE enum rc image_tiff_record_get(struct image_record_reader *reader,
+                                          struct image_tiff_record_state *state,
                                           const struct image_tiff_file *file, const struct image_level *level,
                                           const struct image_source_limits *limits,
                                           const struct image_tiff_picture *before,

@@ -21,7 +21,7 @@ static struct image_tiff_source *tiff_of(struct image_source *source)
 static enum rc tiff_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,
                          const struct image_region *window, struct image_reader **ret_reader, struct err *err)
 {
-    const struct image_tiff_source *tiff = tiff_of(source);
+    struct image_tiff_source *tiff = tiff_of(source);
     const struct image_tiff_picture *picture = &tiff->level[level];
     if (picture->compression == TIFF_JPEG)
         return image_tiff_jpeg_read(tiff, level, shrink_log2, window, ret_reader, err);
@@ -46,7 +46,8 @@ static enum rc tiff_stored_tile(struct image_source *source, uint32_t level, uin
     return image_tiff_stored_tile(tiff_of(source), level, column, row, may_block, ret_tile, err);
 }
 
-static enum rc tiff_metadata(struct image_source *source, struct image_metadata *ret_metadata, struct err *err)
+static enum rc tiff_metadata(struct image_source *source, struct image_metadata *ret_metadata,
+                             struct err *err)
 {
     const struct image_tiff_source *tiff = tiff_of(source);
     OWN(image_tiff_ifd_done) struct image_tiff_ifd ifd = {0};
@@ -57,7 +58,8 @@ static enum rc tiff_metadata(struct image_source *source, struct image_metadata 
 static void tiff_describe(const struct image_source *source, struct image_record *record)
 {
     const struct image_tiff_source *tiff = (const struct image_tiff_source *)source;
-    image_record_put(record, (tiff->file.big_endian ? IS_BIG_ENDIAN : 0u) | (tiff->file.big_tiff ? IS_BIG_TIFF : 0u));
+    image_record_put(record,
+                     (tiff->file.big_endian ? IS_BIG_ENDIAN : 0u) | (tiff->file.big_tiff ? IS_BIG_TIFF : 0u));
     for (uint32_t i = 0; i < source->pyramid.level_count; i++)
         image_tiff_record_put(&tiff->level[i], i == 0 ? NULL : &tiff->level[i - 1], record);
 }
@@ -205,13 +207,14 @@ static enum rc tiff_restore_levels(struct image_tiff_source *tiff, const struct 
     struct image_tiff_record_state state = {.kind = *reader};
     for (uint32_t i = 0; i < pyramid->level_count; i++) {
         struct image_tiff_picture *level = &tiff->level[i];
-        enum rc rc = image_tiff_record_get(reader, &state, &tiff->file, &pyramid->level[i], &tiff->source.limits,
-                                           i == 0 ? NULL : level - 1, level, err);
+        enum rc rc = image_tiff_record_get(reader, &state, &tiff->file, &pyramid->level[i],
+                                           &tiff->source.limits, i == 0 ? NULL : level - 1, level, err);
         if (rc != RC_OK)
             return rc;
         if (i == 0)
             tiff->source.shrinks = tiff_can_shrink(level);
-        if (!image_tiff_picture_alike(&tiff->level[0], level) || (tiff->source.shrinks && !tiff_can_shrink(level)))
+        if (!image_tiff_picture_alike(&tiff->level[0], level) ||
+            (tiff->source.shrinks && !tiff_can_shrink(level)))
             return err_set(err, RC_CORRUPT, "the levels in the TIFF's record are not of one kind");
     }
     return RC_OK;

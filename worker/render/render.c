@@ -112,24 +112,29 @@ static struct image_format offered_format(const struct picture *picture, const s
 bool render_carries_metadata(const struct picture *picture, const struct iiif_plan *plan,
                              const struct render_options *options)
 {
-    const struct image_metadata *metadata = &picture->source->metadata;
-    if (metadata->icc.length + metadata->exif.length + metadata->xmp.length + metadata->iptc.length == 0)
+    const struct image_source *source = picture->source;
+    if (source->metadata.icc.length == 0 && !source->has_metadata)
         return false;
     return options->metadata == RENDER_METADATA_ALWAYS ||
            (options->metadata == RENDER_METADATA_FULL_IMAGE && plan->whole_picture);
 }
 
-static void choose_metadata(const struct picture *picture, const struct iiif_plan *plan,
-                            const struct render_options *options, bool gray, struct image_encode_options *encode)
+static enum rc choose_metadata(const struct picture *picture, const struct iiif_plan *plan,
+                               const struct render_options *options, bool gray, struct image_encode_options *encode,
+                               struct err *err)
 {
-    const struct image_metadata *metadata = &picture->source->metadata;
+    const struct image_metadata *metadata = NULL;
     if (!render_carries_metadata(picture, plan, options))
-        return;
+        return RC_OK;
+    enum rc rc = image_source_metadata(picture->source, &metadata, err);
+    if (rc != RC_OK)
+        return rc;
     if (metadata->icc.length > 0)
         encode->icc = image_colour_output_profile(gray);
     encode->exif = &metadata->exif;
     encode->xmp = &metadata->xmp;
     encode->iptc = &metadata->iptc;
+    return RC_OK;
 }
 
 /* The encoder and the turning: everything behind the finished, upright-or-not pixels of size `wanted`. */
@@ -154,8 +159,9 @@ static enum rc chain_end(const struct picture *picture, const struct iiif_plan *
     chain->encode = (struct image_encode_options){
         .jpeg_quality = options->jpeg_quality, .webp_quality = options->webp_quality,
         .avif_quality = options->avif_quality, .bitonal = plan->quality == IIIF_BITONAL && !is_free_angle(plan)};
-    choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &chain->encode);
-    enum rc rc = image_encode_open(type, &format, canvas, &chain->encode, chain->output->bytes, &chain->sink, err);
+    enum rc rc = choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &chain->encode, err);
+    if (rc == RC_OK)
+        rc = image_encode_open(type, &format, canvas, &chain->encode, chain->output->bytes, &chain->sink, err);
     if (rc == RC_OK)
         rc = render_tap_open(TAKE_PTR(chain->sink), chain->output, image_encode_streams(type), chain->spent,
                              &chain->sink, err);

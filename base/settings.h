@@ -46,6 +46,9 @@ struct settings {
     char *cache_control;
     int64_t revalidate_s;
     bool derivative_cache;
+    int64_t memory_cache;           /* bytes of small derivatives in memory */
+    int64_t cache_size, cache_files; /* bytes and number of files; 0: none */
+    int64_t cache_max_age_s;        /* 0: any */
     /* limits */
     int64_t max_source_pixels, max_decode_bytes, pixel_memory_bytes;
     int64_t max_connections, connections_per_address;

@@ -35,7 +35,8 @@ __attribute__((noreturn)) static void child_main(const struct worker_heritage *h
 }
 
 enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
-                           struct shm_segment *segment, struct shm_journal *journal, struct err *err)
+                           struct shm_segment *segment, struct shm_journal *journal,
+                           struct shm_derivatives *derivatives, struct err *err)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
@@ -54,6 +55,8 @@ enum rc master_child_spawn(struct master_child *child, const struct settings *se
         const struct worker_heritage heritage = {.settings = settings,
                                                  .segment = segment,
                                                  .journal = journal,
+                                                 .derivatives =
+                                                     settings->derivative_cache ? derivatives : NULL,
                                                  .slot = child->slot,
                                                  .channel = theirs};
         child_main(&heritage, master);

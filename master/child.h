@@ -48,7 +48,7 @@ int64_t master_child_pause_ms(unsigned attempts_failed);
  * return. */
 RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
                                        struct shm_segment *segment, struct shm_journal *journal,
-                                       struct err *err);
+                                       struct shm_derivatives *derivatives, struct err *err);
 
 /* One of the worker's messages. RC_BUSY: there is none; RC_IO: its end of the channel is closed; RC_CORRUPT:
  * it is no message. */

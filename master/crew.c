@@ -117,7 +117,7 @@ bool master_crew_spawn(struct master_crew *crew, struct master_child *child)
     struct err err = {0};
     const struct settings *settings = child->generation == crew->generation ? crew->settings
                                                                             : crew->next.settings;
-    if (master_child_spawn(child, settings, crew->segment, crew->journal, &err) != RC_OK) {
+    if (master_child_spawn(child, settings, crew->segment, crew->journal, crew->derivatives, &err) != RC_OK) {
         log_error("%s", err.message);
         return false;
     }

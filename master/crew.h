@@ -18,6 +18,7 @@ struct master_crew {
     const struct settings *settings; /* of the generation that serves */
     struct shm_segment *segment;
     struct shm_journal *journal;
+    struct shm_derivatives *derivatives;
     struct master_connections *connections;
     int epoll;
     uint64_t event_data;        /* what epoll says of a channel, with the slot added */

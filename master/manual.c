@@ -163,7 +163,7 @@ void master_manual_man_page(void)
         "the log "
         "says what\nand nothing changes; otherwise new workers serve with the new settings, and connections "
         "go "
-        "on in them.\nlisten, admin and max_connections stay as they are until the next start.\n"
+        "on in them.\nlisten, admin, max_connections, cache_files and memory_cache stay as they are until the next start.\n"
         ".TP\n.B USR2\nthe program file is started again, with the same command line, and takes over every "
         "socket and connection\nas soon as it is ready; it has another process number then. When it does not "
         "come up, the old one goes on.\n"

@@ -247,6 +247,9 @@ static enum rc supervise_start(struct supervisor *s, struct err *err)
     master_notify_open(&s->notify, s->takeover->state != TAKEOVER_NONE);
     enum rc rc = shm_segment_make(SHM_MAX_WORKERS, &s->segment, err);
     if (rc == RC_OK)
+        rc = shm_derivatives_make((uint32_t)settings->cache_files, (uint64_t)settings->memory_cache,
+                                  &s->derivatives, err);
+    if (rc == RC_OK)
         rc = supervise_make_tables(s, err);
     if (rc == RC_OK)
         rc = supervise_take_signals(s, err);
@@ -262,6 +265,7 @@ static enum rc supervise_start(struct supervisor *s, struct err *err)
     s->crew = (struct master_crew){.settings = settings,
                                    .segment = s->segment,
                                    .journal = s->journal,
+                                   .derivatives = s->derivatives,
                                    .connections = s->connections,
                                    .epoll = s->epoll,
                                    .event_data = supervise_event_data(EVENT_CHANNEL),
@@ -275,6 +279,7 @@ static void supervise_done(struct supervisor *s)
     master_crew_done(&s->crew);
     master_connection_table_free(&s->connections);
     shm_journal_free(&s->journal);
+    shm_derivatives_free(&s->derivatives);
     shm_segment_free(&s->segment);
     master_notify_close(&s->notify);
     own_close(&s->signals);

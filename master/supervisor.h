@@ -22,6 +22,7 @@ struct supervisor {
     bool was_ready;
     struct shm_segment *segment;
     struct shm_journal *journal;
+    struct shm_derivatives *derivatives;
     struct master_connections *connections;
     struct master_acceptor public, admin;
     struct master_crew crew;

@@ -213,10 +213,10 @@ bool shm_blobs_get(struct shm_blobs *blobs, struct shm_key key, uint32_t clock, 
 
 /* ---- writing, with the stripe ---- */
 
-static struct blob_stripe *take(struct shm_blobs *blobs, struct shm_key key)
+static struct blob_stripe *take(struct shm_blobs *blobs, struct shm_key key, unsigned patience_us)
 {
     struct blob_stripe *stripe = choose_stripe(blobs, key);
-    enum shm_stripe_taken taken = shm_stripe_take(&stripe->stripe, PATIENCE_US);
+    enum shm_stripe_taken taken = shm_stripe_take(&stripe->stripe, patience_us);
     if (taken == SHM_STRIPE_BROKEN)
         clear(blobs, stripe);
     return taken == SHM_STRIPE_BUSY ? NULL : stripe;
@@ -255,21 +255,25 @@ static bool is_used(const struct blob *blob)
     return atomic_load_explicit(&blob->low, memory_order_relaxed) != 0;
 }
 
-/* The one that is worth least among the first `most` used ones from `begin` on, wrapping at `end`; NULL: none. */
+static double worth_of(const struct shm_sketch *sketch, struct blob_stripe *stripe, const struct blob *blob)
+{
+    const struct shm_key key = {atomic_load_explicit(&blob->low, memory_order_relaxed),
+                                atomic_load_explicit(&blob->high, memory_order_relaxed)};
+    return shm_sketch_worth(shm_sketch_count(sketch, key), load(&blob->length),
+                            shm_sketch_clock(sketch) - load(&blob->seen_clock), load(&stripe->count));
+}
+
+/* The one that is worth least among the first `most` used ones from `begin` on, wrapping at `places`; NULL: none. */
 static struct blob *least_worth(const struct shm_sketch *sketch, struct blob_stripe *stripe,
                                 struct blob *first, uint32_t places, uint32_t begin, uint32_t most)
 {
     struct blob *worst = NULL;
     double least = 0;
-    uint32_t clock = shm_sketch_clock(sketch);
     for (uint32_t i = 0; i < places && most > 0; i++) {
         struct blob *blob = &first[(begin + i) % places];
         if (!is_used(blob))
             continue;
-        const struct shm_key key = {atomic_load_explicit(&blob->low, memory_order_relaxed),
-                                    atomic_load_explicit(&blob->high, memory_order_relaxed)};
-        double worth = shm_sketch_worth(shm_sketch_count(sketch, key), load(&blob->length),
-                                        clock - load(&blob->seen_clock), load(&stripe->count));
+        double worth = worth_of(sketch, stripe, blob);
         if (worst == NULL || worth < least) {
             worst = blob;
             least = worth;
@@ -326,25 +330,27 @@ static void remove_key(const struct shm_blobs *blobs, struct blob_stripe *stripe
             empty(stripe, &blob[i]);
 }
 
-bool shm_blobs_put(struct shm_blobs *blobs, const struct shm_sketch *sketch, struct shm_key key,
-                   const struct shm_blob_part *part, size_t parts)
+/* Makes room for a new one. False when that would cost one that is worth more. */
+static bool make_room(const struct shm_blobs *blobs, const struct shm_sketch *sketch,
+                      struct blob_stripe *stripe, struct shm_key key, uint64_t length,
+                      enum shm_blobs_admit admit)
 {
-    uint64_t length = 0;
-    for (size_t i = 0; i < parts; i++)
-        length += part[i].length;
-    if (length == 0 || part[parts - 1].length == 0 || length > shm_blobs_most_bytes(blobs))
-        return false;
-    struct blob_stripe *stripe = take(blobs, key);
-    if (stripe == NULL)
-        return false;
-    remove_key(blobs, stripe, key);
-    struct blob *blob = find_place(blobs, sketch, stripe, key), *victim;
     uint32_t places = blobs->buckets * WAYS;
-    while (stripe->free_chunks < chunks_for(length) &&
-           (victim = least_worth(sketch, stripe, entries_of(stripe), places, stripe->hand, SAMPLE)) != NULL) {
+    double worth = shm_sketch_worth(shm_sketch_count(sketch, key), length, 0, load(&stripe->count));
+    while (stripe->free_chunks < chunks_for(length)) {
+        struct blob *victim = least_worth(sketch, stripe, entries_of(stripe), places, stripe->hand, SAMPLE);
+        if (victim == NULL || (admit == SHM_BLOBS_IF_WORTH && worth_of(sketch, stripe, victim) >= worth))
+            return false;
         empty(stripe, victim);
         stripe->hand = (uint32_t)((key.low + stripe->hand * UINT64_C(2654435761)) % places);
     }
+    return true;
+}
+
+static void put(const struct shm_blobs *blobs, const struct shm_sketch *sketch, struct blob_stripe *stripe,
+                struct shm_key key, const struct shm_blob_part *part, size_t parts, uint64_t length)
+{
+    struct blob *blob = find_place(blobs, sketch, stripe, key);
     uint32_t first = copy_in(stripe, part, parts);
     begin_change(blob);
     atomic_store_explicit(&blob->first, first, memory_order_relaxed);
@@ -355,13 +361,30 @@ bool shm_blobs_put(struct shm_blobs *blobs, const struct shm_sketch *sketch, str
     end_change(blob);
     atomic_fetch_add_explicit(&stripe->used_chunks, chunks_for(length), memory_order_relaxed);
     atomic_fetch_add_explicit(&stripe->count, 1, memory_order_relaxed);
+}
+
+bool shm_blobs_put(struct shm_blobs *blobs, const struct shm_sketch *sketch, struct shm_key key,
+                   const struct shm_blob_part *part, size_t parts, enum shm_blobs_admit admit)
+{
+    uint64_t length = 0;
+    for (size_t i = 0; i < parts; i++)
+        length += part[i].length;
+    if (length == 0 || part[parts - 1].length == 0 || length > shm_blobs_most_bytes(blobs))
+        return false;
+    struct blob_stripe *stripe = take(blobs, key, admit == SHM_BLOBS_ALWAYS ? PATIENCE_US : 0);
+    if (stripe == NULL)
+        return false;
+    remove_key(blobs, stripe, key);
+    bool fits = make_room(blobs, sketch, stripe, key, length, admit);
+    if (fits)
+        put(blobs, sketch, stripe, key, part, parts, length);
     shm_stripe_give(&stripe->stripe);
-    return true;
+    return fits;
 }
 
 void shm_blobs_remove(struct shm_blobs *blobs, struct shm_key key)
 {
-    struct blob_stripe *stripe = blobs->chunks > 0 ? take(blobs, key) : NULL;
+    struct blob_stripe *stripe = blobs->chunks > 0 ? take(blobs, key, 0) : NULL;
     if (stripe == NULL)
         return;
     remove_key(blobs, stripe, key);

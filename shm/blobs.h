@@ -4,7 +4,7 @@
  * everything here. Memory comes in chunks of a KiB that hang together in chains; what is worth least by the sketch makes
  * room. Readers take no lock: they copy, and look whether the entry was left alone meanwhile (a sequence number, odd while it
  * changes). Writers take one of a few stripes, each with memory of its own; a worker that dies with one leaves it to be
- * emptied. Any thread of any worker reads; the event thread does not write. */
+ * emptied. Any thread of any worker; the event thread never waits for a stripe. */
 #ifndef SHM_BLOBS_H
 #define SHM_BLOBS_H
 
@@ -37,9 +37,14 @@ struct shm_blob_part {
     size_t length;
 };
 
+enum shm_blobs_admit {
+    SHM_BLOBS_ALWAYS,
+    SHM_BLOBS_IF_WORTH, /* only in place of what is worth less, and if nobody else is at it: the event thread may */
+};
+
 /* Puts in the parts, one behind the other, in place of what the key had before. False: not now, or too large. */
 bool shm_blobs_put(struct shm_blobs *blobs, const struct shm_sketch *sketch, struct shm_key key,
-                   const struct shm_blob_part *part, size_t parts);
+                   const struct shm_blob_part *part, size_t parts, enum shm_blobs_admit admit);
 /* Appends a copy to `out`. False: it is not there (or memory is out). */
 bool shm_blobs_get(struct shm_blobs *blobs, struct shm_key key, uint32_t clock, struct bytes *out);
 /* Takes it out, if it is in. */

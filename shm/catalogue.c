@@ -200,7 +200,8 @@ bool shm_catalogue_remove(struct shm_catalogue *catalogue, struct shm_key key)
 
 /* ---- without ---- */
 
-bool shm_catalogue_touch(struct shm_catalogue *catalogue, struct shm_key key, uint32_t now_s, uint32_t clock)
+bool shm_catalogue_touch(struct shm_catalogue *catalogue, struct shm_key key, uint32_t now_s, uint32_t clock,
+                         uint64_t *ret_size_bytes)
 {
     struct shm_catalogue_entry *entry = find(catalogue, key);
     if (entry == NULL)
@@ -209,6 +210,7 @@ bool shm_catalogue_touch(struct shm_catalogue *catalogue, struct shm_key key, ui
         atomic_store_explicit(&entry->seen_s, now_s, memory_order_relaxed);
     if (load(&entry->seen_clock) != clock)
         atomic_store_explicit(&entry->seen_clock, clock, memory_order_relaxed);
+    *ret_size_bytes = entry_bytes(entry);
     return true;
 }
 

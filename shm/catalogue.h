@@ -57,8 +57,9 @@ bool shm_catalogue_add(struct shm_catalogue *catalogue, const struct shm_sketch 
                        const struct shm_catalogue_item *item, struct shm_catalogue_item *ret_victim);
 /* True: it was in, and now is not. */
 bool shm_catalogue_remove(struct shm_catalogue *catalogue, struct shm_key key);
-/* Asked for now. True: it is in. */
-bool shm_catalogue_touch(struct shm_catalogue *catalogue, struct shm_key key, uint32_t now_s, uint32_t clock);
+/* Asked for now. True: it is in, and is so large. */
+bool shm_catalogue_touch(struct shm_catalogue *catalogue, struct shm_key key, uint32_t now_s, uint32_t clock,
+                         uint64_t *ret_size_bytes);
 
 /* The one that is worth least among some; false when there is none at all. `chance` is any number that changes. */
 bool shm_catalogue_choose(const struct shm_catalogue *catalogue, const struct shm_sketch *sketch,

@@ -51,6 +51,8 @@ static enum rc begin_stream(struct worker_answer *answer, struct err *err)
 static enum rc hand_on(struct worker_answer *answer, struct err *err)
 {
     size_t length = answer->body.length;
+    if (length > 0)
+        worker_flight_add(answer->flight, answer->body.data, length);
     enum rc rc = http_stream_write(answer->stream, &answer->body, err);
     if (rc == RC_OK)
         answer->handed_on_bytes += length;
@@ -63,6 +65,7 @@ static enum rc hand_on(struct worker_answer *answer, struct err *err)
 static enum rc wait_for_client(struct worker_answer *answer, struct err *err)
 {
     worker_fault_wait();
+    worker_flight_let_go(answer->flight);
     render_pool_park(answer->service->pool);
     while (!http_stream_wait(answer->stream, LOOK_EVERY_MS) && !http_stream_abandoned(answer->stream))
         ;
@@ -107,7 +110,12 @@ static enum rc answer_at_once(struct worker_answer *answer, struct err *err)
     if (!is_to_stream(answer)) {
         count(answer);
         answer->handed_on_bytes = answer->body.length;
-        http_reply_body(answer->exchange, answer->representation, &answer->body);
+        if (answer->flight != NULL) {
+            const struct http_content content = worker_flight_share(answer->flight, &answer->body);
+            http_reply_content(answer->exchange, answer->representation, &content);
+        } else {
+            http_reply_body(answer->exchange, answer->representation, &answer->body);
+        }
         return RC_OK;
     }
     if (http_exchange_method(answer->exchange) != HTTP_HEAD)

@@ -3,12 +3,13 @@
  *
  * Which of the two it is follows from the body alone (its format, and whether it is longer than
  * WORKER_ANSWER_WHOLE_BYTES), or from how a worker that died has begun it; never from time. All bytes pass through
- * worker_answer_made() and worker_answer_finish(): the place for whoever wants them, too (a store).
+ * worker_answer_made() and worker_answer_finish(), and from there to whoever wants them, too (worker/derivative.h).
  *
  * One per request, on the render thread that makes it. Owns bytes and stream; the rest is the request's. */
 #ifndef WORKER_ANSWER_H
 #define WORKER_ANSWER_H
 
+#include "worker/derivative.h"
 #include "worker/service.h"
 
 #define WORKER_ANSWER_WHOLE_BYTES (256u << 10)
@@ -23,6 +24,7 @@ struct worker_answer {
     bool streams; /* the format does */
     bool begun;   /* the exchange is answered, or is being answered */
     struct http_stream *stream;
+    struct worker_flight *flight; /* who else wants the bytes; or NULL */
 };
 
 /* `representation` is borrowed. The exchange must be suspended. */

@@ -14,6 +14,7 @@
 #define WORKER_HERITAGE_H
 
 #include "base/settings.h"
+#include "shm/derivatives.h"
 #include "shm/journal.h"
 #include "shm/segment.h"
 
@@ -24,6 +25,7 @@ struct worker_heritage {
     const struct settings *settings;
     struct shm_segment *segment;
     struct shm_journal *journal;
+    struct shm_derivatives *derivatives; /* NULL: none are cached */
     uint32_t slot; /* this worker's index in the segment's slots, and its name in the log */
     int channel;   /* to the master */
 };

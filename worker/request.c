@@ -1,9 +1,11 @@
 #include "worker/request.h"
 
 #include "base/clock.h"
+#include "base/fdio.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "worker/answer.h"
+#include "worker/derivative.h"
 #include "worker/fault.h"
 #include "worker/http/base_url.h"
 #include "worker/http/status.h"
@@ -37,7 +39,15 @@ struct request {
     struct worker_answer answer; /* of an image, while it is rendered */
     int64_t deadline_ms;
     uint32_t retry_after_s; /* what a refusal says; 0: the usual */
+    bool suspended;
+    bool looked_up;               /* it is not cached, and is this request's to make: with `flight`, or for itself alone */
+    struct worker_wanted wanted;  /* by the cache of derivatives */
+    struct worker_flight *flight; /* who wait for the same */
 };
+
+static void suspend(struct request *request);
+static enum rc submit(struct request *request, struct err *err);
+static void queue(struct request *request);
 
 /* ---- answers ---- */
 
@@ -197,7 +207,7 @@ static bool is_given_up(void *context)
     struct request *request = context;
     /* Once the answer has begun, how long it takes is the client's to decide. */
     bool late = !request->answer.begun && clock_monotonic_ms() > request->deadline_ms;
-    return late || worker_answer_abandoned(&request->answer);
+    return late || (worker_answer_abandoned(&request->answer) && !worker_flight_is_awaited(request->flight));
 }
 
 /* Between two bands. */
@@ -280,7 +290,116 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
     return RC_OK;
 }
 
-static void queue(struct request *request);
+/* ---- cached images ---- */
+
+static struct request *request_of(struct worker_wanted *wanted)
+{
+    return (struct request *)(void *)((char *)wanted - offsetof(struct request, wanted));
+}
+
+/* A worker that died had begun to send it in chunks, so that is how it has to go on. */
+static enum rc stream_content(struct request *request, const struct http_content *content, struct err *err)
+{
+    struct worker_answer answer;
+    worker_answer_init(&answer, request->service, request->exchange, &request->representation, true);
+    enum rc rc = bytes_reserve(&answer.body, content->length, err);
+    if (rc == RC_OK && content->data != NULL)
+        memcpy(answer.body.data, content->data, content->length);
+    else if (rc == RC_OK)
+        rc = fdio_pread_exact(content->fd, answer.body.data, content->length, content->offset, err);
+    answer.body.length = rc == RC_OK ? content->length : 0;
+    if (rc == RC_OK)
+        worker_answer_finish(&answer);
+    worker_answer_done(&answer);
+    http_content_release(content);
+    return rc;
+}
+
+static void answer_wanted(struct worker_wanted *wanted, const struct http_content *content)
+{
+    struct request *request = request_of(wanted);
+    struct err err;
+    pictures_release(request->service->pictures, &request->picture);
+    if (request->suspended &&
+        http_reply_way(request->exchange, &request->representation) == HTTP_REPLY_STREAMED) {
+        if (stream_content(request, content, &err) != RC_OK)
+            fail(request, &err);
+        return;
+    }
+    worker_service_count(request->service, 200);
+    atomic_fetch_add_explicit(&request->service->segment->counters.bytes_sent, content->length,
+                              memory_order_relaxed);
+    http_reply_content(request->exchange, &request->representation, content);
+}
+
+static void refuse_wanted(struct worker_wanted *wanted, const struct err *err)
+{
+    fail(request_of(wanted), err);
+}
+
+static bool make_wanted(struct worker_wanted *wanted, struct worker_flight *flight, struct err *ret_err)
+{
+    struct request *request = request_of(wanted);
+    request->looked_up = true;
+    request->flight = flight;
+    request->job.cost_ms = render_cost_ms(&request->service->segment->effort, request->picture, &request->plan);
+    return submit(request, ret_err) == RC_OK;
+}
+
+/* False: this one is not cached. The key has the request's form of 3.0 whatever the version: the pixels are the same. */
+static bool set_wanted(struct request *request)
+{
+    struct worker_wanted *wanted = &request->wanted;
+    struct iiif_plan plan = request->plan;
+    char canonical[IIIF_CANONICAL_BYTES];
+    plan.version = IIIF_3;
+    iiif_plan_canonical(&plan, canonical);
+    wanted->exchange = request->exchange;
+    wanted->deadline_ms = request->deadline_ms;
+    wanted->answer = answer_wanted;
+    wanted->refuse = refuse_wanted;
+    wanted->make = make_wanted;
+    return request->service->derivatives != NULL &&
+           derivative_key_make(&wanted->key, request->picture->version_hash, request->service->options_hash,
+                               request->identifier.page, request->identifier.path, canonical) == RC_OK;
+}
+
+/* On a render thread: whether the image is this request's to make. Else it is answered, or waits, and is gone. */
+static bool is_ours_to_make(struct request *request)
+{
+    struct worker_derivatives *derivatives = request->service->derivatives;
+    if (request->looked_up || !set_wanted(request))
+        return true;
+    if (worker_derivative_look(derivatives, &request->wanted, DERIVATIVES_THOROUGH) == DERIVATIVES_HIT ||
+        worker_derivative_join(derivatives, &request->wanted, &request->flight))
+        return false;
+    request->looked_up = true;
+    return true;
+}
+
+/* On the event thread: whether the image has been answered, or is on its way to be. */
+static bool answer_from_cache(struct request *request)
+{
+    struct worker_derivatives *derivatives = request->service->derivatives;
+    struct err err;
+    if (!set_wanted(request) ||
+        http_reply_way(request->exchange, &request->representation) == HTTP_REPLY_STREAMED)
+        return false;
+    enum derivatives_found found = worker_derivative_look(derivatives, &request->wanted, DERIVATIVES_QUICK);
+    if (found != DERIVATIVES_MISS)
+        return found == DERIVATIVES_HIT;
+    suspend(request);
+    if (worker_derivative_join(derivatives, &request->wanted, &request->flight))
+        return true;
+    struct worker_flight *flight = request->flight;
+    if (make_wanted(&request->wanted, flight, &err))
+        return true;
+    fail(request, &err);
+    worker_flight_fail(flight, &err);
+    return true;
+}
+
+/* ---- rendered images ---- */
 
 /* A job that was taken for a small one, before its picture was open, queues again among the large ones. */
 static bool is_larger_than_thought(struct request *request)
@@ -299,23 +418,32 @@ static void answer_pixels(struct request *request)
     struct worker_answer *answer = &request->answer;
     bool streams = image_encode_streams(render_file_type(request->plan.format));
     worker_answer_init(answer, request->service, request->exchange, &request->representation, streams);
+    answer->flight = request->flight; /* of one that has looked already */
     enum rc rc = render_passthrough(request->picture, &request->plan, &request->service->options, true,
                                     &answer->body, &err);
     if (rc == RC_UNSUPPORTED) {
         bytes_done(&answer->body);
+        if (!is_ours_to_make(request))
+            return;
+        answer->flight = request->flight;
         if (is_larger_than_thought(request)) {
             queue(request);
             return;
         }
         rc = render(request, &err);
     }
-    pictures_release(request->service->pictures, &request->picture);
     struct worker_answer taken = *answer; /* the request's memory may go with the answer */
+    pictures_release(request->service->pictures, &request->picture);
     if (rc == RC_OK)
         worker_answer_finish(&taken);
     else if (!worker_answer_fail(&taken, &err))
         fail(request, &err);
     worker_answer_done(&taken);
+    worker_fault_end(); /* what follows is nobody's fault */
+    if (rc == RC_OK)
+        worker_flight_end(taken.flight);
+    else
+        worker_flight_fail(taken.flight, &err);
 }
 
 /* On a render thread, with the picture. */
@@ -352,7 +480,7 @@ static bool answer_image_early(struct request *request)
         request->job.cost_ms = READ_MS;
     else
         request->job.cost_ms = render_cost_ms(&request->service->segment->effort, request->picture, &request->plan);
-    return rc == RC_OK;
+    return rc == RC_OK || (rc == RC_UNSUPPORTED && answer_from_cache(request));
 }
 
 /* ---- the way ---- */
@@ -383,11 +511,14 @@ static void work(struct request *request)
         answer_document(request);
 }
 
+static bool is_left(struct render_job *job);
+
 /* Waiting has already made the answer pointless. False: it is worth the work. */
 static bool answer_late(struct request *request)
 {
     struct err err;
-    bool left = http_exchange_abandoned(request->exchange);
+    bool left = is_left(&request->job);
+    struct worker_flight *flight = request->flight;
     if (!request->job.late && !left)
         return false;
     int64_t wait_ms = left ? 0 : render_pool_wait_ms(request->service->pool, request->job.cost_ms);
@@ -395,6 +526,23 @@ static bool answer_late(struct request *request)
     err_set(&err, RC_BUSY, "the image had waited for %" PRId64 " s and others wait, too; please try again later",
             request->service->settings->queue_deadline_s);
     fail(request, &err);
+    worker_flight_fail(flight, &err);
+    return true;
+}
+
+/* One that has waited for others may have waited for its image to be quarantined. */
+static bool was_poisoned_meanwhile(struct request *request)
+{
+    struct err err;
+    struct worker_flight *flight = request->flight;
+    struct worker_service *service = request->service;
+    struct picture *picture = request->picture;
+    if (!request->looked_up || !worker_poison_refuses_version(service, request->exchange, &request->identifier,
+                                                              picture->version_hash))
+        return false;
+    pictures_release(service->pictures, &picture);
+    err_set(&err, RC_BUSY, "the image is in quarantine");
+    worker_flight_fail(flight, &err);
     return true;
 }
 
@@ -407,39 +555,59 @@ static void run_job(struct render_job *job)
     if (request->condemned)
         worker_poison_condemn(service, request->exchange, &request->identifier);
     else if (!answer_late(request) &&
-             (request->picture != NULL ||
-              !worker_poison_refuses(service, request->exchange, &request->identifier)))
+             (request->picture != NULL
+                  ? !was_poisoned_meanwhile(request)
+                  : !worker_poison_refuses(service, request->exchange, &request->identifier)))
         work(request);
     worker_fault_end();
     atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
 }
 
+/* Whether nobody waits for what the job is to make. */
 static bool is_left(struct render_job *job)
 {
-    return http_exchange_abandoned(((struct request *)job)->exchange);
+    struct request *request = (struct request *)job;
+    return http_exchange_abandoned(request->exchange) && !worker_flight_is_awaited(request->flight);
 }
 
-/* Lets the pool run the job, or refuses it: the exchange is suspended already. */
-static void queue(struct request *request)
+/* The exchange is suspended already. */
+static enum rc submit(struct request *request, struct err *err)
 {
     struct worker_service *service = request->service;
-    struct err err;
     int64_t wait_ms = 0;
     request->job.run = run_job;
     request->job.is_left = is_left;
     atomic_fetch_add_explicit(&service->slot->queued, 1, memory_order_relaxed);
-    if (render_pool_submit(service->pool, &request->job, &wait_ms, &err) == RC_OK)
-        return;
+    enum rc rc = render_pool_submit(service->pool, &request->job, &wait_ms, err);
+    if (rc == RC_OK)
+        return rc;
     atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
     request->retry_after_s = (uint32_t)(wait_ms / 1000);
+    return rc;
+}
+
+/* Lets the pool run the job, or refuses it. */
+static void queue(struct request *request)
+{
+    struct worker_flight *flight = request->flight;
+    struct err err;
+    if (submit(request, &err) == RC_OK)
+        return;
     fail(request, &err);
+    worker_flight_fail(flight, &err);
+}
+
+static void suspend(struct request *request)
+{
+    http_exchange_suspend(request->exchange);
+    request->suspended = true;
 }
 
 static void continue_on_render_thread(struct request *request)
 {
     if (request->picture == NULL)
         request->job.cost_ms = render_cost_open_ms(&request->service->segment->effort);
-    http_exchange_suspend(request->exchange);
+    suspend(request);
     queue(request);
 }
 

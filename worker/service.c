@@ -117,6 +117,9 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     if (rc == RC_OK)
         rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000,
                           &service->pictures, err);
+    if (rc == RC_OK && heritage->derivatives != NULL)
+        rc = worker_derivatives_new(heritage, service->cache.folder[CACHE_DERIVATIVES], &service->derivatives,
+                                    err);
     if (rc == RC_OK)
         rc = open_gateway(service, err);
     if (rc == RC_OK)
@@ -125,6 +128,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = render_pool_start(&pool, &service->pool, err);
     if (rc == RC_OK)
         rc = gateway_start(service->gateway, err);
+    if (rc == RC_OK && service->derivatives != NULL)
+        rc = worker_derivatives_start(service->derivatives, err);
     if (rc != RC_OK) {
         worker_service_stop(&service);
         return rc;
@@ -138,8 +143,10 @@ void worker_service_stop(struct worker_service **service)
     struct worker_service *stopped = TAKE_PTR(*service);
     if (stopped == NULL)
         return;
+    worker_derivatives_quit(stopped->derivatives);
     render_pool_stop(&stopped->pool);
     gateway_close(&stopped->gateway);
+    worker_derivatives_free(&stopped->derivatives);
     pictures_free(&stopped->pictures);
     origin_close(&stopped->origin);
     cache_directory_close(&stopped->cache);

@@ -5,6 +5,7 @@
 
 #include "cache/directory.h"
 #include "cache/pictures.h"
+#include "worker/derivative.h"
 #include "worker/gateway/gateway.h"
 #include "worker/heritage.h"
 #include "worker/http/reply.h"
@@ -26,6 +27,7 @@ struct worker_service {
     struct origin *origin;
     struct pictures *pictures;
     struct render_pool *pool;
+    struct worker_derivatives *derivatives; /* NULL: none are cached */
 };
 
 /* /health, /ready, /status, /metrics: answers at once, on the event thread, never behind image work. */

@@ -32,6 +32,7 @@ def begin(start, stop, folder, monkeypatch):
     stop.disarm()
 
     def begin(**options):
+        options["settings"] = {"derivative_cache": "false", **options.get("settings", {})}  # every answer is made again
         served = start(folder, **options)
         until(lambda: served.admin().get("/status").body.count(b"serving") == served.workers, 5, "all workers serve")
         undisturbed(served, NEXT)

@@ -37,6 +37,7 @@ def begin(start, stop, folder, monkeypatch):
     stop.disarm()
 
     def begin(images=None, **options):
+        options["settings"] = {"derivative_cache": "false", **options.get("settings", {})}  # every answer is made again
         served = start(images or folder, **options)
         until(lambda: served.admin().get("/status").body.count(b"serving") == served.workers, 5, "all workers serve")
         return served
@@ -110,7 +111,7 @@ def shared(folder, stop):
     before = {name: os.environ.get(name) for name in stop.environment()}
     os.environ.update(stop.environment())
     try:
-        with server.Vitrine(folder) as served:
+        with server.Vitrine(folder, settings={"derivative_cache": "false"}) as served:
             yield served
     finally:
         for name, value in before.items():

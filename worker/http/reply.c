@@ -93,7 +93,7 @@ static void reply_outside(struct http_exchange *exchange, uint64_t size_bytes)
     http_reply_text(exchange, 416, text_plain, text, headers, 2);
 }
 
-static void release(const struct http_content *content)
+void http_content_release(const struct http_content *content)
 {
     if (content->data == NULL)
         own_close(&content->fd);
@@ -112,7 +112,7 @@ static struct MHD_Response *make_part(const struct http_content *content, uint64
 {
     struct MHD_Response *response = NULL;
     if (content->length == 0) {
-        release(content);
+        http_content_release(content);
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     }
     if (content->data == NULL)
@@ -123,7 +123,7 @@ static struct MHD_Response *make_part(const struct http_content *content, uint64
             (size_t)(last - first + 1), (void *)(uintptr_t)(content->data + first),
             content->release != NULL ? content->release : release_nothing, content->context);
     if (response == NULL)
-        release(content);
+        http_content_release(content);
     return response;
 }
 
@@ -148,7 +148,7 @@ void http_reply_content(struct http_exchange *exchange, const struct http_repres
         http_conditional_allows_range(http_exchange_header(exchange, "If-Range"), representation->etag))
         range = http_conditional_range(http_exchange_header(exchange, "Range"), size_bytes, &first, &last);
     if (range == HTTP_RANGE_OUTSIDE) {
-        release(content);
+        http_content_release(content);
         reply_outside(exchange, size_bytes);
         return;
     }

@@ -53,6 +53,9 @@ struct http_content {
     void *context;
 };
 
+/* Of content that is not sent. */
+void http_content_release(const struct http_content *content);
+
 /* The same as http_reply_body() for content that is elsewhere. */
 void http_reply_content(struct http_exchange *exchange, const struct http_representation *representation,
                         const struct http_content *content);

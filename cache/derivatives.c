@@ -1,0 +1,472 @@
+#include "cache/derivatives.h"
+
+#include "base/clock.h"
+#include "base/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#define COMPARE_ONE_IN    64u /* large files, of those that are found */
+#define PROMOTE_ONE_IN    8u  /* small files that others have asked for too */
+#define COUNT_KEPT_ONE_IN 64u
+#define COMPARE_AT_ONCE   (256u << 10)
+#define FULL_PAUSE_MS     1000  /* nothing is written after the disc was found full, */
+#define TROUBLE_PAUSE_MS  10000 /* or to be in trouble */
+#define FULL_FREES        8u    /* times the size of what did not fit */
+#define MOST_EVICTED      4096u /* at a time */
+
+static uint64_t up(uint64_t bytes)
+{
+    return (bytes + 4095) / 4096 * 4096;
+}
+
+static uint64_t next_chance(struct derivatives *derivatives)
+{
+    return atomic_fetch_add_explicit(&derivatives->chance, 1, memory_order_relaxed);
+}
+
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+void derivative_done(struct derivative *derivative)
+{
+    bytes_done(&derivative->bytes);
+    own_close(&derivative->fd);
+    derivative->fd = -1;
+}
+
+/* Which start of the system this is: what was written before another one may never have reached the disc. */
+static uint64_t read_boot(void)
+{
+    char text[64];
+    OWN_FD int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    return length > 0 ? bytes_hash(BYTES_HASH_START, text, (size_t)length) : 0;
+}
+
+void derivatives_init(struct derivatives *derivatives, struct shm_derivatives *shared,
+                      const struct derivatives_limits *limits)
+{
+    *derivatives = (struct derivatives){
+        .shared = shared, .folder = -1, .limits = *limits, .boot = read_boot()};
+}
+
+/* ---- going ---- */
+
+static bool remove_file(struct derivatives *derivatives, struct shm_key hash)
+{
+    char name[DERIVATIVE_NAME_BYTES];
+    derivative_name(hash, name);
+    bool gone = unlinkat(derivatives->folder, name, 0) == 0 || errno == ENOENT;
+    if (gone)
+        shm_catalogue_remove(derivatives->shared->catalogue, hash);
+    return gone;
+}
+
+void derivatives_remove(struct derivatives *derivatives, struct shm_key hash)
+{
+    shm_blobs_remove(derivatives->shared->blobs, hash);
+    if (derivatives->folder >= 0)
+        remove_file(derivatives, hash);
+}
+
+static uint64_t evict_to(struct derivatives *derivatives, uint64_t most_bytes, uint64_t most_files)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    struct shm_catalogue_item item;
+    uint64_t gone = 0;
+    while (gone < MOST_EVICTED &&
+           (shm_catalogue_size_bytes(shared->catalogue) > most_bytes ||
+            shm_catalogue_files(shared->catalogue) > most_files) &&
+           shm_catalogue_choose(shared->catalogue, shared->sketch, next_chance(derivatives), &item) &&
+           remove_file(derivatives, item.key))
+        gone++;
+    atomic_fetch_add_explicit(&shared->counters->evicted, gone, memory_order_relaxed);
+    return gone;
+}
+
+uint64_t derivatives_evict(struct derivatives *derivatives, uint64_t more_bytes, uint64_t more_files)
+{
+    const struct derivatives_limits *limits = &derivatives->limits;
+    if (derivatives->folder < 0)
+        return 0;
+    return evict_to(derivatives, more_bytes < limits->most_bytes ? limits->most_bytes - more_bytes : 0,
+                    more_files < limits->most_files ? limits->most_files - more_files : 0);
+}
+
+/* ---- looking ---- */
+
+static bool is_dead(struct derivatives *derivatives, const struct derivative_key *key,
+                    const struct derivative_header *header)
+{
+    int64_t most_age_s = derivatives->limits.most_age_s;
+    return shm_fences_is_dead(derivatives->shared->fences, header->epoch, key->mark,
+                              key->text + key->path_at) ||
+           (most_age_s > 0 && time(NULL) - header->made_s > most_age_s);
+}
+
+/* What is to be done with an entry that was read: it holds, or it has to go. */
+static bool is_good(struct derivatives *derivatives, const struct derivative_key *key, const uint8_t *data,
+                    size_t length, struct derivative_header *ret_header)
+{
+    bool sound = derivative_head_check(data, length, length, key, ret_header, NULL) == RC_OK &&
+                 derivative_checksum(data + ret_header->body_at, ret_header->body_bytes) ==
+                     ret_header->body_checksum;
+    if (!sound)
+        count(&derivatives->shared->counters->corrupt);
+    return sound && !is_dead(derivatives, key, ret_header);
+}
+
+static bool find_in_memory(struct derivatives *derivatives, const struct derivative_key *key,
+                           struct derivative *ret)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    OWN(bytes_done) struct bytes bytes = {0};
+    struct derivative_header header;
+    if (!shm_blobs_get(shared->blobs, key->hash, shm_sketch_clock(shared->sketch), &bytes))
+        return false;
+    if (!is_good(derivatives, key, bytes.data, bytes.length, &header)) {
+        shm_blobs_remove(shared->blobs, key->hash);
+        return false;
+    }
+    *ret = (struct derivative){
+        .bytes = bytes, .fd = -1, .offset = header.body_at, .length = header.body_bytes};
+    bytes = (struct bytes){0};
+    return true;
+}
+
+/* Compares the body with its checksum. */
+static bool is_whole(int fd, const struct derivative_header *header)
+{
+    OWN_FREE uint8_t *buffer = malloc(COMPARE_AT_ONCE);
+    OWN(derivative_sum_free) struct derivative_sum *sum = derivative_sum_new();
+    if (buffer == NULL || sum == NULL)
+        return false;
+    for (uint64_t done = 0; done < header->body_bytes;) {
+        uint64_t left = header->body_bytes - done;
+        size_t wanted = left < COMPARE_AT_ONCE ? (size_t)left : COMPARE_AT_ONCE;
+        ssize_t length = pread(fd, buffer, wanted, (off_t)(header->body_at + done));
+        if (length <= 0)
+            return false;
+        derivative_sum_add(sum, buffer, (size_t)length);
+        done += (uint64_t)length;
+    }
+    return derivative_sum_value(sum) == header->body_checksum;
+}
+
+/* It has been compared since the system started. */
+static void note_boot(struct derivatives *derivatives, const struct derivative_key *key,
+                      const struct derivative_header *header)
+{
+    char name[DERIVATIVE_NAME_BYTES];
+    uint8_t head[DERIVATIVE_HEAD_BYTES + 64];
+    struct derivative_header noted = *header;
+    noted.boot = derivatives->boot;
+    derivative_head_write(&noted, key->text, head);
+    derivative_name(key->hash, name);
+    OWN_FD int fd = openat(derivatives->folder, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && pwrite(fd, head, sizeof noted, 0) < 0)
+        return; /* then it is compared again */
+}
+
+/* A file of which `length` bytes were read and that is longer. */
+static enum derivatives_found find_large(struct derivatives *derivatives, const struct derivative_key *key,
+                                         int fd, const uint8_t *data, size_t length,
+                                         enum derivatives_look look, struct derivative *ret)
+{
+    struct derivative_header header;
+    struct stat status;
+    if (fstat(fd, &status) < 0 ||
+        derivative_head_check(data, length, (uint64_t)status.st_size, key, &header, NULL) != RC_OK) {
+        count(&derivatives->shared->counters->corrupt);
+        return DERIVATIVES_MISS;
+    }
+    if (is_dead(derivatives, key, &header))
+        return DERIVATIVES_MISS;
+    if (header.boot != derivatives->boot || next_chance(derivatives) % COMPARE_ONE_IN == 0) {
+        if (look == DERIVATIVES_QUICK)
+            return DERIVATIVES_LATER;
+        if (!is_whole(fd, &header)) {
+            count(&derivatives->shared->counters->corrupt);
+            return DERIVATIVES_MISS;
+        }
+        if (header.boot != derivatives->boot)
+            note_boot(derivatives, key, &header);
+    }
+    *ret = (struct derivative){.fd = fd, .offset = header.body_at, .length = header.body_bytes};
+    return DERIVATIVES_HIT;
+}
+
+static void promote(struct derivatives *derivatives, const struct derivative_key *key,
+                    const struct bytes *bytes)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    const struct shm_blob_part part = {bytes->data, bytes->length};
+    if (next_chance(derivatives) % PROMOTE_ONE_IN == 0)
+        shm_blobs_put(shared->blobs, shared->sketch, key->hash, &part, 1, SHM_BLOBS_IF_WORTH);
+}
+
+static enum derivatives_found read_file(struct derivatives *derivatives, const struct derivative_key *key,
+                                        int fd, uint64_t known_bytes, enum derivatives_look look,
+                                        struct derivative *ret)
+{
+    OWN(bytes_done) struct bytes bytes = {0};
+    struct derivative_header header;
+    size_t room = known_bytes > DERIVATIVES_READ_BYTES ? DERIVATIVE_HEAD_BYTES
+                                                       : DERIVATIVES_READ_BYTES + 4096;
+    if (bytes_reserve(&bytes, room, NULL) != RC_OK)
+        return DERIVATIVES_MISS;
+    ssize_t length = pread(fd, bytes.data, room, 0);
+    if (length < 0) {
+        count(&derivatives->shared->counters->corrupt);
+        return DERIVATIVES_MISS;
+    }
+    bytes.length = (size_t)length;
+    if (bytes.length == room)
+        return find_large(derivatives, key, fd, bytes.data, bytes.length, look, ret);
+    if (!is_good(derivatives, key, bytes.data, bytes.length, &header))
+        return DERIVATIVES_MISS;
+    promote(derivatives, key, &bytes);
+    *ret = (struct derivative){
+        .bytes = bytes, .fd = -1, .offset = header.body_at, .length = header.body_bytes};
+    bytes = (struct bytes){0};
+    return DERIVATIVES_HIT;
+}
+
+static enum derivatives_found find_in_file(struct derivatives *derivatives, const struct derivative_key *key,
+                                           enum derivatives_look look, struct derivative *ret)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    char name[DERIVATIVE_NAME_BYTES];
+    uint64_t known_bytes = 0;
+    derivative_name(key->hash, name);
+    OWN_FD int fd = openat(derivatives->folder, name,
+                           O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 && errno != ELOOP && errno != EACCES && errno != ENXIO && errno != EIO)
+        return DERIVATIVES_MISS; /* there is none, or no descriptor is free: nothing is wrong with the file */
+    bool known = shm_catalogue_touch(shared->catalogue, key->hash, (uint32_t)time(NULL),
+                                     shm_sketch_clock(shared->sketch), &known_bytes);
+    enum derivatives_found found = fd < 0 ? DERIVATIVES_MISS
+                                          : read_file(derivatives, key, fd, known_bytes, look, ret);
+    if (found == DERIVATIVES_MISS)
+        remove_file(derivatives, key->hash); /* it was opened, and is not what it should be */
+    else if (!known)
+        atomic_store_explicit(&shared->catalogue->incomplete, 1, memory_order_relaxed);
+    if (found == DERIVATIVES_HIT && ret->fd >= 0)
+        (void)TAKE_FD(fd); /* goes along */
+    return found;
+}
+
+static void count_request(struct derivatives *derivatives, const struct derivative_key *key)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    uint64_t kept = atomic_load_explicit(&derivatives->kept, memory_order_relaxed);
+    if (kept == 0 || next_chance(derivatives) % COUNT_KEPT_ONE_IN == 0) {
+        kept = shm_catalogue_files(shared->catalogue) + shm_blobs_count(shared->blobs) + 1;
+        atomic_store_explicit(&derivatives->kept, kept, memory_order_relaxed);
+    }
+    shm_sketch_add(shared->sketch, key->hash, kept);
+}
+
+enum derivatives_found derivatives_find(struct derivatives *derivatives, const struct derivative_key *key,
+                                        enum derivatives_look look, struct derivative *ret_derivative)
+{
+    struct shm_derivatives_counters *counters = derivatives->shared->counters;
+    if (look != DERIVATIVES_AGAIN)
+        count_request(derivatives, key);
+    if (find_in_memory(derivatives, key, ret_derivative)) {
+        count(&counters->memory_hits);
+        return DERIVATIVES_HIT;
+    }
+    enum derivatives_found found = derivatives->folder < 0
+                                       ? DERIVATIVES_MISS
+                                       : find_in_file(derivatives, key, look, ret_derivative);
+    if (found == DERIVATIVES_HIT)
+        count(&counters->file_hits);
+    else if (found == DERIVATIVES_MISS && look != DERIVATIVES_AGAIN)
+        count(&counters->misses);
+    return found;
+}
+
+/* ---- keeping ---- */
+
+static struct derivative_header make_header(struct derivatives *derivatives, const struct derivative_key *key,
+                                            uint64_t epoch, uint64_t body_bytes, uint64_t body_checksum)
+{
+    return (struct derivative_header){.text_bytes = key->length,
+                                      .body_bytes = body_bytes,
+                                      .body_checksum = body_checksum,
+                                      .hash = key->hash,
+                                      .epoch = epoch,
+                                      .made_s = time(NULL),
+                                      .boot = derivatives->boot,
+                                      .mark = key->mark};
+}
+
+bool derivatives_keep(struct derivatives *derivatives, const struct derivative_key *key, uint64_t epoch,
+                      const void *body, size_t length)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    uint8_t head[DERIVATIVE_HEAD_BYTES + 64];
+    if (length == 0 || length + sizeof head > shm_blobs_most_bytes(shared->blobs))
+        return false;
+    struct derivative_header header = make_header(derivatives, key, epoch, length,
+                                                  derivative_checksum(body, length));
+    derivative_head_write(&header, key->text, head);
+    const struct shm_blob_part part[] = {{head, header.body_at}, {body, length}};
+    return shm_blobs_put(shared->blobs, shared->sketch, key->hash, part, 2, SHM_BLOBS_ALWAYS);
+}
+
+/* ---- files ---- */
+
+static void pause_storing(struct derivatives *derivatives, int64_t ms)
+{
+    count(&derivatives->shared->counters->refused);
+    atomic_store_explicit(&derivatives->shared->counters->store_again_ms, clock_monotonic_ms() + ms,
+                          memory_order_relaxed);
+}
+
+/* Something could not be written: makes room if that was the reason, and lets some time pass. */
+static enum rc trouble(struct derivatives *derivatives, uint64_t size_bytes, int os_errno, struct err *err)
+{
+    if (os_errno == ENOSPC || os_errno == EDQUOT) {
+        uint64_t used = shm_catalogue_size_bytes(derivatives->shared->catalogue);
+        uint64_t frees = up(size_bytes) * FULL_FREES;
+        evict_to(derivatives, frees < used ? used - frees : 0, UINT64_MAX);
+        pause_storing(derivatives, FULL_PAUSE_MS);
+    } else {
+        pause_storing(derivatives, TROUBLE_PAUSE_MS);
+    }
+    return err_set_errno(err, RC_IO, os_errno, "a derivative cannot be written to the cache");
+}
+
+static int open_temporary(const struct derivatives *derivatives, const char *name)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    const char folder[3] = {name[0], name[1], '\0'};
+    int fd = openat(derivatives->folder, name, flags, 0600);
+    if (fd < 0 && errno == ENOENT && (mkdirat(derivatives->folder, folder, 0700) == 0 || errno == EEXIST))
+        fd = openat(derivatives->folder, name, flags, 0600);
+    return fd;
+}
+
+enum rc derivative_file_begin(struct derivatives *derivatives, const struct derivative_key *key,
+                              struct derivative_file *ret_file, struct err *err)
+{
+    struct derivative_file file = {.derivatives = derivatives, .hash = key->hash};
+    char name[DERIVATIVE_NAME_BYTES];
+    if (derivatives->folder < 0 || derivatives->limits.most_bytes == 0 ||
+        clock_monotonic_ms() <
+            atomic_load_explicit(&derivatives->shared->counters->store_again_ms, memory_order_relaxed))
+        return RC_UNSUPPORTED;
+    derivative_name(key->hash, name);
+    /* Beside its place, since some boxes allow no renaming between folders. Says whose it is: cache/janitor.c. */
+    snprintf(file.name, sizeof file.name, "%.3s.%016" PRIx64 "-%x-%" PRIx64 "-%" PRIx64, name,
+             derivatives->server, derivatives->slot, derivatives->generation, next_chance(derivatives));
+    file.sum = derivative_sum_new();
+    if (file.sum == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory to cache a derivative");
+    file.fd = open_temporary(derivatives, file.name);
+    if (file.fd < 0) {
+        int os_errno = errno;
+        derivative_sum_free(&file.sum);
+        return trouble(derivatives, 0, os_errno, err);
+    }
+    *ret_file = file;
+    return RC_OK;
+}
+
+static enum rc write_at(struct derivative_file *file, const void *data, size_t length, uint64_t offset,
+                        struct err *err)
+{
+    for (size_t done = 0; done < length;) {
+        ssize_t count = pwrite(file->fd, (const uint8_t *)data + done, length - done, (off_t)(offset + done));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0) {
+            int os_errno = count < 0 ? errno : ENOSPC;
+            uint64_t size_bytes = offset + length;
+            derivative_file_done(file);
+            return trouble(file->derivatives, size_bytes, os_errno, err);
+        }
+        done += (size_t)count;
+    }
+    return RC_OK;
+}
+
+enum rc derivative_file_add(struct derivative_file *file, const struct derivative_key *key, const void *data,
+                            size_t length, struct err *err)
+{
+    enum rc rc = write_at(file, data, length, derivative_body_at(key->length) + file->body_bytes, err);
+    if (rc != RC_OK)
+        return rc;
+    derivative_sum_add(file->sum, data, length);
+    file->body_bytes += length;
+    return RC_OK;
+}
+
+static void enter(struct derivatives *derivatives, const struct derivative_key *key, uint64_t size_bytes)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    const struct shm_catalogue_item item = {.key = key->hash,
+                                            .size_bytes = up(size_bytes),
+                                            .mark = key->mark,
+                                            .seen_s = (uint32_t)time(NULL),
+                                            .seen_clock = shm_sketch_clock(shared->sketch)};
+    struct shm_catalogue_item victim = {.key = {0, 0}};
+    if (!shm_catalogue_add(shared->catalogue, shared->sketch, &item, &victim))
+        atomic_store_explicit(&shared->catalogue->incomplete, 1, memory_order_relaxed);
+    else if (victim.key.low != 0 && remove_file(derivatives, victim.key))
+        count(&shared->counters->evicted);
+}
+
+enum rc derivative_file_end(struct derivative_file *file, const struct derivative_key *key, uint64_t epoch,
+                            struct err *err)
+{
+    struct derivatives *derivatives = file->derivatives;
+    struct derivative_header header = make_header(derivatives, key, epoch, file->body_bytes,
+                                                  derivative_sum_value(file->sum));
+    uint8_t head[DERIVATIVE_HEAD_BYTES + 64];
+    char name[DERIVATIVE_NAME_BYTES];
+    derivative_head_write(&header, key->text, head);
+    enum rc rc = write_at(file, head, header.body_at, 0, err);
+    if (rc != RC_OK)
+        return rc;
+    uint64_t size_bytes = header.body_at + header.body_bytes;
+    if (up(size_bytes) > derivatives->limits.most_bytes) {
+        derivative_file_done(file);
+        return RC_UNSUPPORTED;
+    }
+    derivatives_evict(derivatives, up(size_bytes), 1);
+    derivative_name(key->hash, name);
+    /* Some file systems tell only now that there was no room. */
+    if (close(TAKE_FD(file->fd)) < 0 ||
+        renameat(derivatives->folder, file->name, derivatives->folder, name) < 0) {
+        int os_errno = errno;
+        derivative_file_done(file);
+        return trouble(derivatives, size_bytes, os_errno, err);
+    }
+    file->name[0] = '\0';
+    enter(derivatives, key, size_bytes);
+    count(&derivatives->shared->counters->stored);
+    return RC_OK;
+}
+
+void derivative_file_done(struct derivative_file *file)
+{
+    if (file->derivatives == NULL)
+        return;
+    own_close(&file->fd);
+    file->fd = -1;
+    if (file->name[0] != '\0')
+        unlinkat(file->derivatives->folder, file->name, 0);
+    file->name[0] = '\0';
+    derivative_sum_free(&file->sum);
+}

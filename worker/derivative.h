@@ -1,0 +1,70 @@
+/* Derivatives that are looked up before they are made, and made once for all who ask.
+ *
+ * A request first looks whether its derivative is there (cache/derivatives.h). If not, it joins the flight of that derivative:
+ * the first of this worker claims the lease (shm/lease.h) and makes it, the others wait, suspended, without holding a thread.
+ * When it is made they all get it: those of this worker the very bytes, those of other workers what was stored before the
+ * lease was given back. A maker that fails because of its own client or its own time hands over to the next who waits; one that
+ * dies with its worker is followed by whoever looks next, another worker's watch thread at the latest after
+ * SHM_LEASE_LOOK_MS. A maker whose client reads slowly lets go, so that nobody waits for a stranger's line.
+ *
+ * One per worker, with one thread of its own (the watch). Whoever joins must be suspended; from then on any thread may
+ * answer it. A crash leaves leases that end with the worker's generation, and perhaps a temporary file. */
+#ifndef WORKER_DERIVATIVE_H
+#define WORKER_DERIVATIVE_H
+
+#include "cache/derivatives.h"
+#include "worker/heritage.h"
+#include "worker/http/reply.h"
+
+struct worker_derivatives;
+struct worker_flight;
+
+/* A request that wants a derivative; in its exchange's arena. */
+struct worker_wanted {
+    struct worker_wanted *next;
+    struct http_exchange *exchange;
+    int64_t deadline_ms;
+    struct derivative_key key;
+    /* One of these is called once, by any thread; the request may be gone afterwards. */
+    void (*answer)(struct worker_wanted *wanted, const struct http_content *content);
+    void (*refuse)(struct worker_wanted *wanted, const struct err *err);
+    /* Its turn to make it, with `flight` (NULL: for itself alone). False: it could not, and *ret_err says why. */
+    bool (*make)(struct worker_wanted *wanted, struct worker_flight *flight, struct err *ret_err);
+};
+
+/* `folder` is the cache's folder of derivatives or -1; it stays the caller's. Before the box. */
+RC_MUST_USE enum rc worker_derivatives_new(const struct worker_heritage *heritage, int folder,
+                                           struct worker_derivatives **ret_derivatives, struct err *err);
+/* Starts the watch thread: in the box. */
+RC_MUST_USE enum rc worker_derivatives_start(struct worker_derivatives *derivatives, struct err *err);
+/* Ends the watch thread. Before the render threads are stopped; nobody begins to wait any more. */
+void worker_derivatives_quit(struct worker_derivatives *derivatives);
+/* After the render threads: whoever waits still is refused. */
+void worker_derivatives_free(struct worker_derivatives **derivatives);
+/* For purging and pruning. */
+struct derivatives *worker_derivatives_cache(struct worker_derivatives *derivatives);
+
+/* Looks it up. HIT: it has been answered. */
+enum derivatives_found worker_derivative_look(struct worker_derivatives *derivatives,
+                                              struct worker_wanted *wanted, enum derivatives_look look);
+/* Joins the flight. True: it waits, or has been answered. False: the caller makes it, with *ret_flight (NULL: for itself
+ * alone), and leads that to exactly one of share, end and fail. */
+bool worker_derivative_join(struct worker_derivatives *derivatives, struct worker_wanted *wanted,
+                            struct worker_flight **ret_flight);
+
+/* The maker; all of these accept NULL. */
+
+/* The whole body, taken over: where to send it from. The caller sends it, then calls worker_flight_end(). */
+struct http_content worker_flight_share(struct worker_flight *flight, struct bytes *body);
+/* More of a body that is not collected. */
+void worker_flight_add(struct worker_flight *flight, const void *data, size_t length);
+/* The maker's client is slow: others make it for themselves, or one for all of them. */
+void worker_flight_let_go(struct worker_flight *flight);
+/* Whether others wait for it here. */
+bool worker_flight_is_awaited(struct worker_flight *flight);
+/* It is made: stores it, answers who waits. Blocks on the disc. The flight is gone. */
+void worker_flight_end(struct worker_flight *flight);
+/* It is not. The flight is gone. */
+void worker_flight_fail(struct worker_flight *flight, const struct err *err);
+
+#endif

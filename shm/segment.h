@@ -50,8 +50,9 @@ struct shm_counters {
     _Atomic uint64_t recycled;    /* workers replaced for their size or age */
     _Atomic uint64_t quarantined; /* source versions put into quarantine */
     _Atomic uint64_t quarantine_answers; /* 503 because of it */
+    _Atomic uint64_t renders;            /* pictures rendered, also by workers that are no more */
 };
-static_assert(sizeof(struct shm_counters) == 120, "the counters are fifteen words");
+static_assert(sizeof(struct shm_counters) == 128, "the counters are sixteen words");
 
 struct shm_segment {
     char magic[8]; /* "VITRINE1" */

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/own.h"
+#include "worker/admin_cache.h"
 #include "worker/service.h"
 
 #include <inttypes.h>
@@ -69,6 +70,7 @@ static enum rc write_metrics(const struct shm_segment *segment, struct bytes *ou
     } row[] = {
         {"vitrine_body_bytes_total", "counter", "Bytes of info and image bodies.",
          value_of(&counters->bytes_sent)},
+        {"vitrine_renders_total", "counter", "Images rendered.", value_of(&counters->renders)},
         {"vitrine_connections_accepted_total", "counter", "Connections accepted.",
          value_of(&counters->connections_accepted)},
         {"vitrine_connections_refused_total", "counter", "Connections refused by a limit.",
@@ -132,8 +134,9 @@ static enum rc write_quarantine(const struct shm_quarantine *quarantine, int64_t
     return rc == RC_OK ? bytes_format(out, err, "],") : rc;
 }
 
-static enum rc write_status(const struct shm_segment *segment, struct bytes *out, struct err *err)
+static enum rc write_status(struct worker_service *service, struct bytes *out, struct err *err)
 {
+    const struct shm_segment *segment = service->segment;
     static const char *const state_name[] = {"free", "starting", "serving", "draining"};
     int64_t now_ms = clock_monotonic_ms();
     enum rc rc = bytes_format(out, err, "{\"uptime_s\":%" PRId64 ",\"draining\":%s,\"crashes\":%" PRIu64 ",",
@@ -141,6 +144,8 @@ static enum rc write_status(const struct shm_segment *segment, struct bytes *out
                               atomic_load_explicit(&segment->draining, memory_order_relaxed) ? "true"
                                                                                              : "false",
                               value_of(&segment->counters.crashes));
+    if (rc == RC_OK)
+        rc = worker_cache_status(service, out, err);
     if (rc == RC_OK)
         rc = write_quarantine(&segment->quarantine, now_ms, out, err);
     if (rc == RC_OK)
@@ -177,10 +182,11 @@ void worker_admin_handle(struct worker_service *service, struct http_exchange *e
     else if (length == 6 && memcmp(target, "/ready", 6) == 0)
         reply(service, exchange, draining ? 503 : 200, text_plain, draining ? "draining\n" : "ready\n");
     else if (length == 8 && memcmp(target, "/metrics", 8) == 0 &&
-             write_metrics(service->segment, &text, &err) == RC_OK)
+             write_metrics(service->segment, &text, &err) == RC_OK &&
+             worker_cache_metrics(service, &text, &err) == RC_OK)
         reply(service, exchange, 200, "text/plain; version=0.0.4; charset=utf-8", (const char *)text.data);
     else if (length == 7 && memcmp(target, "/status", 7) == 0 &&
-             write_status(service->segment, &text, &err) == RC_OK)
+             write_status(service, &text, &err) == RC_OK)
         reply(service, exchange, 200, "application/json", (const char *)text.data);
     else if (err.rc != RC_OK)
         reply(service, exchange, 503, text_plain, "The server is out of memory, please try again.\n");

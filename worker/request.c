@@ -253,6 +253,7 @@ static enum rc render(struct request *request, struct err *err)
     enum rc rc = render_picture(request->picture, &request->plan, &service->options, &output, &spent, err);
     render_pool_return(service->pool, memory_bytes);
     atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&service->segment->counters.renders, 1, memory_order_relaxed);
     if (rc == RC_OK)
         render_cost_learn(effort, request->picture, &request->plan, &spent);
     if (rc == RC_CANCELLED) /* also when the client has left: the sentence is then for nobody */

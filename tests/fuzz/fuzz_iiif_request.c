@@ -43,11 +43,11 @@ static const struct image_pyramid pictures[] = {
 };
 
 static const struct iiif_limits bounds[] = {
-    {10000, 10000, 100000000, true},
-    {10000, 10000, 100000000, false},
-    {200, 300, 10007, true},
-    {UINT32_MAX, UINT32_MAX, UINT64_MAX, true},
-    {1, 1, 1, true},
+    {10000, 10000, 100000000, true, true},
+    {10000, 10000, 100000000, false, true},
+    {200, 300, 10007, true, true},
+    {UINT32_MAX, UINT32_MAX, UINT64_MAX, true, true},
+    {1, 1, 1, true, true},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))

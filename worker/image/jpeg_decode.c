@@ -12,7 +12,18 @@
 /* More scans than any encoder writes; a hostile progressive file could otherwise cost minutes. */
 #define MAX_SCANS        100
 #define READ_AHEAD_BYTES 32768u
+#define WHOLE_BYTES      (1u << 20) /* of streams that are read at once, the most */
 #define CONVERTED_ROWS   16u
+/* Behind a stream that lies in memory whole, an end-of-image marker and this much. libjpeg's quick Huffman decoder works
+ * only as long as there are 512 bytes in the buffer for each of up to 10 blocks. */
+#define BEHIND_BYTES 5632u
+
+/* What a tables-only stream leaves in a decoder. */
+struct jpeg_tables {
+    bool has_quant[NUM_QUANT_TBLS], has_dc[NUM_HUFF_TBLS], has_ac[NUM_HUFF_TBLS];
+    JQUANT_TBL quant[NUM_QUANT_TBLS];
+    JHUFF_TBL dc[NUM_HUFF_TBLS], ac[NUM_HUFF_TBLS];
+};
 
 struct image_jpeg {
     struct jpeg_decompress_struct lib;
@@ -28,19 +39,23 @@ struct image_jpeg {
 
     struct image_jpeg_input input;
     const struct bytes *tables; /* not NULL while the tables are being read */
-    uint64_t done_bytes;        /* of the input, handed to libjpeg or skipped */
-    bool ended;                 /* libjpeg asked for more than there is */
+    const struct bytes *known;  /* the tables that `left` holds; NULL: none */
+    struct jpeg_tables left;
+    uint64_t done_bytes; /* of the input, handed to libjpeg or skipped */
+    bool ended;          /* libjpeg asked for more than there is */
 
     enum image_jpeg_output output;
     unsigned shrink_log2;
     uint64_t most_bytes;
     uint32_t rows_per_call;
-    uint32_t buffer_rows[IMAGE_MAX_PLANES]; /* row pointers per plane */
-    JSAMPROW *row[IMAGE_MAX_PLANES];
+    uint32_t buffer_rows[IMAGE_MAX_PLANES]; /* of one call, per plane */
+    JSAMPROW row[IMAGE_MAX_PLANES][IMAGE_JPEG_MOST_ROWS_AT_ONCE];
     uint8_t *buffer; /* planes of one call's rows */
     uint8_t *line;   /* one interleaved line, when libjpeg converts */
     struct image_band band;
-    uint8_t read_ahead[READ_AHEAD_BYTES];
+    uint8_t *data; /* what was read of the input */
+    size_t data_capacity;
+    const uint8_t *data_end; /* of a stream that lies there whole; else NULL */
 };
 
 /* --- libjpeg's call-backs ------------------------------------------------------------------------------------- */
@@ -128,13 +143,13 @@ static boolean jpeg_fill_input_buffer(j_decompress_ptr lib)
         lib->src->bytes_in_buffer = sizeof end_of_image;
         return TRUE;
     }
-    size_t length = left < sizeof jpeg->read_ahead ? (size_t)left : sizeof jpeg->read_ahead;
-    enum rc rc = image_blob_read(jpeg->input.blob, jpeg->read_ahead, length,
-                                 jpeg->input.offset + jpeg->done_bytes, jpeg->err);
+    size_t length = left < READ_AHEAD_BYTES ? (size_t)left : READ_AHEAD_BYTES;
+    enum rc rc = image_blob_read(jpeg->input.blob, jpeg->data, length, jpeg->input.offset + jpeg->done_bytes,
+                                 jpeg->err);
     if (rc != RC_OK)
         jpeg_fail(jpeg, rc);
     jpeg->done_bytes += length;
-    lib->src->next_input_byte = jpeg->read_ahead;
+    lib->src->next_input_byte = jpeg->data;
     lib->src->bytes_in_buffer = length;
     return TRUE;
 }
@@ -173,18 +188,19 @@ static enum rc jpeg_guard(struct image_jpeg *jpeg, void (*step)(struct image_jpe
 
 /* --- one picture ---------------------------------------------------------------------------------------------- */
 
-static void jpeg_release(struct image_jpeg *jpeg)
+static void jpeg_release_rows(struct image_jpeg *jpeg)
+{
+    free(jpeg->buffer);
+    free(jpeg->line);
+    jpeg->buffer = jpeg->line = NULL;
+}
+
+static void jpeg_release_lib(struct image_jpeg *jpeg)
 {
     if (jpeg->created)
         jpeg_destroy_decompress(&jpeg->lib);
     jpeg->created = false;
-    for (unsigned i = 0; i < IMAGE_MAX_PLANES; i++) {
-        free(jpeg->row[i]);
-        jpeg->row[i] = NULL;
-    }
-    free(jpeg->buffer);
-    free(jpeg->line);
-    jpeg->buffer = jpeg->line = NULL;
+    jpeg->known = NULL;
 }
 
 enum rc image_jpeg_new(struct image_jpeg **ret_jpeg, struct err *err)
@@ -198,8 +214,11 @@ enum rc image_jpeg_new(struct image_jpeg **ret_jpeg, struct err *err)
 
 void image_jpeg_free(struct image_jpeg **jpeg)
 {
-    if (*jpeg != NULL)
-        jpeg_release(*jpeg);
+    if (*jpeg != NULL) {
+        jpeg_release_rows(*jpeg);
+        jpeg_release_lib(*jpeg);
+        free((*jpeg)->data);
+    }
     free(*jpeg);
     *jpeg = NULL;
 }
@@ -210,7 +229,60 @@ static void jpeg_feed_memory(struct image_jpeg *jpeg, const uint8_t *data, uint6
     jpeg->source.bytes_in_buffer = (size_t)length;
 }
 
-static void jpeg_step_begin(struct image_jpeg *jpeg)
+/* --- tables --------------------------------------------------------------------------------------------------- */
+
+static void huffman_keep(JHUFF_TBL *const from[NUM_HUFF_TBLS], bool has[NUM_HUFF_TBLS],
+                         JHUFF_TBL to[NUM_HUFF_TBLS])
+{
+    for (int i = 0; i < NUM_HUFF_TBLS; i++) {
+        has[i] = from[i] != NULL;
+        if (has[i])
+            to[i] = *from[i];
+    }
+}
+
+static bool huffman_is(JHUFF_TBL *const one[NUM_HUFF_TBLS], const bool has[NUM_HUFF_TBLS],
+                       const JHUFF_TBL other[NUM_HUFF_TBLS])
+{
+    for (int i = 0; i < NUM_HUFF_TBLS; i++)
+        if ((one[i] != NULL) != has[i] ||
+            (has[i] && (memcmp(one[i]->bits, other[i].bits, sizeof other[i].bits) != 0 ||
+                        memcmp(one[i]->huffval, other[i].huffval, sizeof other[i].huffval) != 0)))
+            return false;
+    return true;
+}
+
+static void jpeg_keep_tables(struct image_jpeg *jpeg)
+{
+    const struct jpeg_decompress_struct *lib = &jpeg->lib;
+    for (int i = 0; i < NUM_QUANT_TBLS; i++) {
+        jpeg->left.has_quant[i] = lib->quant_tbl_ptrs[i] != NULL;
+        if (jpeg->left.has_quant[i])
+            jpeg->left.quant[i] = *lib->quant_tbl_ptrs[i];
+    }
+    huffman_keep(lib->dc_huff_tbl_ptrs, jpeg->left.has_dc, jpeg->left.dc);
+    huffman_keep(lib->ac_huff_tbl_ptrs, jpeg->left.has_ac, jpeg->left.ac);
+    jpeg->known = jpeg->tables;
+}
+
+/* Whether the decoder is as `tables` left it: the last stream has brought none of its own. */
+static bool jpeg_has_tables(const struct image_jpeg *jpeg, const struct bytes *tables)
+{
+    const struct jpeg_decompress_struct *lib = &jpeg->lib;
+    if (!jpeg->created || tables == NULL || jpeg->known != tables)
+        return false;
+    for (int i = 0; i < NUM_QUANT_TBLS; i++)
+        if ((lib->quant_tbl_ptrs[i] != NULL) != jpeg->left.has_quant[i] ||
+            (jpeg->left.has_quant[i] && memcmp(lib->quant_tbl_ptrs[i]->quantval, jpeg->left.quant[i].quantval,
+                                               sizeof jpeg->left.quant[i].quantval) != 0))
+            return false;
+    return huffman_is(lib->dc_huff_tbl_ptrs, jpeg->left.has_dc, jpeg->left.dc) &&
+           huffman_is(lib->ac_huff_tbl_ptrs, jpeg->left.has_ac, jpeg->left.ac);
+}
+
+/* --- one stream ----------------------------------------------------------------------------------------------- */
+
+static void jpeg_step_create(struct image_jpeg *jpeg)
 {
     struct jpeg_decompress_struct *lib = &jpeg->lib;
     lib->err = jpeg_std_error(&jpeg->errors);
@@ -230,23 +302,72 @@ static void jpeg_step_begin(struct image_jpeg *jpeg)
     lib->src = &jpeg->source;
     jpeg->progress.progress_monitor = jpeg_progress;
     lib->progress = &jpeg->progress;
+    if (jpeg->tables == NULL)
+        return;
+    jpeg_feed_memory(jpeg, jpeg->tables->data, jpeg->tables->length);
+    if (jpeg_read_header(lib, FALSE) != JPEG_HEADER_TABLES_ONLY)
+        jpeg_fail(jpeg, err_set(jpeg->err, RC_CORRUPT, "the JPEG tables for %s contain a picture",
+                                jpeg->input.subject));
+    jpeg_keep_tables(jpeg);
+    jpeg->tables = NULL;
+}
 
-    if (jpeg->tables != NULL) {
-        jpeg_feed_memory(jpeg, jpeg->tables->data, jpeg->tables->length);
-        if (jpeg_read_header(lib, FALSE) != JPEG_HEADER_TABLES_ONLY)
-            jpeg_fail(jpeg, err_set(jpeg->err, RC_CORRUPT, "the JPEG tables for %s contain a picture",
-                                    jpeg->input.subject));
-        jpeg->tables = NULL;
-    }
+static void jpeg_step_header(struct image_jpeg *jpeg)
+{
+    jpeg_read_header(&jpeg->lib, TRUE);
+}
+
+static enum rc jpeg_make_room(struct image_jpeg *jpeg, size_t bytes, struct err *err)
+{
+    if (jpeg->data_capacity >= bytes)
+        return RC_OK;
+    free(jpeg->data);
+    jpeg->data_capacity = 0;
+    jpeg->data = malloc(bytes);
+    if (jpeg->data == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the JPEG data of %s", jpeg->input.subject);
+    jpeg->data_capacity = bytes;
+    return RC_OK;
+}
+
+/* Makes the beginning of the stream what libjpeg reads next. */
+static enum rc jpeg_open_input(struct image_jpeg *jpeg, struct err *err)
+{
+    const struct image_jpeg_input *input = &jpeg->input;
     jpeg->ended = false;
-    if (jpeg->input.memory != NULL) {
-        jpeg_feed_memory(jpeg, jpeg->input.memory, jpeg->input.length);
-        jpeg->done_bytes = jpeg->input.length;
-    } else {
-        jpeg_feed_memory(jpeg, jpeg->read_ahead, 0);
-        jpeg->done_bytes = 0;
+    jpeg->done_bytes = 0;
+    jpeg->data_end = NULL;
+    if (input->memory != NULL) {
+        jpeg_feed_memory(jpeg, input->memory, input->length);
+        jpeg->done_bytes = input->length;
+        return RC_OK;
     }
-    jpeg_read_header(lib, TRUE);
+    bool whole = input->is_wanted_whole && input->length <= WHOLE_BYTES;
+    size_t length = whole ? (size_t)input->length : READ_AHEAD_BYTES;
+    /* In steps, so that tiles of about one size share one buffer. */
+    enum rc rc = jpeg_make_room(
+        jpeg, (length + BEHIND_BYTES + READ_AHEAD_BYTES) & ~(size_t)(READ_AHEAD_BYTES - 1), err);
+    if (rc == RC_OK && whole)
+        rc = image_blob_read(input->blob, jpeg->data, length, input->offset, err);
+    if (rc != RC_OK)
+        return rc;
+    if (!whole) {
+        jpeg_feed_memory(jpeg, jpeg->data, 0);
+        return RC_OK;
+    }
+    memset(jpeg->data + length, 0, BEHIND_BYTES);
+    jpeg->data[length] = 0xff;
+    jpeg->data[length + 1] = JPEG_EOI;
+    jpeg->data_end = jpeg->data + length;
+    jpeg->done_bytes = length;
+    jpeg_feed_memory(jpeg, jpeg->data, length + BEHIND_BYTES);
+    return RC_OK;
+}
+
+/* Whether libjpeg has asked for more than there is. */
+static bool jpeg_has_ended(const struct image_jpeg *jpeg)
+{
+    return jpeg->ended || (jpeg->data_end != NULL && jpeg->source.next_input_byte > jpeg->data_end);
 }
 
 /* log2 of `whole / part`, if that is 1, 2 or 4; else -1. */
@@ -296,10 +417,21 @@ enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
                          const struct image_jpeg_input *input, struct image_jpeg_frame *ret_frame,
                          struct err *err)
 {
-    jpeg_release(jpeg);
+    tables = tables != NULL && tables->length > 0 ? tables : NULL;
+    jpeg_release_rows(jpeg);
     jpeg->input = *input;
-    jpeg->tables = tables != NULL && tables->length > 0 ? tables : NULL;
-    enum rc rc = jpeg_guard(jpeg, jpeg_step_begin, err);
+    enum rc rc = RC_OK;
+    if (jpeg_has_tables(jpeg, tables)) {
+        jpeg_abort_decompress(&jpeg->lib);
+    } else {
+        jpeg_release_lib(jpeg);
+        jpeg->tables = tables;
+        rc = jpeg_guard(jpeg, jpeg_step_create, err);
+    }
+    if (rc == RC_OK)
+        rc = jpeg_open_input(jpeg, err);
+    if (rc == RC_OK)
+        rc = jpeg_guard(jpeg, jpeg_step_header, err);
     if (rc != RC_OK)
         return rc;
     const struct jpeg_decompress_struct *lib = &jpeg->lib;
@@ -359,7 +491,7 @@ static void jpeg_step_start(struct image_jpeg *jpeg)
     else
         lib->out_color_space = jpeg->output == IMAGE_JPEG_TO_CMYK ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(lib);
-    if (several_scans && jpeg->ended)
+    if (several_scans && jpeg_has_ended(jpeg))
         jpeg_fail(jpeg, err_set(jpeg->err, RC_CORRUPT, "the JPEG data of %s ends before its last scan",
                                 jpeg->input.subject));
 }
@@ -371,28 +503,35 @@ static enum rc jpeg_alloc_rows(struct image_jpeg *jpeg, struct err *err)
     bool raw = jpeg->output == IMAGE_JPEG_PLANES;
     unsigned planes = raw ? (unsigned)lib->num_components : (unsigned)lib->out_color_components;
     size_t width[IMAGE_MAX_PLANES], total = 0;
-    jpeg->rows_per_call = raw ? (uint32_t)(lib->max_v_samp_factor * lib->min_DCT_scaled_size)
-                              : CONVERTED_ROWS;
     for (unsigned i = 0; i < planes; i++) {
         const jpeg_component_info *c = &lib->comp_info[i];
         width[i] = raw ? (size_t)c->width_in_blocks * (size_t)c->DCT_scaled_size : lib->output_width;
-        jpeg->buffer_rows[i] = raw ? (uint32_t)(c->v_samp_factor * c->DCT_scaled_size) : CONVERTED_ROWS;
         total += width[i] * jpeg->buffer_rows[i];
     }
     jpeg->buffer = calloc(1, total);
     jpeg->line = raw ? NULL : malloc((size_t)lib->output_width * planes);
-    bool complete = jpeg->buffer != NULL && (raw || jpeg->line != NULL);
+    if (jpeg->buffer == NULL || (!raw && jpeg->line == NULL))
+        return err_set(err, RC_NO_MEMORY, "no memory for rows of %u pixels", lib->output_width);
     uint8_t *at = jpeg->buffer;
-    for (unsigned i = 0; i < planes && complete; i++) {
-        jpeg->row[i] = calloc(jpeg->buffer_rows[i], sizeof *jpeg->row[i]);
-        complete = jpeg->row[i] != NULL;
+    for (unsigned i = 0; i < planes; i++) {
         jpeg->band.plane[i] = at;
         jpeg->band.stride_bytes[i] = width[i];
-        for (uint32_t y = 0; complete && y < jpeg->buffer_rows[i]; y++, at += width[i])
+        for (uint32_t y = 0; y < jpeg->buffer_rows[i]; y++, at += width[i])
             jpeg->row[i][y] = at;
     }
-    return complete ? RC_OK
-                    : err_set(err, RC_NO_MEMORY, "no memory for rows of %u pixels", lib->output_width);
+    return RC_OK;
+}
+
+static void jpeg_count_rows(struct image_jpeg *jpeg)
+{
+    const struct jpeg_decompress_struct *lib = &jpeg->lib;
+    bool raw = jpeg->output == IMAGE_JPEG_PLANES;
+    jpeg->rows_per_call = raw ? (uint32_t)(lib->max_v_samp_factor * lib->min_DCT_scaled_size)
+                              : CONVERTED_ROWS;
+    for (int i = 0; i < (int)IMAGE_MAX_PLANES; i++)
+        jpeg->buffer_rows[i] = raw && i < lib->num_components ? (uint32_t)(lib->comp_info[i].v_samp_factor *
+                                                                           lib->comp_info[i].DCT_scaled_size)
+                                                              : CONVERTED_ROWS;
 }
 
 enum rc image_jpeg_start(struct image_jpeg *jpeg, enum image_jpeg_output output, unsigned shrink_log2,
@@ -403,10 +542,9 @@ enum rc image_jpeg_start(struct image_jpeg *jpeg, enum image_jpeg_output output,
     jpeg->shrink_log2 = shrink_log2;
     jpeg->most_bytes = most_bytes;
     enum rc rc = jpeg_guard(jpeg, jpeg_step_start, err);
-    if (rc == RC_OK)
-        rc = jpeg_alloc_rows(jpeg, err);
     if (rc != RC_OK)
         return rc;
+    jpeg_count_rows(jpeg);
     const struct jpeg_decompress_struct *lib = &jpeg->lib;
     *ret_sub_x_log2 = *ret_sub_y_log2 = 0;
     if (output == IMAGE_JPEG_PLANES && lib->num_components == 3) {
@@ -421,7 +559,8 @@ enum rc image_jpeg_start(struct image_jpeg *jpeg, enum image_jpeg_output output,
 
 static void jpeg_step_raw_rows(struct image_jpeg *jpeg)
 {
-    jpeg_read_raw_data(&jpeg->lib, jpeg->row, jpeg->rows_per_call);
+    JSAMPARRAY planes[IMAGE_MAX_PLANES] = {jpeg->row[0], jpeg->row[1], jpeg->row[2], jpeg->row[3]};
+    jpeg_read_raw_data(&jpeg->lib, planes, jpeg->rows_per_call);
 }
 
 static void jpeg_step_converted_rows(struct image_jpeg *jpeg)
@@ -442,6 +581,11 @@ static void jpeg_step_converted_rows(struct image_jpeg *jpeg)
 enum rc image_jpeg_rows(struct image_jpeg *jpeg, struct image_band *ret_band, struct err *err)
 {
     struct jpeg_decompress_struct *lib = &jpeg->lib;
+    if (jpeg->buffer == NULL) {
+        enum rc rc = jpeg_alloc_rows(jpeg, err);
+        if (rc != RC_OK)
+            return rc;
+    }
     uint32_t y_px = lib->output_scanline, left = lib->output_height - y_px;
     jpeg->band.y_px = y_px;
     jpeg->band.height_px = left < jpeg->rows_per_call ? left : jpeg->rows_per_call;
@@ -450,4 +594,20 @@ enum rc image_jpeg_rows(struct image_jpeg *jpeg, struct image_band *ret_band, st
     if (rc == RC_OK)
         *ret_band = jpeg->band;
     return rc;
+}
+
+uint32_t image_jpeg_rows_at_once(const struct image_jpeg *jpeg)
+{
+    return jpeg->rows_per_call;
+}
+
+enum rc image_jpeg_rows_to(struct image_jpeg *jpeg, const struct image_jpeg_place *to, struct err *err)
+{
+    for (int i = 0; i < jpeg->lib.num_components; i++) {
+        /* libjpeg goes over the bits of what is not needed, and leaves its rows alone. */
+        jpeg->lib.comp_info[i].component_needed = to->plane[i] != NULL;
+        for (uint32_t y = 0; to->plane[i] != NULL && y < jpeg->buffer_rows[i]; y++)
+            jpeg->row[i][y] = to->plane[i] + y * to->stride_bytes[i];
+    }
+    return jpeg_guard(jpeg, jpeg_step_raw_rows, err);
 }

@@ -17,6 +17,7 @@ struct image_jpeg_input {
     const uint8_t *memory; /* NULL: in the blob */
     struct image_blob *blob;
     uint64_t offset, length; /* of the blob; for memory only the length counts */
+    bool is_wanted_whole;    /* all of it is going to be decoded: it is read at once, unless it is huge */
     char subject[48];        /* what errors call it: "tile 17 of level 0" */
 };
 
@@ -48,7 +49,7 @@ RC_MUST_USE enum rc image_jpeg_new(struct image_jpeg **ret_jpeg, struct err *err
 void image_jpeg_free(struct image_jpeg **jpeg);
 
 /* Reads the header of a stream and forgets whatever was decoded before. `tables` (may be empty) is a tables-only stream
- * that comes first, as in TIFF's JPEGTables. RC_CORRUPT, RC_UNSUPPORTED, RC_IO, RC_NO_MEMORY. */
+ * that comes first, as in TIFF's JPEGTables; the one of the call before is not read again. RC_CORRUPT, RC_UNSUPPORTED, RC_IO, RC_NO_MEMORY. */
 RC_MUST_USE enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
                                      const struct image_jpeg_input *input, struct image_jpeg_frame *ret_frame,
                                      struct err *err);
@@ -64,6 +65,17 @@ RC_MUST_USE enum rc image_jpeg_start(struct image_jpeg *jpeg, enum image_jpeg_ou
 /* The next rows of the whole picture, top to bottom: a row of MCUs. Valid until the next call. Not to be called after the
  * last row, nor after a failure. */
 RC_MUST_USE enum rc image_jpeg_rows(struct image_jpeg *jpeg, struct image_band *ret_band, struct err *err);
+
+/* The same into memory of the caller's: `to` has a place for each component of the stream, or NULL for those that are
+ * not wanted, which cost less. Rows are as wide as whole blocks, and as many as image_jpeg_rows_at_once() says, or
+ * what of them chroma has. Needs IMAGE_JPEG_PLANES. */
+struct image_jpeg_place {
+    uint8_t *plane[IMAGE_MAX_PLANES];
+    size_t stride_bytes[IMAGE_MAX_PLANES];
+};
+#define IMAGE_JPEG_MOST_ROWS_AT_ONCE 32u
+uint32_t image_jpeg_rows_at_once(const struct image_jpeg *jpeg);
+RC_MUST_USE enum rc image_jpeg_rows_to(struct image_jpeg *jpeg, const struct image_jpeg_place *to, struct err *err);
 
 /* The chroma subsampling that image_jpeg_start() will report for planes. */
 void image_jpeg_shrunk_subsampling(unsigned shrink_log2, uint8_t *sub_x_log2, uint8_t *sub_y_log2);

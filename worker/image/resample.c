@@ -14,7 +14,9 @@
  * Each group of planes advances on its own: chroma of 4:2:0 is a picture of half the size with a window of half the
  * size. Finished rows wait until both groups have whole rows of MCUs. */
 
-#define WRITE_ROWS  16u /* written at a time where possible: a row of MCUs, which is still in the cache */
+/* Written at a time where possible: as many rows of MCUs as are still in the cache then. */
+#define MCU_ROWS    16u
+#define WRITE_PX    65536u
 #define DEEP_ROWS   16u /* converted at a time where samples have to be made deep first */
 #define ALIGN_BYTES 64u
 
@@ -50,7 +52,7 @@ struct resampler {
     uint32_t lane_count;
     struct lane lane[2];
     struct image_band band; /* the last one read */
-    uint32_t written_rows;
+    uint32_t rows_per_write, written_rows;
 
     const uint8_t **pointer;                /* to the rows under one kernel */
     struct rows line[IMAGE_MAX_PLANES];     /* one row that has come down; with alpha one of each plane */
@@ -166,8 +168,10 @@ static enum rc lane_prepare(struct resampler *r, struct lane *lane, struct err *
 
 static enum rc prepare(struct resampler *r, struct err *err)
 {
-    uint32_t taps = 1;
+    uint32_t taps = 1, rows = WRITE_PX / r->sink->size.width_px / MCU_ROWS * MCU_ROWS;
+    uint32_t all = (r->sink->size.height_px + MCU_ROWS - 1) / MCU_ROWS * MCU_ROWS;
 
+    r->rows_per_write = rows < MCU_ROWS ? MCU_ROWS : rows > all ? all : rows;
     for (uint32_t g = 0; g < r->lane_count; g++) {
         enum rc rc = lane_prepare(r, &r->lane[g], err);
         if (rc != RC_OK)
@@ -306,7 +310,9 @@ static enum rc lane_advance(struct resampler *r, struct lane *lane, const struct
             enum rc rc = RC_OK;
             if (done->data == NULL || done->capacity == lane->done_rows)
                 rc = rows_ensure(done, ((size_t)lane->x.outputs + 8) * (r->stage.depth_bits / 8u),
-                                 lane->done_rows + WRITE_ROWS, lane->done_rows, err);
+                                 done->data == NULL ? r->rows_per_write >> lane->group.to_y_log2
+                                                    : lane->done_rows + MCU_ROWS,
+                                 lane->done_rows, err);
             if (rc != RC_OK)
                 return rc;
         }
@@ -360,7 +366,7 @@ static void lane_drop(struct lane *lane, uint32_t count)
     lane->done_rows -= count;
 }
 
-/* Writes what all lanes have finished, if that is WRITE_ROWS or the end of the picture. */
+/* Writes what all lanes have finished, if that is enough or the end of the picture. */
 static enum rc write_done(struct resampler *r, bool *ret_wrote, struct err *err)
 {
     uint32_t left = r->sink->size.height_px - r->written_rows, ready = left;
@@ -369,11 +375,11 @@ static enum rc write_done(struct resampler *r, bool *ret_wrote, struct err *err)
         uint64_t rows = (uint64_t)r->lane[g].done_rows << r->lane[g].group.to_y_log2;
         ready = rows < ready ? (uint32_t)rows : ready;
     }
-    *ret_wrote = ready > 0 && (ready == left || ready >= WRITE_ROWS);
+    *ret_wrote = ready > 0 && (ready == left || ready >= r->rows_per_write);
     if (!*ret_wrote)
         return RC_OK;
     if (ready != left)
-        ready = ready / WRITE_ROWS * WRITE_ROWS;
+        ready = ready / MCU_ROWS * MCU_ROWS;
     struct image_band band = {.y_px = r->written_rows, .height_px = ready};
     for (uint32_t i = 0; i < image_format_planes(&r->stage); i++)
         for (uint32_t g = 0; g < r->lane_count; g++)
@@ -409,7 +415,8 @@ static enum rc take_pieces(struct resampler *r, const struct piece piece[2], str
 
     while (wrote) {
         for (uint32_t g = 0; rc == RC_OK && g < r->lane_count; g++)
-            rc = lane_advance(r, &r->lane[g], &piece[g], WRITE_ROWS >> r->lane[g].group.to_y_log2, err);
+            rc = lane_advance(r, &r->lane[g], &piece[g], r->rows_per_write >> r->lane[g].group.to_y_log2,
+                              err);
         if (rc == RC_OK)
             rc = write_done(r, &wrote, err);
         if (rc != RC_OK)

@@ -28,52 +28,64 @@ static void add_deep_row(const uint16_t *restrict row, int16_t weight, int32_t *
         sum[i] += row[i] * weight;
 }
 
-/* The sums of columns [x, x + width) after this part; `width` is COLUMNS but at the end of the row. */
-static void sum_columns(const struct image_resample_part *part, uint32_t x, uint32_t width, bool deep,
+/* Chunk `chunk` of COLUMNS columns begins here. The last one ends with the row, and so overlaps the one before. */
+static uint32_t column_of(const struct image_resample_part *part, uint32_t chunk)
+{
+    uint32_t x = chunk * COLUMNS;
+    return part->width - x >= COLUMNS || part->width < COLUMNS ? x : part->width - COLUMNS;
+}
+
+static uint32_t chunks_of(const struct image_resample_part *part)
+{
+    return (part->width + COLUMNS - 1) / COLUMNS;
+}
+
+/* The sums of one chunk after this part. */
+static void sum_columns(const struct image_resample_part *part, uint32_t chunk, bool deep,
                         int32_t sum[COLUMNS])
 {
     const size_t sample_bytes = deep ? 2 : 1;
+    int32_t *kept = part->sum + (size_t)chunk * COLUMNS;
 
     if (part->begins)
         memset(sum, 0, COLUMNS * sizeof *sum);
     else
-        memcpy(sum, part->sum + x, COLUMNS * sizeof *sum);
+        memcpy(sum, kept, COLUMNS * sizeof *sum);
     for (uint32_t i = 0; i < part->count; i++) {
-        const uint8_t *row = part->rows[i] + x * sample_bytes;
-        uint16_t tail[COLUMNS] = {0}; /* what lies behind the row may not be there */
-        if (width < COLUMNS)
-            row = memcpy(tail, row, width * sample_bytes);
+        const uint8_t *row = part->rows[i] + column_of(part, chunk) * sample_bytes;
+        uint16_t narrow[COLUMNS]; /* what lies behind the row may not be there */
+        if (part->width < COLUMNS) {
+            memset(narrow, 0, sizeof narrow);
+            row = memcpy(narrow, row, part->width * sample_bytes);
+        }
         if (deep)
             add_deep_row((const uint16_t *)(const void *)row, part->weights[i], sum);
         else
             add_row(row, part->weights[i], sum);
     }
     if (!part->ends)
-        memcpy(part->sum + x, sum, COLUMNS * sizeof *sum);
-}
-
-static uint32_t columns_at(const struct image_resample_part *part, uint32_t x)
-{
-    return part->width - x < COLUMNS ? part->width - x : COLUMNS;
+        memcpy(kept, sum, COLUMNS * sizeof *sum);
 }
 
 static void plain_down(const struct image_resample_part *part, int16_t *to)
 {
-    for (uint32_t x = 0; x < part->width; x += COLUMNS) {
+    for (uint32_t chunk = 0; chunk < chunks_of(part); chunk++) {
         int32_t sum[COLUMNS];
-        sum_columns(part, x, columns_at(part, x), false, sum);
+        int16_t *at = to + column_of(part, chunk);
+        sum_columns(part, chunk, false, sum);
         for (uint32_t i = 0; part->ends && i < COLUMNS; i++)
-            to[x + i] = (int16_t)((sum[i] + HALF(DOWN_SHIFT)) >> DOWN_SHIFT);
+            at[i] = (int16_t)((sum[i] + HALF(DOWN_SHIFT)) >> DOWN_SHIFT);
     }
 }
 
 static void plain_down_deep(const struct image_resample_part *part, int32_t *to)
 {
-    for (uint32_t x = 0; x < part->width; x += COLUMNS) {
+    for (uint32_t chunk = 0; chunk < chunks_of(part); chunk++) {
         int32_t sum[COLUMNS];
-        sum_columns(part, x, columns_at(part, x), true, sum);
+        int32_t *at = to + column_of(part, chunk);
+        sum_columns(part, chunk, true, sum);
         for (uint32_t i = 0; part->ends && i < COLUMNS; i++)
-            to[x + i] = (sum[i] + HALF(DOWN_DEEP_SHIFT)) >> DOWN_DEEP_SHIFT;
+            at[i] = (sum[i] + HALF(DOWN_DEEP_SHIFT)) >> DOWN_DEEP_SHIFT;
     }
 }
 
@@ -117,13 +129,6 @@ const struct image_resample_filter image_resample_filter_plain = {plain_down, pl
 #define AVX2        __attribute__((target("avx2")))
 #define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline
 
-/* Two weights next to each other, as a multiplication of pairs wants them. */
-AVX2_INLINE __m256i pair_of_weights(const int16_t *weights, bool both)
-{
-    return _mm256_set1_epi32(
-        (int32_t)((uint16_t)weights[0] | (both ? (uint32_t)(uint16_t)weights[1] << 16 : 0)));
-}
-
 /* Adds two rows of 32 columns to sums that lie as unpacking leaves them. */
 AVX2_INLINE void add_pair(const uint8_t *one, const uint8_t *two, __m256i weights, __m256i sum[4])
 {
@@ -147,41 +152,45 @@ AVX2_INLINE void store_columns(__m256i sum[4], int16_t *to)
     _mm256_storeu_si256((__m256i *)(void *)(to + 16), _mm256_permute2x128_si256(low, high, 0x31));
 }
 
-AVX2_INLINE void load_sums(const int32_t *from, __m256i sum[4])
+/* The columns from x on, as many as `wide` times 32; their sums are kept at `kept`. */
+AVX2_INLINE void down_columns(const struct image_resample_part *part, uint32_t x, int wide, int32_t *kept,
+                              int16_t *to)
 {
-    for (int i = 0; i < 4; i++)
-        sum[i] = from == NULL ? _mm256_setzero_si256()
-                              : _mm256_loadu_si256((const __m256i *)(const void *)(from + 8 * i));
-}
+    const int16_t *weights = part->weights;
+    __m256i sum[2][4];
+    uint32_t i = 0;
 
-AVX2_INLINE void keep_sums(const __m256i sum[4], int32_t *to)
-{
-    for (int i = 0; i < 4; i++)
-        _mm256_storeu_si256((__m256i *)(void *)(to + 8 * i), sum[i]);
+    for (int k = 0; k < 4 * wide; k++)
+        sum[k / 4][k % 4] = part->begins ? _mm256_setzero_si256()
+                                         : _mm256_loadu_si256((const __m256i *)(const void *)(kept + 8 * k));
+    for (; i + 1 < part->count; i += 2) {
+        int32_t pair;
+        memcpy(&pair, weights + i, sizeof pair);
+        for (int k = 0; k < wide; k++)
+            add_pair(part->rows[i] + x + 32 * k, part->rows[i + 1] + x + 32 * k, _mm256_set1_epi32(pair),
+                     sum[k]);
+    }
+    for (int k = 0; i < part->count && k < wide; k++)
+        add_pair(part->rows[i] + x + 32 * k, part->rows[i] + x + 32 * k,
+                 _mm256_set1_epi32((uint16_t)weights[i]), sum[k]);
+    for (int k = 0; part->ends && k < wide; k++)
+        store_columns(sum[k], to + x + 32 * k);
+    for (int k = 0; !part->ends && k < 4 * wide; k++)
+        _mm256_storeu_si256((__m256i *)(void *)(kept + 8 * k), sum[k / 4][k % 4]);
 }
 
 AVX2 static void avx2_down(const struct image_resample_part *part, int16_t *to)
 {
-    for (uint32_t x = 0; x < part->width; x += COLUMNS) {
-        uint32_t width = columns_at(part, x);
-        __m256i sum[4];
-        load_sums(part->begins ? NULL : part->sum + x, sum);
-        for (uint32_t i = 0; i < part->count; i += 2) {
-            bool both = i + 1 < part->count;
-            const uint8_t *one = part->rows[i] + x, *two = part->rows[both ? i + 1 : i] + x;
-            uint8_t tail[2][COLUMNS];
-            if (width < COLUMNS) { /* what lies behind the row may not be there */
-                memset(tail, 0, sizeof tail);
-                one = memcpy(tail[0], one, width);
-                two = memcpy(tail[1], two, width);
-            }
-            add_pair(one, two, pair_of_weights(part->weights + i, both), sum);
-        }
-        if (part->ends)
-            store_columns(sum, to + x);
-        else
-            keep_sums(sum, part->sum + x);
+    uint32_t chunk = 0, chunks = chunks_of(part);
+
+    if (part->width < COLUMNS) {
+        plain_down(part, to);
+        return;
     }
+    for (; (chunk + 2) * COLUMNS <= part->width; chunk += 2)
+        down_columns(part, chunk * COLUMNS, 2, part->sum + (size_t)chunk * COLUMNS, to);
+    for (; chunk < chunks; chunk++)
+        down_columns(part, column_of(part, chunk), 1, part->sum + (size_t)chunk * COLUMNS, to);
 }
 
 AVX2_INLINE __m256i two_of_eight(const int16_t *one, const int16_t *two)

@@ -12,7 +12,11 @@
 
 /* A higher strip or tile column is delivered MCU row by MCU row instead of as one band. */
 #define MAX_BAND_ROWS 1024u
-#define MAX_MCU_ROWS  32u
+
+/* Chunks are decoded straight into `rows`, each at its place in the row of chunks, so that this begins left of the window
+ * and above it, at a row of MCUs. The last column's blocks may stand out to the right. */
+#define MCU_ROWS    IMAGE_JPEG_MOST_ROWS_AT_ONCE
+#define OVERHANG_PX 64u
 
 struct tiff_jpeg_reader {
     struct image_reader reader;
@@ -25,11 +29,12 @@ struct tiff_jpeg_reader {
     uint32_t first_column, columns;
     uint32_t next_y_px; /* of the level */
     bool streams;       /* one chunk at a time, a row of MCUs per band */
-    bool chunk_open;    /* if it streams: the decoder is inside the chunk that holds next_y_px */
+    uint32_t
+        chunk_y_px; /* if it streams: of the chunk, what the decoder comes to next; 0: no chunk is open */
     struct image_jpeg *jpeg;
     uint64_t *chunk_at, *chunk_bytes; /* of one row of chunks within the window */
     uint8_t *buffer;
-    struct image_band band;
+    struct image_band rows; /* laid out over `buffer` */
 };
 
 static struct tiff_jpeg_reader *reader_of(struct image_reader *reader)
@@ -42,53 +47,13 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static uint32_t most(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
-static void tiff_copy_row(uint8_t *to, const uint8_t *from, size_t length,
-                          const struct image_tiff_plane *plane)
-{
-    if (!plane->mapped) {
-        memcpy(to, from, length);
-        return;
-    }
-    for (size_t i = 0; i < length; i++)
-        to[i] = plane->map[from[i]];
-}
-
-/* Copies what `rows` (of the chunk) and `part` have in common into plane `p` of the band, whose first row is
- * `band_top_px` of the chunk. */
-static void tiff_copy_plane(struct tiff_jpeg_reader *r, const struct image_band *rows, unsigned component,
-                            unsigned p, const struct image_tiff_part *part, uint32_t band_top_px)
-{
-    const struct image_format *format = &r->reader.format;
-    bool chroma = format->model == IMAGE_YCBCR && (p == 1 || p == 2);
-    unsigned sub_x = chroma ? format->sub_x_log2 : 0, sub_y = chroma ? format->sub_y_log2 : 0;
-    uint32_t top = most(rows->y_px, part->top_px),
-             bottom = least(rows->y_px + rows->height_px, part->bottom_px);
-    if (top >= bottom)
-        return;
-    uint32_t count = ((bottom - top - 1) >> sub_y) + 1;
-    size_t length = ((part->right_px - part->left_px - 1) >> sub_x) + 1;
-    size_t stride = r->band.stride_bytes[p];
-    const uint8_t *from = rows->plane[component] +
-                          (size_t)((top - rows->y_px) >> sub_y) * rows->stride_bytes[component] +
-                          (part->left_px >> sub_x);
-    uint8_t *to = image_planes_row(&r->band, p, 0) + (size_t)((top - band_top_px) >> sub_y) * stride +
-                  (part->to_x_px >> sub_x);
-    for (uint32_t y = 0; y < count; y++)
-        tiff_copy_row(to + y * stride, from + y * rows->stride_bytes[component], length,
-                      &r->picture->plane[p]);
-}
-
 /* Opens the stream at `at` and checks that it is the chunk it should be. */
 static enum rc tiff_begin_chunk(struct tiff_jpeg_reader *r, uint64_t number, uint64_t at, uint64_t bytes,
                                 uint32_t row, struct err *err)
 {
     const struct image_tiff_picture *picture = r->picture;
-    struct image_jpeg_input input = {.blob = r->tiff->file.blob, .offset = at, .length = bytes};
+    struct image_jpeg_input input = {
+        .blob = r->tiff->file.blob, .offset = at, .length = bytes, .is_wanted_whole = true};
     const char *what = picture->tiled ? "tile" : "strip";
     snprintf(input.subject, sizeof input.subject, "%s %llu of level %u", what, (unsigned long long)number,
              r->level);
@@ -110,25 +75,79 @@ static enum rc tiff_begin_chunk(struct tiff_jpeg_reader *r, uint64_t number, uin
                             r->tiff->source.limits.max_decode_bytes, &sub_x, &sub_y, err);
 }
 
-/* Decodes one chunk of one sample, or of all, into the band. */
-static enum rc tiff_decode_chunk(struct tiff_jpeg_reader *r, unsigned sample,
+static unsigned tiff_sub_y(const struct tiff_jpeg_reader *r, unsigned p)
+{
+    return r->reader.format.model == IMAGE_YCBCR && (p == 1 || p == 2) ? r->reader.format.sub_y_log2 : 0;
+}
+
+static unsigned tiff_sub_x(const struct tiff_jpeg_reader *r, unsigned p)
+{
+    return r->reader.format.model == IMAGE_YCBCR && (p == 1 || p == 2) ? r->reader.format.sub_x_log2 : 0;
+}
+
+/* Where the planes that come of a chunk (all of them, or the one of `sample`) have row `y_px` of `rows` and the chunk's
+ * first column. */
+static struct image_jpeg_place tiff_place(const struct tiff_jpeg_reader *r, unsigned sample, uint32_t column,
+                                          uint32_t y_px)
+{
+    struct image_jpeg_place place = {.plane = {NULL}};
+    for (unsigned p = 0; p < image_format_planes(&r->reader.format); p++) {
+        unsigned of = r->picture->plane[p].sample;
+        if (r->picture->separate && of != sample)
+            continue;
+        unsigned component = r->picture->separate ? 0 : of;
+        place.plane[component] = image_planes_row(&r->rows, p, y_px >> tiff_sub_y(r, p)) +
+                                 ((size_t)column * r->chunk.width_px >> tiff_sub_x(r, p));
+        place.stride_bytes[component] = r->rows.stride_bytes[p];
+    }
+    return place;
+}
+
+/* The chunk's row that row 0 of `rows` stands for. */
+static uint32_t tiff_first_row(const struct image_tiff_part *part)
+{
+    return part->top_px / MCU_ROWS * MCU_ROWS;
+}
+
+/* Decodes one chunk of one sample, or of all. */
+static enum rc tiff_decode_chunk(struct tiff_jpeg_reader *r, unsigned sample, uint32_t column,
                                  const struct image_tiff_part *part, struct err *err)
 {
-    unsigned planes = image_format_planes(&r->reader.format);
-    struct image_band rows = {0};
-    do {
-        enum rc rc = image_jpeg_rows(r->jpeg, &rows, err);
-        if (rc != RC_OK)
-            return rc;
-        for (unsigned p = 0; p < planes; p++) {
-            unsigned of = r->picture->plane[p].sample;
-            if (!r->picture->separate)
-                tiff_copy_plane(r, &rows, of, p, part, part->top_px);
-            else if (of == sample)
-                tiff_copy_plane(r, &rows, 0, p, part, part->top_px);
+    uint32_t step = image_jpeg_rows_at_once(r->jpeg), first = tiff_first_row(part);
+    enum rc rc = RC_OK;
+    for (uint32_t y = 0; rc == RC_OK && y < part->bottom_px; y += step) {
+        struct image_jpeg_place place = {.plane = {NULL}};
+        if (y + step > part->top_px)
+            place = tiff_place(r, sample, column, y - first);
+        rc = image_jpeg_rows_to(r->jpeg, &place, err);
+    }
+    return rc;
+}
+
+/* Turns values around where the file counts them the other way. */
+static void tiff_map_rows(const struct tiff_jpeg_reader *r, uint32_t from, uint32_t until)
+{
+    for (unsigned p = 0; p < image_format_planes(&r->reader.format); p++) {
+        const struct image_tiff_plane *plane = &r->picture->plane[p];
+        unsigned sub = tiff_sub_y(r, p);
+        for (uint32_t y = from >> sub; plane->mapped && y < ((until - 1) >> sub) + 1; y++) {
+            uint8_t *row = image_planes_row(&r->rows, p, y);
+            for (size_t x = 0; x < r->rows.stride_bytes[p]; x++)
+                row[x] = plane->map[row[x]];
         }
-    } while (rows.y_px + rows.height_px < part->bottom_px);
-    return RC_OK;
+    }
+}
+
+/* The band that begins at row `y_px` of `rows`. */
+static struct image_band tiff_band(const struct tiff_jpeg_reader *r, uint32_t y_px, uint32_t height_px)
+{
+    struct image_band band = {.y_px = r->next_y_px - r->window.y_px, .height_px = height_px};
+    uint32_t x_px = r->window.x_px - r->first_column * r->chunk.width_px;
+    for (unsigned p = 0; p < image_format_planes(&r->reader.format); p++) {
+        band.plane[p] = image_planes_row(&r->rows, p, y_px >> tiff_sub_y(r, p)) + (x_px >> tiff_sub_x(r, p));
+        band.stride_bytes[p] = r->rows.stride_bytes[p];
+    }
+    return band;
 }
 
 static enum rc tiff_find_row(struct tiff_jpeg_reader *r, unsigned sample, uint32_t row, uint64_t *ret_first,
@@ -151,7 +170,7 @@ static bool tiff_needs_sample(const struct tiff_jpeg_reader *r, unsigned sample)
 }
 
 /* A whole row of chunks as one band. */
-static enum rc tiff_read_chunk_row(struct tiff_jpeg_reader *r, struct err *err)
+static enum rc tiff_read_chunk_row(struct tiff_jpeg_reader *r, struct image_band *ret_band, struct err *err)
 {
     uint32_t row = r->next_y_px / r->chunk.height_px;
     unsigned passes = r->picture->separate ? r->picture->samples : 1;
@@ -165,42 +184,42 @@ static enum rc tiff_read_chunk_row(struct tiff_jpeg_reader *r, struct err *err)
             part = image_tiff_part_of(&r->window, r->chunk, r->first_column + i, row);
             rc = tiff_begin_chunk(r, first + i, r->chunk_at[i], r->chunk_bytes[i], row, err);
             if (rc == RC_OK)
-                rc = tiff_decode_chunk(r, sample, &part, err);
+                rc = tiff_decode_chunk(r, sample, i, &part, err);
         }
         if (rc != RC_OK)
             return rc;
     }
-    r->band.height_px = part.bottom_px - part.top_px;
+    uint32_t top = part.top_px - tiff_first_row(&part), height = part.bottom_px - part.top_px;
+    tiff_map_rows(r, top, top + height);
+    *ret_band = tiff_band(r, top, height);
     return RC_OK;
 }
 
 /* The next row of MCUs that touches the window. */
-static enum rc tiff_read_mcu_row(struct tiff_jpeg_reader *r, struct err *err)
+static enum rc tiff_read_mcu_row(struct tiff_jpeg_reader *r, struct image_band *ret_band, struct err *err)
 {
     uint32_t row = r->next_y_px / r->chunk.height_px;
     struct image_tiff_part part = image_tiff_part_of(&r->window, r->chunk, r->first_column, row);
-    uint32_t top = r->next_y_px - row * r->chunk.height_px;
-    struct image_band rows = {0};
-    if (!r->chunk_open) {
+    uint32_t top = r->next_y_px - row * r->chunk.height_px, y = r->chunk_y_px;
+    if (y == 0) {
         uint64_t first = 0;
         enum rc rc = tiff_find_row(r, 0, row, &first, err);
         if (rc == RC_OK)
             rc = tiff_begin_chunk(r, first, r->chunk_at[0], r->chunk_bytes[0], row, err);
         if (rc != RC_OK)
             return rc;
-        r->chunk_open = true;
     }
-    do {
-        enum rc rc = image_jpeg_rows(r->jpeg, &rows, err);
+    uint32_t step = image_jpeg_rows_at_once(r->jpeg);
+    struct image_jpeg_place nowhere = {.plane = {NULL}}, place = tiff_place(r, 0, 0, 0);
+    for (; y <= top; y += step) {
+        enum rc rc = image_jpeg_rows_to(r->jpeg, y + step > top ? &place : &nowhere, err);
         if (rc != RC_OK)
             return rc;
-    } while (rows.y_px + rows.height_px <= top);
-    unsigned planes = image_format_planes(&r->reader.format);
-    for (unsigned p = 0; p < planes; p++)
-        tiff_copy_plane(r, &rows, r->picture->plane[p].sample, p, &part, top);
-    uint32_t bottom = least(rows.y_px + rows.height_px, part.bottom_px);
-    r->chunk_open = bottom < part.bottom_px;
-    r->band.height_px = bottom - top;
+    }
+    uint32_t bottom = least(y, part.bottom_px), from = top - (y - step);
+    r->chunk_y_px = bottom < part.bottom_px ? y : 0;
+    tiff_map_rows(r, from, from + bottom - top);
+    *ret_band = tiff_band(r, from, bottom - top);
     return RC_OK;
 }
 
@@ -208,12 +227,12 @@ static enum rc tiff_jpeg_reader_read(struct image_reader *reader, struct image_b
                                      struct err *err)
 {
     struct tiff_jpeg_reader *r = reader_of(reader);
-    enum rc rc = r->streams ? tiff_read_mcu_row(r, err) : tiff_read_chunk_row(r, err);
+    struct image_band band;
+    enum rc rc = r->streams ? tiff_read_mcu_row(r, &band, err) : tiff_read_chunk_row(r, &band, err);
     if (rc != RC_OK)
         return rc;
-    r->band.y_px = r->next_y_px - r->window.y_px;
-    r->next_y_px += r->band.height_px;
-    *ret_band = r->band;
+    r->next_y_px += band.height_px;
+    *ret_band = band;
     return RC_OK;
 }
 
@@ -238,15 +257,19 @@ static void tiff_jpeg_reader_close(struct image_reader *reader)
 static const struct image_reader_ops tiff_jpeg_reader_ops = {.read = tiff_jpeg_reader_read,
                                                              .close = tiff_jpeg_reader_close};
 
-static enum rc tiff_alloc_band(struct tiff_jpeg_reader *r, struct err *err)
+static enum rc tiff_alloc_rows(struct tiff_jpeg_reader *r, struct err *err)
 {
-    uint32_t rows = r->streams ? MAX_MCU_ROWS : least(r->chunk.height_px, r->window.height_px);
+    /* A row of MCUs may stand out at either end of what is wanted. */
+    uint32_t rows = r->streams ? MCU_ROWS : least(r->chunk.height_px, r->window.height_px) + 2 * MCU_ROWS;
+    uint64_t width_px = (uint64_t)r->columns * r->chunk.width_px + OVERHANG_PX;
     r->chunk_at = calloc(r->columns, sizeof *r->chunk_at);
     r->chunk_bytes = calloc(r->columns, sizeof *r->chunk_bytes);
     if (r->chunk_at == NULL || r->chunk_bytes == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the places of %u tiles", r->columns);
-    return image_planes_alloc(&r->reader.format, (struct image_size){r->window.width_px, rows},
-                              r->tiff->source.limits.max_decode_bytes, &r->buffer, &r->band, err);
+    if (width_px > UINT32_MAX)
+        return err_set(err, RC_TOO_LARGE, "a row of %u tiles is too wide", r->columns);
+    return image_planes_alloc(&r->reader.format, (struct image_size){(uint32_t)width_px, rows},
+                              r->tiff->source.limits.max_decode_bytes, &r->buffer, &r->rows, err);
 }
 
 enum rc image_tiff_jpeg_read(struct image_tiff_source *tiff, uint32_t level, uint32_t shrink_log2,
@@ -273,7 +296,7 @@ enum rc image_tiff_jpeg_read(struct image_tiff_source *tiff, uint32_t level, uin
     r->streams = r->columns == 1 && !picture->separate && r->chunk.height_px > MAX_BAND_ROWS;
     enum rc rc = image_jpeg_new(&r->jpeg, err);
     if (rc == RC_OK)
-        rc = tiff_alloc_band(r, err);
+        rc = tiff_alloc_rows(r, err);
     if (rc != RC_OK)
         return rc;
     *ret_reader = &TAKE_PTR(r)->reader;

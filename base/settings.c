@@ -98,6 +98,35 @@ static const char *settings_check_base_url(const char *value)
 
 /* The table ---------------------------------------------------------------------------------------------- */
 
+static const char *settings_check_colour(const char *value)
+{
+    size_t digits = strspn(value, "0123456789abcdefABCDEF");
+    return digits == 6 && value[6] == '\0' ? NULL : "a colour is six hexadecimal digits, RRGGBB";
+}
+
+static const char *settings_check_tile(const char *value)
+{
+    return strtoll(value, NULL, 10) % 16 == 0 ? NULL : "tiles are a multiple of 16 pixels wide and high";
+}
+
+/* A name below the destination: the known parts in braces, no way out, and different sources differ in it. */
+static const char *settings_check_destination(const char *value)
+{
+    static const char *const part[] = {"{path}", "{dir}", "{name}", "{extension}"};
+    for (const char *c = strchr(value, '{'); c != NULL; c = strchr(c + 1, '{')) {
+        bool is_known = false;
+        for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+            is_known = is_known || strncmp(c, part[i], strlen(part[i])) == 0;
+        if (!is_known)
+            return "in braces there may be path, dir, name and extension";
+    }
+    if (strstr(value, "{path}") == NULL && strstr(value, "{name}") == NULL)
+        return "neither {path} nor {name} is in it, so that all pyramids would get one name";
+    if (value[0] == '/' || strstr(value, "..") != NULL)
+        return "it lies below the folder that --into names: no / at the beginning, no .. in it";
+    return NULL;
+}
+
 #define FIELD(name) offsetof(struct settings, name)
 #define KIB         INT64_C(1024)
 #define MIB         (1024 * KIB)
@@ -209,6 +238,42 @@ const struct settings_row settings_table[] = {
      "an image that would wait longer for its render is refused at once with 503; 0: any wait will do", NULL},
     {"queue_length", NULL, SETTINGS_WHOLE, "1000", 1, 1000000, "renders", FIELD(queue_length),
      "renders that may wait in one worker; above it the answer is 503", NULL},
+    /* vitrine ingest: what a pyramid is like */
+    {"ingest_profile", "--profile", SETTINGS_CHOICE, "srgb", 0, 0, "srgb|keep", FIELD(ingest_profile),
+     "colours become sRGB, or stay in the source's own profile", NULL},
+    {"ingest_alpha", "--alpha", SETTINGS_CHOICE, "keep", 0, 0, "keep|flatten", FIELD(ingest_alpha),
+     "transparent pictures stay so where tiles can hold it (JPEG cannot), or are laid on a background", NULL},
+    {"ingest_background", "--background", SETTINGS_TEXT, "ffffff", 0, 0, "RRGGBB", FIELD(ingest_background),
+     "the background that transparent pictures are laid on, in sRGB", settings_check_colour},
+    {"ingest_depth", "--depth", SETTINGS_CHOICE, "8", 0, 0, "8|keep", FIELD(ingest_depth),
+     "bits of each sample; keep: 16 where the source has 16", NULL},
+    {"ingest_compression", "--compression", SETTINGS_CHOICE, "jpeg", 0, 0, "jpeg|webp|zstd|deflate|lzw",
+     FIELD(ingest_compression), "how tiles are stored", NULL},
+    {"ingest_quality", "--quality", SETTINGS_WHOLE, "90", 1, 100, "", FIELD(ingest_quality),
+     "quality of JPEG and WebP tiles", NULL},
+    {"ingest_subsampling", "--subsampling", SETTINGS_CHOICE, "4:2:0", 0, 0, "4:2:0|4:4:4|rgb",
+     FIELD(ingest_subsampling), "chroma of JPEG tiles: halved, full, or coded as RGB", NULL},
+    {"ingest_restart_intervals", "--restart-intervals", SETTINGS_SWITCH, "true", 0, 0, NULL,
+     FIELD(ingest_restart_intervals),
+     "whether JPEG tiles can be cropped and joined by copying bytes, for less than 1 % of the size", NULL},
+    {"ingest_tile", "--tile", SETTINGS_WHOLE, "256", 64, 4096, "px", FIELD(ingest_tile_px),
+     "width and height of tiles, a multiple of 16", settings_check_tile},
+    {"ingest_page", "--page", SETTINGS_WHOLE, "1", 1, 65536, "", FIELD(ingest_page),
+     "which page of a master that has several becomes the pyramid", NULL},
+    {"ingest_bigtiff", "--bigtiff", SETTINGS_CHOICE, "auto", 0, 0, "auto|always", FIELD(ingest_bigtiff),
+     "auto: BigTIFF where a pyramid may exceed 2 GB", NULL},
+    {"ingest_destination", "--destination", SETTINGS_TEXT, "{path}.tif", 0, 0, "NAME",
+     FIELD(ingest_destination),
+     "what pyramids are called, made of {path}, {dir}, {name} and {extension} of the source",
+     settings_check_destination},
+    /* vitrine ingest: how it works */
+    {"ingest_jobs", "--jobs", SETTINGS_WHOLE, "0", 0, 256, "files", FIELD(ingest_jobs),
+     "files that are converted at the same time; 0: one per CPU", NULL},
+    {"ingest_threads", "--threads", SETTINGS_WHOLE, "0", 0, 256, "threads", FIELD(ingest_threads),
+     "threads for each file; 0: as many as jobs leave CPUs", NULL},
+    {"ingest_hang_timeout", "--hang-timeout", SETTINGS_WHOLE, "120", 1, 86400, "s",
+     FIELD(ingest_hang_timeout_s),
+     "a conversion without progress for so long is ended, and its file fails", NULL},
 };
 /* clang-format on */
 const size_t settings_table_length = sizeof settings_table / sizeof settings_table[0];
@@ -258,6 +323,9 @@ static enum rc settings_set_whole(int64_t *field, const struct settings_row *row
     if (number < row->least || number > row->most)
         return err_set(err, RC_BAD_REQUEST, "%s is %s, but must be from %lld to %lld%s%s", row->name, value,
                        (long long)row->least, (long long)row->most, unit[0] != '\0' ? " " : "", unit);
+    const char *wrong = row->check != NULL ? row->check(value) : NULL;
+    if (wrong != NULL)
+        return err_set(err, RC_BAD_REQUEST, "%s is %s: %s", row->name, value, wrong);
     *field = number;
     return RC_OK;
 }
@@ -367,6 +435,11 @@ void settings_done(struct settings *settings)
 }
 
 /* Names -------------------------------------------------------------------------------------------------- */
+
+const char *settings_command(const struct settings_row *row)
+{
+    return strncmp(row->name, "ingest_", 7) == 0 ? "ingest" : "serve";
+}
 
 const struct settings_row *settings_find(const char *name)
 {

@@ -54,14 +54,31 @@ struct settings {
     int64_t max_connections, connections_per_address;
     int64_t max_header_bytes, idle_timeout_s, request_timeout_s, render_timeout_s;
     int64_t queue_deadline_s; /* 0: none */
-    int64_t queue_length; /* renders waiting per worker; above it 503 */
+    int64_t queue_length;     /* renders waiting per worker; above it 503 */
+    /* vitrine ingest: what a pyramid is like */
+    char *ingest_profile;     /* srgb | keep */
+    char *ingest_alpha;       /* flatten | keep */
+    char *ingest_background;  /* RRGGBB, for flatten */
+    char *ingest_depth;       /* 8 | keep */
+    char *ingest_compression; /* jpeg | webp | zstd | deflate | lzw */
+    int64_t ingest_quality;
+    char *ingest_subsampling; /* 4:2:0 | 4:4:4 | rgb */
+    bool ingest_restart_intervals;
+    int64_t ingest_page;
+    int64_t ingest_tile_px;
+    char *ingest_bigtiff;     /* auto | always */
+    char *ingest_destination; /* names of pyramids, made of {path} and others */
+    /* vitrine ingest: how it works */
+    int64_t ingest_jobs;    /* files at the same time; 0: one per CPU */
+    int64_t ingest_threads; /* per file; 0: CPUs by jobs */
+    int64_t ingest_hang_timeout_s;
 };
 
 enum settings_type { SETTINGS_TEXT, SETTINGS_WHOLE, SETTINGS_SWITCH, SETTINGS_CHOICE };
 
 struct settings_row {
     const char *name; /* the key in the file; differs from the field by the unit's suffix at most */
-    const char *flag; /* "--listen", or NULL: only --set NAME=VALUE */
+    const char *flag; /* "--listen", or NULL: only --set NAME=VALUE; of settings_command() */
     enum settings_type type;
     const char *preset;          /* the default, as text */
     int64_t least, most;         /* SETTINGS_WHOLE */
@@ -69,7 +86,8 @@ struct settings_row {
                                   * TEXT: what to write, "ADDR:PORT"; CHOICE: "a|b|c" */
     size_t offset;               /* of the field in struct settings */
     const char *help;            /* one line, no full stop */
-    const char *(*check)(const char *value); /* further rule for TEXT: NULL or what is wrong; may be NULL */
+    /* A further rule for TEXT and WHOLE: NULL or what is wrong; may be NULL. */
+    const char *(*check)(const char *value);
 };
 
 extern const struct settings_row settings_table[];
@@ -78,6 +96,9 @@ extern const size_t settings_table_length;
 /* Every row's default; for `cache` the environment may have another. */
 RC_MUST_USE enum rc settings_init(struct settings *settings, struct err *err);
 void settings_done(struct settings *settings);
+
+/* "serve" or "ingest": the command that takes the row's flag. */
+const char *settings_command(const struct settings_row *row);
 
 /* NULL: no such key. */
 const struct settings_row *settings_find(const char *name);

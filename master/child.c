@@ -24,49 +24,63 @@ int64_t master_child_pause_ms(unsigned attempts_failed)
     return pause_ms < PAUSE_MOST_MS ? pause_ms : PAUSE_MOST_MS;
 }
 
-__attribute__((noreturn)) static void child_main(const struct worker_heritage *heritage, pid_t master)
+enum rc master_child_fork(const char *name, int (*run)(void *context, int channel), void *context,
+                          pid_t *ret_pid, int *ret_channel, struct err *err)
 {
-    /* A worker sees the end of its channel by itself; this is for one that is stopped and sees nothing. The
-     * master may have died before the call, then nobody sends the signal any more. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != master)
-        _exit(WORKER_EXIT_ORPHAN);
-    exit(worker_run(heritage));
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_set_errno(err, RC_IO, errno, "no channel for %s", name);
+    OWN_FD int ours = pair[0];
+    OWN_FD int theirs = pair[1];
+    pid_t master = getpid();
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_set_errno(err, RC_IO, errno, "%s could not be forked", name);
+    if (pid == 0) {
+        /* A worker sees the end of its channel by itself; this is for one that is stopped or busy and sees
+         * nothing. The master may have died before the call, then nobody sends the signal any more. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != master)
+            _exit(WORKER_EXIT_ORPHAN);
+        exit(run(context, theirs));
+    }
+    *ret_pid = pid;
+    *ret_channel = TAKE_FD(ours);
+    return RC_OK;
+}
+
+static int child_run(void *context, int channel)
+{
+    struct worker_heritage heritage = *(const struct worker_heritage *)context;
+    heritage.channel = channel;
+    return worker_run(&heritage);
 }
 
 enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
                            struct shm_segment *segment, struct shm_journal *journal,
                            struct shm_derivatives *derivatives, struct err *err)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
-        return err_set_errno(err, RC_IO, errno, "no channel for worker %u", child->slot);
-    OWN_FD int ours = pair[0];
-    OWN_FD int theirs = pair[1];
+    struct worker_heritage heritage = {.settings = settings,
+                                       .segment = segment,
+                                       .journal = journal,
+                                       .derivatives = settings->derivative_cache ? derivatives : NULL,
+                                       .slot = child->slot};
+    char name[32];
+    snprintf(name, sizeof name, "worker %u", child->slot);
     shm_segment_reset_slot(segment, child->slot, SHM_SLOT_STARTING);
-    pid_t master = getpid();
-    pid_t pid = fork();
-    if (pid < 0) {
-        int os_errno = errno;
+    pid_t pid;
+    int channel;
+    enum rc rc = master_child_fork(name, child_run, &heritage, &pid, &channel, err);
+    if (rc != RC_OK) {
         shm_segment_reset_slot(segment, child->slot, SHM_SLOT_FREE);
-        return err_set_errno(err, RC_IO, os_errno, "worker %u could not be forked", child->slot);
-    }
-    if (pid == 0) {
-        const struct worker_heritage heritage = {.settings = settings,
-                                                 .segment = segment,
-                                                 .journal = journal,
-                                                 .derivatives =
-                                                     settings->derivative_cache ? derivatives : NULL,
-                                                 .slot = child->slot,
-                                                 .channel = theirs};
-        child_main(&heritage, master);
+        return rc;
     }
     atomic_store_explicit(&segment->slot[child->slot].pid, pid, memory_order_relaxed);
     *child = (struct master_child){.state = CHILD_STARTING,
                                    .slot = child->slot,
                                    .generation = child->generation,
                                    .pid = pid,
-                                   .channel = TAKE_FD(ours),
+                                   .channel = channel,
                                    .started_ms = clock_monotonic_ms()};
     return RC_OK;
 }

@@ -44,8 +44,14 @@ struct master_child {
  * 10 s. */
 int64_t master_child_pause_ms(unsigned attempts_failed);
 
-/* Forks a worker into the child's slot; of `child` only slot and generation stay. In the new process this does not
- * return. */
+/* Forks a process that runs `run` and ends with what it returns. The two have the ends of a SOCK_SEQPACKET
+ * pair, ours non-blocking, and the process does not outlive its master. `name` is for the sentence where
+ * that fails: RC_IO. */
+RC_MUST_USE enum rc master_child_fork(const char *name, int (*run)(void *context, int channel), void *context,
+                                      pid_t *ret_pid, int *ret_channel, struct err *err);
+
+/* Forks a worker into the child's slot; of `child` only slot and generation stay. In the new process this
+ * does not return. */
 RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
                                        struct shm_segment *segment, struct shm_journal *journal,
                                        struct shm_derivatives *derivatives, struct err *err);

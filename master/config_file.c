@@ -2,6 +2,7 @@
 
 #include "base/fdio.h"
 #include "base/own.h"
+#include "master/config_rules.h"
 #include "worker/worker.h"
 
 #include <ctype.h>
@@ -23,8 +24,9 @@ enum rc master_config_init(struct master_config *config, struct err *err)
     if (rc != RC_OK)
         return rc;
     config->line = calloc(settings_table_length, sizeof *config->line);
-    if (config->line == NULL) {
-        settings_done(&config->settings);
+    config->is_fixed = calloc(settings_table_length, sizeof *config->is_fixed);
+    if (config->line == NULL || config->is_fixed == NULL) {
+        master_config_done(config);
         return err_set(err, RC_NO_MEMORY, "no memory for the configuration");
     }
     return RC_OK;
@@ -34,6 +36,8 @@ void master_config_done(struct master_config *config)
 {
     settings_done(&config->settings);
     free(TAKE_PTR(config->line));
+    free(TAKE_PTR(config->is_fixed));
+    ingest_rules_done(&config->rules);
     bytes_done(&config->problems);
 }
 
@@ -41,13 +45,14 @@ enum rc master_config_override(struct master_config *config, const struct settin
                                const char *value, struct err *err)
 {
     enum rc rc = settings_set(&config->settings, row, value, err);
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
         config->line[row - settings_table] = 0;
+        config->is_fixed[row - settings_table] = true;
+    }
     return rc;
 }
 
-/* One more problem; `line` 0: the place is not known. */
-static enum rc config_problem(struct master_config *config, unsigned line, const char *sentence,
+enum rc master_config_problem(struct master_config *config, unsigned line, const char *sentence,
                               struct err *err)
 {
     config->problem_count++;
@@ -61,7 +66,7 @@ static enum rc config_file_problem(struct master_config *config, const char *sen
 {
     struct err said;
     err_set_errno(&said, RC_IO, os_errno, "%s: %s", config->path, sentence);
-    return config_problem(config, 0, said.message, err);
+    return master_config_problem(config, 0, said.message, err);
 }
 
 /* The text of the file ----------------------------------------------------------------------------------- */
@@ -167,72 +172,28 @@ static enum rc config_slurp(const char *path, struct bytes *text, const char **r
 
 /* One setting -------------------------------------------------------------------------------------------- */
 
-static const char *config_type_name(const config_setting_t *setting)
-{
-    switch (config_setting_type(setting)) {
-    case CONFIG_TYPE_INT:
-    case CONFIG_TYPE_INT64:
-        return "a whole number";
-    case CONFIG_TYPE_FLOAT:
-        return "a number with a fraction";
-    case CONFIG_TYPE_STRING:
-        return "a text";
-    case CONFIG_TYPE_BOOL:
-        return "true or false";
-    default:
-        return "a group or list";
-    }
-}
-
-/* The value as settings_set() takes it; NULL where the file has another type than the row wants. Byte counts
- * may be texts, since libconfig knows no 512M. */
-static const char *config_value(const config_setting_t *setting, const struct settings_row *row,
-                                char number[32])
-{
-    switch (config_setting_type(setting)) {
-    case CONFIG_TYPE_INT:
-    case CONFIG_TYPE_INT64:
-        snprintf(number, 32, "%lld", config_setting_get_int64(setting));
-        return row->type == SETTINGS_WHOLE ? number : NULL;
-    case CONFIG_TYPE_BOOL:
-        return row->type != SETTINGS_SWITCH ? NULL : config_setting_get_bool(setting) ? "true" : "false";
-    case CONFIG_TYPE_STRING:
-        if (row->type == SETTINGS_SWITCH ||
-            (row->type == SETTINGS_WHOLE && strcmp(row->unit_or_choices, "bytes") != 0))
-            return NULL;
-        return config_setting_get_string(setting);
-    default:
-        return NULL;
-    }
-}
-
 static enum rc config_take(struct master_config *config, const config_setting_t *setting, struct err *err)
 {
-    static const char *const wanted[] = {[SETTINGS_TEXT] = "a text in quotes",
-                                         [SETTINGS_WHOLE] = "a whole number",
-                                         [SETTINGS_SWITCH] = "true or false",
-                                         [SETTINGS_CHOICE] = "a text in quotes"};
     unsigned line = (unsigned)config_setting_source_line(setting);
     const char *name = config_setting_name(setting);
     const struct settings_row *row = settings_find(name);
     struct err wrong = {0};
-    char number[32];
+    char number[MASTER_CONFIG_NUMBER_BYTES];
+    if (row == NULL && strcmp(name, MASTER_CONFIG_RULES_KEY) == 0)
+        return master_config_rules_take(config, setting, err);
     if (row == NULL) {
         const struct settings_row *near = settings_find_near(name);
         err_set(&wrong, RC_BAD_REQUEST,
                 near != NULL ? "there is no setting %s; is %s meant?" : "there is no setting %s", name,
                 near != NULL ? near->name : "");
-        return config_problem(config, line, wrong.message, err);
+        return master_config_problem(config, line, wrong.message, err);
     }
-    const char *value = config_value(setting, row, number);
-    if (value == NULL) {
-        err_set(&wrong, RC_BAD_REQUEST, "%s is %s, but must be %s", name, config_type_name(setting),
-                wanted[row->type]);
-        return config_problem(config, line, wrong.message, err);
-    }
+    const char *value = master_config_value(setting, row, name, number, &wrong);
+    if (value == NULL)
+        return master_config_problem(config, line, wrong.message, err);
     config->line[row - settings_table] = line;
     enum rc rc = settings_set(&config->settings, row, value, &wrong);
-    return rc == RC_OK ? RC_OK : config_problem(config, line, wrong.message, err);
+    return rc == RC_OK ? RC_OK : master_config_problem(config, line, wrong.message, err);
 }
 
 static void config_destroy_library(config_t *library)
@@ -256,16 +217,16 @@ enum rc master_config_read(struct master_config *config, const char *path, struc
     if (rc != RC_OK)
         return rc;
     if (open != NULL)
-        return config_problem(config, config_line_at((const char *)text.data, open),
-                              *open == '"' ? "the text that begins here does not end"
-                                           : "the comment that begins here does not end",
-                              err);
+        return master_config_problem(config, config_line_at((const char *)text.data, open),
+                                     *open == '"' ? "the text that begins here does not end"
+                                                  : "the comment that begins here does not end",
+                                     err);
 
     OWN(config_destroy_library) config_t library;
     config_init(&library);
     if (!config_read_string(&library, (const char *)widened.data))
-        return config_problem(config, (unsigned)config_error_line(&library), config_error_text(&library),
-                              err);
+        return master_config_problem(config, (unsigned)config_error_line(&library),
+                                     config_error_text(&library), err);
     config->is_unreadable = false;
     const config_setting_t *root = config_root_setting(&library);
     for (int i = 0; i < config_setting_length(root) && rc == RC_OK; i++)
@@ -292,8 +253,9 @@ static enum rc config_check_images(struct master_config *config, struct err *err
         err_set(&wrong, RC_IO, "images: %s is no directory", images);
     else if (access(images, R_OK | X_OK) < 0)
         err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", images);
-    return wrong.rc == RC_OK ? RC_OK
-                             : config_problem(config, config_line_of(config, "images"), wrong.message, err);
+    return wrong.rc == RC_OK
+               ? RC_OK
+               : master_config_problem(config, config_line_of(config, "images"), wrong.message, err);
 }
 
 static enum rc config_check_cache(struct master_config *config, struct err *err)
@@ -307,8 +269,9 @@ static enum rc config_check_cache(struct master_config *config, struct err *err)
         err_set(&wrong, RC_IO, "cache: %s is no directory", cache);
     else if (access(cache, R_OK | W_OK | X_OK) < 0)
         err_set_errno(&wrong, RC_IO, errno, "cache: the directory %s cannot be written", cache);
-    return wrong.rc == RC_OK ? RC_OK
-                             : config_problem(config, config_line_of(config, "cache"), wrong.message, err);
+    return wrong.rc == RC_OK
+               ? RC_OK
+               : master_config_problem(config, config_line_of(config, "cache"), wrong.message, err);
 }
 
 static bool config_same_address(const char *a, const char *b)
@@ -328,11 +291,11 @@ enum rc master_config_check(struct master_config *config, struct err *err)
     if (rc == RC_OK)
         rc = config_check_cache(config, err);
     if (rc == RC_OK && config_same_address(config->settings.listen, config->settings.admin))
-        rc = config_problem(config, config_line_of(config, "admin"), "admin and listen are the same address",
-                            err);
+        rc = master_config_problem(config, config_line_of(config, "admin"),
+                                   "admin and listen are the same address", err);
     struct err wrong = {0};
     const char *name = "";
     if (rc == RC_OK && worker_check_settings(&config->settings, &name, &wrong) != RC_OK)
-        rc = config_problem(config, config_line_of(config, name), wrong.message, err);
+        rc = master_config_problem(config, config_line_of(config, name), wrong.message, err);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "master/config_file.h"
+#include "master/ingest.h"
 #include "master/listen.h"
 #include "master/manual.h"
 #include "master/options.h"
@@ -196,6 +197,25 @@ static int command_resolve(char *const *argv)
     return worker_resolve(&config->settings, argv[2], &err) ? 0 : failed(&err);
 }
 
+static int command_ingest(char *const *argument)
+{
+    struct err err = {0};
+    bool is_done = false;
+    OWN(master_ingest_options_done) struct master_ingest_options options;
+    enum rc rc = master_ingest_options_load(argument, &options, &err);
+    if (rc == RC_OK && options.is_help) {
+        master_manual_ingest();
+        return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+    }
+    bool sound = is_sound(&options.config);
+    if (rc != RC_OK)
+        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+    if (!sound)
+        return EXIT_FAILED;
+    rc = master_ingest(&options, &is_done, &err);
+    return rc != RC_OK ? failed(&err) : is_done ? 0 : EXIT_FAILED;
+}
+
 static int print(void (*what)(void))
 {
     what();
@@ -217,6 +237,8 @@ int main(int argc, char **argv)
     const char *command = argv[1];
     if (strcmp(command, "serve") == 0)
         return argc == 3 && strcmp(argv[2], "--help") == 0 ? print(master_manual_help) : command_serve(argv);
+    if (strcmp(command, "ingest") == 0)
+        return command_ingest(argv + 2);
     if (strcmp(command, "check-config") == 0)
         return command_check_config(argv + 2);
     if (strcmp(command, "resolve") == 0)

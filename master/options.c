@@ -10,11 +10,12 @@
 #define MOST_WORKERS (SHM_MAX_WORKERS / 2) /* a reload needs two generations at once */
 #define NAME_BYTES   64
 
-static const struct settings_row *find_flag(const char *flag, size_t length)
+static const struct settings_row *find_flag(const char *command, const char *flag, size_t length)
 {
     for (size_t i = 0; i < settings_table_length; i++) {
         const char *known = settings_table[i].flag;
-        if (known != NULL && strlen(known) == length && memcmp(known, flag, length) == 0)
+        if (known != NULL && strlen(known) == length && memcmp(known, flag, length) == 0 &&
+            strcmp(settings_command(&settings_table[i]), command) == 0)
             return &settings_table[i];
     }
     return NULL;
@@ -36,28 +37,33 @@ static enum rc apply_pair(struct master_config *config, const char *pair, struct
     return err_set(err, RC_BAD_REQUEST, "there is no setting %s", name);
 }
 
+enum rc master_options_take(char *const **word, const char *command, struct master_config *config,
+                            const char **ret_path, struct err *err)
+{
+    const char *option = **word;
+    size_t length = strncmp(option, "--", 2) == 0 ? strcspn(option, "=") : strlen(option);
+    bool is_file = strcmp(option, "-c") == 0, is_set = length == 5 && memcmp(option, "--set", 5) == 0;
+    const struct settings_row *row = find_flag(command, option, length);
+    if (!is_file && !is_set && row == NULL)
+        return err_set(err, RC_BAD_REQUEST, "there is no option %s", option);
+    const char *value = option[length] == '=' ? option + length + 1 : *++*word;
+    if (value == NULL)
+        return err_set(err, RC_BAD_REQUEST, "%s needs a value", option);
+    if (is_set)
+        return apply_pair(config, value, err);
+    if (!is_file)
+        return master_config_override(config, row, value, err);
+    *ret_path = value;
+    return RC_OK;
+}
+
 static enum rc apply_options(char *const *argument, struct master_config *config, const char **ret_path,
                              struct err *err)
 {
-    for (; *argument != NULL; argument++) {
-        const char *option = *argument;
-        size_t length = strncmp(option, "--", 2) == 0 ? strcspn(option, "=") : strlen(option);
-        bool is_file = strcmp(option, "-c") == 0, is_set = length == 5 && memcmp(option, "--set", 5) == 0;
-        const struct settings_row *row = find_flag(option, length);
-        if (!is_file && !is_set && row == NULL)
-            return err_set(err, RC_BAD_REQUEST, "there is no option %s", option);
-        const char *value = option[length] == '=' ? option + length + 1 : *++argument;
-        if (value == NULL)
-            return err_set(err, RC_BAD_REQUEST, "%s needs a value", option);
-        enum rc rc = RC_OK;
-        if (is_file)
-            *ret_path = value;
-        else
-            rc = is_set ? apply_pair(config, value, err) : master_config_override(config, row, value, err);
-        if (rc != RC_OK)
-            return rc;
-    }
-    return RC_OK;
+    enum rc rc = RC_OK;
+    for (; *argument != NULL && rc == RC_OK; argument++)
+        rc = master_options_take(&argument, "serve", config, ret_path, err);
+    return rc;
 }
 
 enum rc master_options_load(char *const *argument, struct master_config *config, struct err *err)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <pwd.h>
 #include <signal.h>
@@ -41,7 +42,8 @@ static bool stays(const char *names)
 
 void worker_box_user(const struct settings *settings, uid_t *ret_user, gid_t *ret_group)
 {
-    const struct passwd *user = BASE_UNDER_SANITIZER || stays(settings->user) ? NULL : find_user(settings->user);
+    const struct passwd *user = BASE_UNDER_SANITIZER || stays(settings->user) ? NULL
+                                                                              : find_user(settings->user);
     *ret_user = user != NULL ? user->pw_uid : (uid_t)-1;
     *ret_group = user != NULL ? user->pw_gid : (gid_t)-1;
 }
@@ -100,13 +102,29 @@ static struct ruleset make_ruleset(long version)
     return ruleset;
 }
 
-static bool allow_beneath(int ruleset_fd, int directory_fd, uint64_t access)
+/* What is open to the process, and whether to write there. */
+struct opening {
+    int fd; /* -1: nothing */
+    bool is_folder, is_writable;
+};
+
+static bool allow(int ruleset_fd, const struct ruleset *ruleset, const struct opening *opening)
 {
-    const struct landlock_path_beneath_attr rule = {.allowed_access = access, .parent_fd = directory_fd};
-    return syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+    const uint64_t reading = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+    const uint64_t writing = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                             LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                             LANDLOCK_ACCESS_FS_MAKE_REG |
+                             (ruleset->access_fs & (LANDLOCK_ACCESS_FS_REFER | ACCESS_FS_TRUNCATE));
+    const struct landlock_path_beneath_attr rule = {
+        .allowed_access = !opening->is_folder ? LANDLOCK_ACCESS_FS_READ_FILE
+                                              : reading | (opening->is_writable ? writing : 0),
+        .parent_fd = opening->fd,
+    };
+    return opening->fd < 0 ||
+           syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
-static enum rc limit_files(int images_fd, int cache_fd, const char **ret_note, struct err *err)
+static enum rc limit_files(const struct opening opening[2], const char **ret_note, struct err *err)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < 1) { /* also EPERM, where a container's own filter is older than the call */
@@ -116,13 +134,7 @@ static enum rc limit_files(int images_fd, int cache_fd, const char **ret_note, s
     struct ruleset ruleset = make_ruleset(version);
     size_t size = version >= 6 ? sizeof ruleset : version >= 4 ? 16 : 8;
     OWN_FD int fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
-    const uint64_t reading = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-    const uint64_t writing = reading | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-                             LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
-                             LANDLOCK_ACCESS_FS_MAKE_REG |
-                             (ruleset.access_fs & (LANDLOCK_ACCESS_FS_REFER | ACCESS_FS_TRUNCATE));
-    if (fd < 0 || !allow_beneath(fd, images_fd, reading) ||
-        (cache_fd >= 0 && !allow_beneath(fd, cache_fd, writing)) ||
+    if (fd < 0 || !allow(fd, &ruleset, &opening[0]) || !allow(fd, &ruleset, &opening[1]) ||
         syscall(SYS_landlock_restrict_self, fd, 0) < 0)
         return err_set_errno(err, RC_UNSUPPORTED, errno,
                              "this system does not limit a worker's files (sandbox = false goes without)");
@@ -141,23 +153,59 @@ static enum rc limit_resources(const struct settings *settings, struct err *err)
     return RC_OK;
 }
 
+/* What all boxes are made of once the process is who it will be. */
+static enum rc close_box(const struct settings *settings, const struct opening opening[2],
+                         const char **ret_note, struct err *err)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_set_errno(err, RC_UNSUPPORTED, errno, "the worker cannot give up new rights");
+    enum rc rc = limit_files(opening, ret_note, err);
+    if (rc == RC_OK)
+        rc = limit_resources(settings, err);
+    if (rc == RC_OK)
+        rc = worker_box_calls_limit(err);
+    return rc;
+}
+
 enum rc worker_box_enter(const struct settings *settings, int images_fd, int cache_fd, const char **ret_note,
                          struct err *err)
 {
+    const struct opening opening[] = {{.fd = images_fd, .is_folder = true},
+                                      {.fd = cache_fd, .is_folder = true, .is_writable = true}};
     *ret_note = NULL;
     if (BASE_UNDER_SANITIZER)
         return RC_OK;
     enum rc rc = become_user(settings->user, err);
     if (rc == RC_OK)
         rc = check_images(settings, images_fd, err);
-    if (rc != RC_OK || !settings->sandbox)
-        return rc;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return err_set_errno(err, RC_UNSUPPORTED, errno, "the worker cannot give up new rights");
-    rc = limit_files(images_fd, cache_fd, ret_note, err);
-    if (rc == RC_OK)
-        rc = limit_resources(settings, err);
-    if (rc == RC_OK)
-        rc = worker_box_calls_limit(err);
-    return rc;
+    return rc != RC_OK || !settings->sandbox ? rc : close_box(settings, opening, ret_note, err);
+}
+
+/* All of root's rights but those to the files that root was told to read and write. */
+static enum rc keep_file_rights(struct err *err)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct rights[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, rights) < 0)
+        return err_set_errno(err, RC_UNSUPPORTED, errno, "the converter's rights cannot be read");
+    uint32_t kept = 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH;
+    rights[0].permitted &= kept;
+    rights[0].effective &= kept;
+    rights[0].inheritable = 0;
+    rights[1] = (struct __user_cap_data_struct){0};
+    if (syscall(SYS_capset, &header, rights) < 0)
+        return err_set_errno(err, RC_UNSUPPORTED, errno, "the converter cannot give up its rights");
+    return RC_OK;
+}
+
+enum rc worker_box_enter_converter(const struct settings *settings, int source_fd, int folder_fd,
+                                   const char **ret_note, struct err *err)
+{
+    const struct opening opening[] = {{.fd = source_fd},
+                                      {.fd = folder_fd, .is_folder = true, .is_writable = true}};
+    *ret_note = NULL;
+    if (BASE_UNDER_SANITIZER || !settings->sandbox)
+        return RC_OK;
+    enum rc rc = keep_file_rights(err);
+    return rc == RC_OK ? close_box(settings, opening, ret_note, err) : rc;
 }

@@ -26,4 +26,10 @@ void worker_box_user(const struct settings *settings, uid_t *ret_user, gid_t *re
 RC_MUST_USE enum rc worker_box_enter(const struct settings *settings, int images_fd, int cache_fd,
                                      const char **ret_note, struct err *err);
 
+/* The box of a converter: it may read the one file behind `source_fd` and work in the one folder behind
+ * `folder_fd`. It stays the user who started it, because its files are that user's, but root's other rights
+ * than to read and write any file are given up. As above otherwise. */
+RC_MUST_USE enum rc worker_box_enter_converter(const struct settings *settings, int source_fd, int folder_fd,
+                                               const char **ret_note, struct err *err);
+
 #endif

@@ -127,12 +127,23 @@ static enum rc name_target(const char *path, struct target *target, struct err *
                      : slash == path ? strdup("/")
                                      : strndup(path, (size_t)(slash - path));
     if (target->folder == NULL ||
-        asprintf(&target->temporary, "%s/.ingest-%016llx", target->folder,
+        asprintf(&target->temporary, "%s/" INGEST_TEMPORARY_PREFIX "%016llx", target->folder,
                  (unsigned long long)bytes_hash(BYTES_HASH_START, name, strlen(name))) < 0) {
         target->temporary = NULL;
         return err_set(err, RC_NO_MEMORY, "no memory for a file's name");
     }
     return RC_OK;
+}
+
+void ingest_convert_discard(const char *destination_path)
+{
+    OWN(target_done) struct target target = {.fd = -1};
+    struct err ignored;
+
+    if (name_target(destination_path, &target, &ignored) != RC_OK)
+        return;
+    target.fd = open(target.temporary, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    target.written = target.fd >= 0 && flock(target.fd, LOCK_EX | LOCK_NB) == 0; /* then it goes with the target */
 }
 
 /* Opens and locks the temporary file; whoever holds the lock of the file that has the name is the one who writes. */

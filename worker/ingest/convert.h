@@ -83,6 +83,11 @@ typedef bool ingest_progress(void *context, struct image_size size, uint32_t row
 /* sRGB, alpha kept, 8 bits, JPEG 4:2:0 of quality 90 in tiles of 256 pixels, restart intervals, one thread. */
 void ingest_options_init(struct ingest_options *options);
 
+/* How the names of temporary files begin; 16 hexadecimal digits follow, which come from the destination's name. */
+#define INGEST_TEMPORARY_PREFIX ".ingest-"
+/* Removes what a conversion to this destination has left that was killed; nothing where one is under way. */
+void ingest_convert_discard(const char *destination_path);
+
 /* Converts `source_path` and puts the result at `destination_path`, replacing a file there only once the new one is whole and
  * was read back. The folder must exist; a destination that is the source itself is refused. `progress` may be NULL. The
  * message does not repeat the paths. RC_BAD_REQUEST: options that contradict each other. RC_NOT_FOUND, RC_FORBIDDEN: the

@@ -1,0 +1,165 @@
+#include "master/converters.h"
+
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "base/own.h"
+#include "master/child.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+enum rc master_converters_init(struct master_converters *converters, uint32_t count, struct err *err)
+{
+    converters->converter = calloc(count, sizeof *converters->converter);
+    if (converters->converter == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for %u converters", count);
+    converters->count = count;
+    for (uint32_t i = 0; i < count; i++)
+        converters->converter[i].channel = -1;
+    return RC_OK;
+}
+
+void master_converters_done(struct master_converters *converters)
+{
+    for (uint32_t i = 0; i < converters->count; i++)
+        own_close(&converters->converter[i].channel);
+    free(TAKE_PTR(converters->converter));
+}
+
+/* In the new process. */
+static int run(void *context, int channel)
+{
+    struct worker_conversion *conversion = context;
+    conversion->channel = channel;
+    return worker_converter_run(conversion);
+}
+
+static enum rc fork_converter(struct master_converters *converters, struct master_converter *converter,
+                              struct ingest_task *task, struct err *err)
+{
+    struct worker_conversion conversion = {
+        .settings = converters->settings, .source = task->source->path, .destination = task->path};
+    enum rc rc = ingest_batch_options(converters->batch, task, &conversion.options, err);
+    if (rc == RC_OK)
+        rc = master_child_fork("its converter", run, &conversion, &converter->pid, &converter->channel, err);
+    return rc;
+}
+
+void master_converters_start(struct master_converters *converters, struct ingest_task *task)
+{
+    struct master_converter *converter = converters->converter;
+    while (converter->pid != 0)
+        converter++;
+    *converter = (struct master_converter){.channel = -1, .task = task, .heard_ms = clock_monotonic_ms()};
+    struct err err = {0};
+    enum rc rc = fork_converter(converters, converter, task, &err);
+    if (rc != RC_OK) {
+        const struct ingest_outcome outcome = {.rc = rc, .os_errno = err.os_errno, .sentence = err.message};
+        ingest_batch_ended(converters->batch, task, &outcome);
+        return;
+    }
+    converters->running++;
+    struct epoll_event event = {.events = EPOLLIN,
+                                .data.u64 = converters->event_data +
+                                            (uint64_t)(converter - converters->converter)};
+    /* Without it there is no progress to be seen; the result is read when the process ends. */
+    (void)!epoll_ctl(converters->epoll, EPOLL_CTL_ADD, converter->channel, &event);
+}
+
+void master_converters_hear(struct master_converters *converters, uint32_t place)
+{
+    struct master_converter *converter = &converters->converter[place];
+    while (converter->channel >= 0) {
+        struct worker_conversion_message message;
+        size_t length = 0;
+        OWN_FD int fd = -1; /* converters send none; one that comes is closed */
+        struct err err;
+        enum rc rc = fdio_receive(converter->channel, &message, sizeof message, &length, &fd, &err);
+        if (rc == RC_BUSY)
+            return;
+        if (rc != RC_OK || length == 0) {
+            own_close(&converter->channel);
+            converter->channel = -1;
+        } else if (worker_converter_check(&message, length) && !converter->has_result) {
+            converter->heard_ms = clock_monotonic_ms();
+            if (message.kind == WORKER_PROGRESS) {
+                ingest_batch_heard(converters->batch, converter->task, message.size, message.rows_done);
+            } else {
+                converter->has_result = true;
+                converter->result = message;
+            }
+        }
+    }
+}
+
+static void settle(struct master_converters *converters, struct master_converter *converter, int status,
+                   uint64_t peak_memory_bytes)
+{
+    struct ingest_outcome outcome = {
+        .rc = RC_IO, .is_killed = !converter->has_result, .peak_memory_bytes = peak_memory_bytes};
+    char end[MASTER_CHILD_END_BYTES], sentence[2 * MASTER_CHILD_END_BYTES];
+    if (converter->has_result) {
+        outcome.rc = (enum rc)converter->result.rc;
+        outcome.os_errno = converter->result.os_errno;
+        outcome.sentence = converter->result.message;
+        outcome.result = &converter->result.result;
+    } else if (converter->is_dropped) {
+        outcome.rc = RC_CANCELLED;
+    } else if (converter->is_hung) {
+        snprintf(sentence, sizeof sentence, "its conversion stood still for %" PRId64 " s and was ended",
+                 converters->settings->ingest_hang_timeout_s);
+        outcome.sentence = sentence;
+    } else {
+        master_child_describe_end(status, end);
+        snprintf(sentence, sizeof sentence, "its converter %s", end);
+        outcome.sentence = sentence;
+    }
+    struct ingest_task *task = converter->task;
+    own_close(&converter->channel);
+    converter->channel = -1;
+    converter->pid = 0;
+    converters->running--;
+    ingest_batch_ended(converters->batch, task, &outcome);
+}
+
+void master_converters_reap(struct master_converters *converters)
+{
+    for (uint32_t i = 0; i < converters->count; i++) {
+        struct master_converter *converter = &converters->converter[i];
+        struct rusage usage;
+        int status;
+        if (converter->pid == 0 || wait4(converter->pid, &status, WNOHANG, &usage) != converter->pid)
+            continue;
+        master_converters_hear(converters, i); /* its last words */
+        settle(converters, converter, status, (uint64_t)usage.ru_maxrss * 1024);
+    }
+}
+
+void master_converters_watch(struct master_converters *converters, int64_t now_ms)
+{
+    int64_t limit_ms = 1000 * converters->settings->ingest_hang_timeout_s;
+    for (uint32_t i = 0; i < converters->count; i++) {
+        struct master_converter *converter = &converters->converter[i];
+        if (converter->pid == 0 || converter->is_hung || now_ms - converter->heard_ms < limit_ms)
+            continue;
+        converter->is_hung = true;
+        kill(converter->pid, SIGKILL);
+    }
+}
+
+void master_converters_drop(struct master_converters *converters)
+{
+    for (uint32_t i = 0; i < converters->count; i++) {
+        struct master_converter *converter = &converters->converter[i];
+        if (converter->pid == 0)
+            continue;
+        converter->is_dropped = true;
+        kill(converter->pid, SIGKILL);
+    }
+}

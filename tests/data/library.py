@@ -21,6 +21,11 @@ from .tiff_writer import RGB, SHORT, page, write
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("VITRINE_TEST_DATA") or os.path.join(os.path.dirname(os.path.dirname(HERE)), "build")
 SEAM_SIZES = [(1001, 777), (643, 1019), (129, 2049), (257, 1), (256, 256), (300, 513)]
+# Pyramids of tiles that restart at every row of MCUs.
+JOINED = {"joined-420.tif": {"photometric": 6, "sampling": "4:2:0", "quality": 90},
+          "joined-444.tif": {"photometric": 6, "sampling": "4:4:4", "quality": 85},
+          "joined-rgb.tif": {"photometric": 2, "rgb": True, "quality": 90},
+          "joined-gray.tif": {"photometric": 1, "quality": 90}}
 METADATA = {"Artist": "Nadar & Sons", "ImageDescription": "A test picture", "Copyright": "CC0 Example",
             "XMP-dc:Title": "Vitrine \u2013 title", "IPTC:Headline": "A headline"}
 
@@ -99,6 +104,9 @@ def seams(images):
     picture = pictures.photo(1001, 777, 1001)
     make_pyramid(os.path.join(images, "seam-jpeg.tif"), picture, compression="jpeg", photometric=6, tile=128,
                  sampling="4:2:0", quality=90)
+    for name, options in JOINED.items():
+        source = picture if options["photometric"] != 1 else pictures.gray(1001, 777)
+        make_pyramid(os.path.join(images, name), source, compression="jpeg", tile=256, restart=True, **options)
     write(os.path.join(images, "seam-striped.tif"), [page(picture, RGB, "deflate", rows=32)])
     Image.fromarray(picture).save(os.path.join(images, "seam-plain.jpg"), quality=90)
     Image.fromarray(picture).save(os.path.join(images, "seam-plain.png"))
@@ -126,9 +134,11 @@ def pages(images):
 def metadata(images):
     picture = pictures.photo(400, 300, 5)
     make_pyramid(os.path.join(images, "meta.tif"), picture, tile=128)
+    make_pyramid(os.path.join(images, "meta-joined.tif"), picture, compression="jpeg", tile=256, restart=True,
+                 **JOINED["joined-420.tif"])
     for extension in ("jpg", "png", "webp"):
         Image.fromarray(picture).save(os.path.join(images, "meta." + extension), quality=90)
-    for name in ("meta.tif", "meta.jpg", "meta.png", "meta.webp"):
+    for name in ("meta.tif", "meta-joined.tif", "meta.jpg", "meta.png", "meta.webp"):
         tags = [f"-{key}={value}" for key, value in METADATA.items()
                 if "IPTC" not in key or name[-3:] in ("tif", "jpg")]
         subprocess.run(["exiftool", "-q", "-overwrite_original", "-charset", "UTF8", *tags,

@@ -35,7 +35,8 @@ def page(picture, photometric, compression="none", tile=None, rows=None, planar=
          order="<", level=0, subpages=(), extra=None, jpeg=None, bits=None):
     """A page of an array (height, width[, samples]) of uint8, uint16 or, for one bit, bool.
 
-    rows is the strip height. jpeg: options for jpeg_bytes(); "tables" moves the tables out of the chunks.
+    rows is the strip height. jpeg: options for jpeg_bytes(); "tables" moves the tables out of the chunks, "restart" makes tiles
+    restart at every row of MCUs, those that overhang the right edge at every MCU.
     """
     samples = picture.shape[2] if picture.ndim == 3 else 1
     height, width = picture.shape[:2]
@@ -55,8 +56,13 @@ def page(picture, photometric, compression="none", tile=None, rows=None, planar=
     planes = [picture[:, :, n] for n in range(samples)] if planar and samples > 1 else [picture]
     chunks = []
     for plane in planes:
-        for block in cut(plane, tile, rows):
-            chunks.append(encode(block, compression, predictor, order, jpeg or {}))
+        for number, block in enumerate(cut(plane, tile, rows)):
+            options = dict(jpeg or {})
+            if options.get("restart"):
+                across = -(-width // tile)
+                overhangs = number % across == across - 1 and width % tile
+                options["restart"] = 1 if overhangs else tile // (8 * SAMPLINGS[options.get("sampling", "4:4:4")][0])
+            chunks.append(encode(block, compression, predictor, order, options))
     if compression == "jpeg":
         if photometric == YCBCR:
             tags[530] = (SHORT, SAMPLINGS[jpeg["sampling"]])
@@ -143,8 +149,10 @@ def g4_bytes(block):
     return file.fp.getbuffer()[offsets[0]:offsets[0] + counts[0]].tobytes()
 
 
-def jpeg_bytes(block, sampling="4:4:4", quality=92, rgb=False, progressive=False, **options):
-    """JPEG of a gray, RGB or (as it is, Adobe marker and all) CMYK array."""
+def jpeg_bytes(block, sampling="4:4:4", quality=92, rgb=False, progressive=False, restart=0, **options):
+    """JPEG of a gray, RGB or (as it is, Adobe marker and all) CMYK array. restart: MCUs per interval."""
+    if restart:
+        return restarting(block, sampling, quality, rgb, restart)
     if block.ndim == 2 or block.shape[2] == 4 or (not rgb and sampling != "4:4:0"):
         image = Image.fromarray(block, "CMYK" if block.ndim == 3 and block.shape[2] == 4 else None)
         if image.mode == "RGB":
@@ -153,6 +161,14 @@ def jpeg_bytes(block, sampling="4:4:4", quality=92, rgb=False, progressive=False
     command = ["cjpeg", "-quality", str(quality), "-sample", "1x2" if sampling == "4:4:0" else "1x1"]
     picture = b"P6 %d %d 255\n" % (block.shape[1], block.shape[0]) + numpy.ascontiguousarray(block).tobytes()
     command += ["-rgb"] if rgb else []
+    return subprocess.run(command, input=picture, stdout=subprocess.PIPE, check=True).stdout
+
+
+def restarting(block, sampling, quality, rgb, restart):
+    samples = {"4:4:4": "1x1", "4:2:2": "2x1", "4:2:0": "2x2", "4:4:0": "1x2"}[sampling]
+    kind, colour = (b"P6", ["-sample", samples]) if block.ndim == 3 else (b"P5", ["-grayscale"])
+    picture = kind + b" %d %d 255\n" % (block.shape[1], block.shape[0]) + numpy.ascontiguousarray(block).tobytes()
+    command = ["cjpeg", "-quality", str(quality), "-restart", f"{restart}B", *colour, *(["-rgb"] if rgb else [])]
     return subprocess.run(command, input=picture, stdout=subprocess.PIPE, check=True).stdout
 
 

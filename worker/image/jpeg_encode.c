@@ -1,15 +1,13 @@
 #include "worker/image/encoders.h"
 
 #include "base/own.h"
-#include "worker/image/exif.h"
+#include "worker/image/jpeg_metadata.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
 #include <jpeglib.h>
 #include <jerror.h>
-
-#define MARKER_BYTES 65533u /* a marker's 16-bit length counts itself */
 
 /* libjpeg leaves by longjmp. Only guarded() calls setjmp, and owns nothing; what it calls owns nothing
  * either. */
@@ -24,7 +22,7 @@ struct encoder {
     struct err *err; /* of the call in progress */
     const struct image_encode_options *options;
     struct bytes *out;
-    struct bytes exif, iptc; /* marker bodies */
+    struct bytes segments; /* of metadata */
 
     int planes;                        /* 1 or 3 */
     bool raw;                          /* planes go in as they are; else RGB rows */
@@ -104,30 +102,15 @@ static enum rc guarded(struct encoder *e, void (*step)(struct encoder *e, const 
 
 /* ---- header ---- */
 
-static void write_marker(struct encoder *e, int marker, const char *name, size_t name_length,
-                         const struct bytes *body)
-{
-    if (body->length == 0 || body->length > MARKER_BYTES - name_length)
-        return;
-    jpeg_write_m_header(&e->jpeg, marker, (unsigned)(name_length + body->length));
-    for (size_t i = 0; i < name_length; i++)
-        jpeg_write_m_byte(&e->jpeg, name[i]);
-    for (size_t i = 0; i < body->length; i++)
-        jpeg_write_m_byte(&e->jpeg, body->data[i]);
-}
-
+/* The segments were made before; libjpeg puts them behind its own first ones. */
 static void write_metadata(struct encoder *e)
 {
-    static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/",
-                      photoshop[] = "Photoshop 3.0";
-    const struct image_encode_options *o = e->options;
+    const struct bytes *s = &e->segments;
 
-    write_marker(e, JPEG_APP0 + 1, exif, sizeof exif, &e->exif);
-    if (image_encode_given(o->xmp))
-        write_marker(e, JPEG_APP0 + 1, xmp, sizeof xmp, o->xmp);
-    write_marker(e, JPEG_APP0 + 13, photoshop, sizeof photoshop, &e->iptc);
-    if (image_encode_given(o->icc) && o->icc->length <= (size_t)255 * 65519)
-        jpeg_write_icc_profile(&e->jpeg, o->icc->data, (unsigned)o->icc->length);
+    for (size_t at = 0, length; at < s->length; at += 2 + length) {
+        length = bytes_be16(s->data + at + 2);
+        jpeg_write_marker(&e->jpeg, s->data[at + 1], s->data + at + 4, (unsigned)(length - 2));
+    }
 }
 
 static void set_components(struct encoder *e)
@@ -167,24 +150,6 @@ static void start(struct encoder *e, const void *argument)
     }
     jpeg_start_compress(jpeg, TRUE);
     write_metadata(e);
-}
-
-/* Photoshop's resource 0x0404, the frame in which APP13 holds IPTC records. */
-static enum rc wrap_iptc(struct encoder *e, struct err *err)
-{
-    const struct bytes *iptc = e->options->iptc;
-
-    if (!image_encode_given(iptc) || iptc->length > MARKER_BYTES - 64)
-        return RC_OK;
-    size_t n = iptc->length;
-    const uint8_t head[12] = {'8',       'B', 'I', 'M', 4, 4, 0, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8),
-                              (uint8_t)n};
-    enum rc rc = bytes_append(&e->iptc, head, sizeof head, err);
-    if (rc == RC_OK)
-        rc = bytes_append(&e->iptc, iptc->data, n, err);
-    if (rc == RC_OK && n % 2 == 1)
-        rc = bytes_append(&e->iptc, "", 1, err);
-    return rc;
 }
 
 /* ---- pixels ---- */
@@ -325,8 +290,7 @@ static void encoder_close(struct image_sink *sink)
     struct encoder *e = (struct encoder *)(void *)sink;
 
     jpeg_destroy_compress(&e->jpeg);
-    bytes_done(&e->exif);
-    bytes_done(&e->iptc);
+    bytes_done(&e->segments);
     free(e->row);
     for (int i = 0; i < 3; i++)
         free(e->unit[i]);
@@ -376,10 +340,8 @@ enum rc image_jpeg_encode_open(const struct image_format *format, struct image_s
     e->destination.empty_output_buffer = grow_output;
     e->destination.term_destination = end_output;
     enum rc rc = allocate(e, err);
-    if (rc == RC_OK && image_encode_given(options->exif))
-        rc = image_exif_copy(options->exif, size, &e->exif, err);
     if (rc == RC_OK)
-        rc = wrap_iptc(e, err);
+        rc = image_jpeg_metadata_write(options, size, &e->segments, err);
     if (rc == RC_OK)
         rc = guarded(e, start, NULL, err);
     if (rc != RC_OK) {

@@ -119,7 +119,7 @@ bool render_carries_metadata(const struct picture *picture, const struct iiif_pl
            (options->metadata == RENDER_METADATA_FULL_IMAGE && plan->whole_picture);
 }
 
-static enum rc choose_metadata(const struct picture *picture, const struct iiif_plan *plan,
+enum rc render_choose_metadata(const struct picture *picture, const struct iiif_plan *plan,
                                const struct render_options *options, bool gray, struct image_encode_options *encode,
                                struct err *err)
 {
@@ -159,7 +159,7 @@ static enum rc chain_end(const struct picture *picture, const struct iiif_plan *
     chain->encode = (struct image_encode_options){
         .jpeg_quality = options->jpeg_quality, .webp_quality = options->webp_quality,
         .avif_quality = options->avif_quality, .bitonal = plan->quality == IIIF_BITONAL && !is_free_angle(plan)};
-    enum rc rc = choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &chain->encode, err);
+    enum rc rc = render_choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &chain->encode, err);
     if (rc == RC_OK)
         rc = image_encode_open(type, &format, canvas, &chain->encode, chain->output->bytes, &chain->sink, err);
     if (rc == RC_OK)

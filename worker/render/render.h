@@ -48,6 +48,12 @@ RC_MUST_USE enum rc render_picture(const struct picture *picture, const struct i
 bool render_carries_metadata(const struct picture *picture, const struct iiif_plan *plan,
                              const struct render_options *options);
 
+/* Points `encode` to the metadata that the answer is to carry; `gray`: as a picture without colour. Codes of
+ * image_source_metadata(). */
+RC_MUST_USE enum rc render_choose_metadata(const struct picture *picture, const struct iiif_plan *plan,
+                                           const struct render_options *options, bool gray,
+                                           struct image_encode_options *encode, struct err *err);
+
 enum image_file_type render_file_type(enum iiif_format format);
 
 #endif

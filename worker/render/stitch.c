@@ -1,13 +1,14 @@
 #include "worker/render/stitch.h"
 
 #include "base/own.h"
+#include "worker/image/jpeg_metadata.h"
 #include "worker/image/jpeg_stitch.h"
 #include "worker/render/passthrough.h"
 
 #define EVENT_BYTES  (192u << 10) /* of tiles that are copied on the event thread; at 256 px some sixteen */
 #define EVENT_CODES_BYTES (24u << 10) /* of tiles whose codes are moved there: 0.1 ms, less than handing them to a thread */
 #define EVENT_TILES  16u
-#define HELD_BYTES   (4u << 20)   /* of tiles that are all held at once; beyond, one row of them at a time */
+#define HELD_BYTES   (2u << 20)   /* of tiles that are all held at once; beyond, one row of them at a time */
 #define HEAD_BYTES   2048u
 #define COALESCE_GAP 64u          /* read along rather than read around: writers align tiles */
 
@@ -199,8 +200,10 @@ enum rc render_stitch_resident(const struct picture *picture, const struct iiif_
     OWN(joining_done) struct joining j = {.source = NULL};
     const struct bytes no_segments = {.data = NULL};
     bool holds_all;
-    if (render_carries_metadata(picture, plan, options) || !find_window(picture, plan, options, &j))
+    if (!find_window(picture, plan, options, &j))
         return err_set(err, RC_UNSUPPORTED, "the request cannot be made of stored tiles");
+    if (render_carries_metadata(picture, plan, options))
+        return err_set(err, RC_BUSY, "the answer carries metadata");
     if ((uint64_t)j.columns * j.rows > EVENT_TILES)
         return err_set(err, RC_BUSY, "the request takes many tiles");
     j.patience = IMAGE_BLOB_NEVER_WAITS;
@@ -214,21 +217,31 @@ enum rc render_stitch_resident(const struct picture *picture, const struct iiif_
     return rc == RC_OK ? join_held(&j, &no_segments, out, err) : rc;
 }
 
+static enum rc make_segments(const struct picture *picture, const struct iiif_plan *plan,
+                             const struct render_options *options, struct bytes *out, struct err *err)
+{
+    struct image_encode_options encode = {.icc = NULL};
+    enum rc rc = render_choose_metadata(picture, plan, options, picture->source->format.model == IMAGE_GRAY, &encode, err);
+    return rc == RC_OK ? image_jpeg_metadata_write(&encode, plan->size, out, err) : rc;
+}
+
 enum rc render_stitch(const struct picture *picture, const struct iiif_plan *plan,
                       const struct render_options *options, const struct render_output *output, struct err *err)
 {
     OWN(joining_done) struct joining j = {.source = NULL};
-    const struct bytes no_segments = {.data = NULL};
+    OWN(bytes_done) struct bytes segments = {0};
     bool holds_all = false;
-    if (render_carries_metadata(picture, plan, options) || !find_window(picture, plan, options, &j))
+    if (!find_window(picture, plan, options, &j))
         return err_set(err, RC_UNSUPPORTED, "the request cannot be made of stored tiles");
     j.patience = IMAGE_BLOB_MAY_BLOCK;
     enum rc rc = find_tiles(&j, err);
     if (rc == RC_OK)
         rc = look(&j, &holds_all, err);
+    if (rc == RC_OK)
+        rc = make_segments(picture, plan, options, &segments, err);
     if (rc != RC_OK)
         return rc;
-    rc = holds_all ? join_held(&j, &no_segments, output->bytes, err) : join_rows(&j, &no_segments, output, err);
+    rc = holds_all ? join_held(&j, &segments, output->bytes, err) : join_rows(&j, &segments, output, err);
     if (rc == RC_UNSUPPORTED)
         output->bytes->length = 0;
     return rc;

@@ -91,11 +91,17 @@ char *arena_text(struct arena *arena, const char *text, size_t length)
 
 char *arena_format(struct arena *arena, const char *format, ...)
 {
+    /* What is formatted is short: written once, to be copied, more often than counted first. */
+    char at_hand[256];
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = vsnprintf(at_hand, sizeof at_hand, format, args);
     va_end(args);
-    char *text = length < 0 ? NULL : arena_alloc(arena, (size_t)length + 1);
+    if (length < 0)
+        return NULL;
+    if ((size_t)length < sizeof at_hand)
+        return arena_text(arena, at_hand, (size_t)length);
+    char *text = arena_alloc(arena, (size_t)length + 1);
     if (text != NULL) {
         va_start(args, format);
         vsnprintf(text, (size_t)length + 1, format, args);

@@ -1,5 +1,7 @@
 #include "base/clock.h"
 
+#include <string.h>
+
 /* strftime and strptime speak English here because nothing in Vitrine calls setlocale(). */
 
 int64_t clock_monotonic_ms(void)
@@ -16,12 +18,32 @@ int64_t clock_thread_cpu_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static char *put_number(char *to, int number, int digits)
+{
+    for (int i = digits - 1; i >= 0; i--, number /= 10)
+        to[i] = (char)('0' + number % 10);
+    return to + digits;
+}
+
+/* Without strftime(), which takes a microsecond: every answer has two dates. */
 void clock_http_date(time_t when, char ret_text[CLOCK_HTTP_DATE_BYTES])
 {
     struct tm tm;
     if (when < 0 || when > 253402300799 /* the end of the year 9999 */ || gmtime_r(&when, &tm) == NULL)
         gmtime_r(&(time_t){0}, &tm);
-    strftime(ret_text, CLOCK_HTTP_DATE_BYTES, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    char *to = mempcpy(ret_text, &"SunMonTueWedThuFriSat"[tm.tm_wday * 3], 3);
+    to = put_number(mempcpy(to, ", ", 2), tm.tm_mday, 2);
+    *to++ = ' ';
+    to = mempcpy(to, &"JanFebMarAprMayJunJulAugSepOctNovDec"[tm.tm_mon * 3], 3);
+    *to++ = ' ';
+    to = put_number(to, tm.tm_year + 1900, 4);
+    *to++ = ' ';
+    to = put_number(to, tm.tm_hour, 2);
+    *to++ = ':';
+    to = put_number(to, tm.tm_min, 2);
+    *to++ = ':';
+    to = put_number(to, tm.tm_sec, 2);
+    memcpy(to, " GMT", 5);
 }
 
 bool clock_parse_http_date(const char *text, time_t *ret_when)

@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-#define HTTP_STREAM_CHUNK_BYTES 32768u
+#define HTTP_STREAM_CHUNK_BYTES 16384u
 #define HTTP_STREAM_AHEAD_BYTES (4u << 20)
 
 struct http_stream;

@@ -26,6 +26,8 @@ def whole(data):
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return None
+    if b"\r\nTransfer-Encoding: chunked" in data[:end]:
+        return len(data) if data.endswith(b"\r\n0\r\n\r\n") else None  # nothing is asked for behind it
     length = re.search(rb"(?im)^content-length: *(\d+)", data[:end])
     total = end + 4 + int(length.group(1))
     return total if len(data) >= total else None

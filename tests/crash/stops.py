@@ -131,7 +131,21 @@ def whole(data, method):
         return None
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", data[:end])
     has_body = method != "HEAD" and data[9:12] not in (b"204", b"304")
+    if has_body and b"\r\nTransfer-Encoding: chunked" in data[:end]:
+        return whole_chunks(data, end + 4)
     return end + 4 + (int(length.group(1)) if has_body and length else 0)
+
+
+def whole_chunks(data, at):
+    """Where the chunks that begin at `at` end, as far as that is known: one chunk further each time."""
+    while True:
+        line = re.compile(rb"([0-9A-Fa-f]+)\r\n").match(data, at)
+        if not line:
+            return max(len(data) + 1, at + 3)
+        size = int(line.group(1), 16)
+        at = line.end() + size + 2
+        if size == 0 or len(data) < at:
+            return at
 
 
 def dateless(data):
@@ -166,4 +180,6 @@ def pictures(folder):
 INFO = "/iiif/3/small.tif/info.json"
 SMALL = "/iiif/3/small.tif/full/max/0/default.jpg"
 PHOTO = "/iiif/3/photo.jpg/full/300,/0/default.jpg"
+STREAMED = "/iiif/3/noise.tif/full/900,/0/default.jpg"  # more than 256 KB of what can leave while it is made
+LARGE_STREAMED = "/iiif/3/noise.tif/full/max/0/default.png"  # 21.6 MB
 LARGE = "/iiif/3/noise.tif/full/max/0/default.tif"  # 21.6 MB

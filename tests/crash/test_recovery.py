@@ -10,7 +10,8 @@ import pytest
 
 import server
 from server import until
-from stops import INFO, LARGE, PHOTO, SMALL, Line, Stop, closes, dateless, get, pictures, undisturbed, whole
+from stops import INFO, LARGE, LARGE_STREAMED, PHOTO, SMALL, STREAMED, Line, Stop, closes, dateless, get, pictures, \
+    undisturbed, whole
 
 NEXT = get("/iiif/3/small.tif/0,0,50,40/max/0/default.png")
 JOURNAL_BYTES = 16384 - 256  # so much of a request is kept
@@ -61,6 +62,10 @@ KINDS = {
     "close": lambda served: get(SMALL, {"Connection": "close"}),
     "HEAD": lambda served: get(PHOTO, method="HEAD"),
     "HEAD info.json": lambda served: get(INFO, method="HEAD"),
+    "streamed": lambda served: get(STREAMED),
+    "streamed, close": lambda served: get(STREAMED, {"Connection": "close"}),
+    "HEAD streamed": lambda served: get(STREAMED, method="HEAD"),
+    "206 of what is streamed": lambda served: get(STREAMED, {"Range": "bytes=1000-99999"}),
     "304": lambda served: get(PHOTO, {"If-None-Match": etag(served, PHOTO)}),
     "206": lambda served: get(PHOTO, {"Range": "bytes=1000-4999"}),
     "206 from the end": lambda served: get(PHOTO, {"Range": "bytes=-777"}),
@@ -274,12 +279,12 @@ def test_after_a_request_longer_than_the_journal_the_next_survives(shared, stop)
 
 # ---- many kills --------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ten_kills_during_one_long_answer_read_slowly(begin, workers):
+@pytest.mark.parametrize("workers, target", [(1, LARGE), (2, LARGE), (1, LARGE_STREAMED), (2, LARGE_STREAMED)])
+def test_ten_kills_during_one_long_answer_read_slowly(begin, workers, target):
     served = begin(workers=workers)
-    wanted = undisturbed(served, get(LARGE))
+    wanted = undisturbed(served, get(target))
     assert len(wanted) > 20_000_000
-    line = Line(served, get(LARGE), receive_buffer=65536)
+    line = Line(served, get(target), receive_buffer=65536)
     data = bytearray()
     for kill in range(1, 11):
         data += line.read(len(wanted) * kill // 11 - len(data))

@@ -135,7 +135,8 @@ static enum MHD_Result send_answer(struct http_exchange *exchange)
     if (closes)
         MHD_add_response_header(response, "Connection", "close");
     bool sized = exchange->answer_bytes != UINT64_MAX;
-    exchange->ends = exchange->ends || closes || client_ends(exchange) || (!sized && exchange->is_http_1_0);
+    bool ends_with_body = !sized && (exchange->is_http_1_0 || exchange->method == HTTP_HEAD);
+    exchange->ends = exchange->ends || closes || client_ends(exchange) || ends_with_body;
     enum MHD_Result queued = MHD_NO;
     if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange, response), sized))
         queued = MHD_queue_response(exchange->mhd, exchange->status, response);

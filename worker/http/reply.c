@@ -222,12 +222,16 @@ static ssize_t send_nothing(void *context, uint64_t position, char *to, size_t r
     return MHD_CONTENT_READER_END_OF_STREAM;
 }
 
+/* As to an HTTP/1.0 client: Transfer-Encoding may be left out (RFC 9110 §9.3.2), and with it MHD 0.9.75 would send the last
+ * chunk of a body that there is none of. The price is that the connection ends. */
 void http_reply_stream_head(struct http_exchange *exchange, const struct http_representation *representation)
 {
-    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, send_nothing,
-                                                                      NULL, NULL);
-    if (response != NULL)
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, send_nothing, NULL, NULL);
+    if (response != NULL) {
+        MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
         add_representation(response, exchange, representation);
+    }
     http_exchange_answer(exchange, 200, response, UINT64_MAX);
 }
 

@@ -84,7 +84,6 @@ all: vitrine ## build ./vitrine (the default)
 
 run: ## install what is missing, build, fetch the sample photographs, serve them (PORT=8080)
 	@deploy/dependencies/install build run
-	@$(MAKE) --no-print-directory $(JOBS) vitrine
 	@$(MAKE) --no-print-directory samples
 	@deploy/samples/serve ./vitrine $(PORT)
 
@@ -157,8 +156,9 @@ deps-test: ## install the packages that build and tests need
 	@deploy/dependencies/install build test $(BROWSER)
 
 samples: ## fetch the sample photographs from Debian packages and make pyramids of them
-	@deploy/dependencies/install run
-	@deploy/samples/make samples
+	@deploy/dependencies/install build run
+	@$(MAKE) --no-print-directory $(JOBS) vitrine
+	@deploy/samples/make samples ./vitrine
 
 clean: ## remove what was built (the samples stay)
 	rm -rf build vitrine

@@ -1,0 +1,87 @@
+"""One batch over several machines: every file once, whoever says which part is whose."""
+import os
+import shutil
+
+import pytest
+
+from ingesting import files, ingest
+
+COUNT = 24
+
+
+@pytest.fixture
+def many(home):
+    for number in range(COUNT):
+        shutil.copy(home / "masters" / "lake.jpg", home / "masters" / f"page {number:03}.jpg")
+    return home
+
+
+def planned(folder, *arguments, env=None):
+    ended = ingest(folder, "masters", "--dry-run", *arguments, env=env)
+    assert ended.status == 0, ended.said
+    return {line.split(" -> ")[0] for line in ended.planned}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_the_parts_make_up_the_whole(many, count):
+    parts = [planned(many, "--shard", f"{part}/{count}") for part in range(1, count + 1)]
+    assert sum(map(len, parts)) == COUNT + 3
+    assert set.union(*parts) == planned(many)
+    assert max(map(len, parts)) < COUNT or count == 1
+
+
+def test_a_file_that_comes_later_moves_no_other(many):
+    before = planned(many, "--shard", "2/3")
+    shutil.copy(many / "masters" / "lake.jpg", many / "masters" / "a new one.jpg")
+    assert planned(many, "--shard", "2/3") - {"masters/a new one.jpg"} == before
+
+
+def test_machines_that_work_into_one_folder(home):
+    assert ingest(home, "masters", into="whole").status == 0
+    for part in (1, 2, 3):
+        assert ingest(home, "masters", "--shard", f"{part}/3").status == 0
+    assert files(home / "out") == files(home / "whole")
+    assert ingest(home, "masters").summary.startswith("0 made, 3 unchanged")
+
+
+def test_what_is_wrong_is_said_by_one_machine(home):
+    shutil.copy(home / "masters" / "tower.png", home / "masters" / "lake.png")
+    ended = [ingest(home, "masters", "absent.tif", "--shard", f"{part}/4", "--dry-run") for part in (1, 2, 3, 4)]
+    assert sum(len(one.of("absent.tif")) for one in ended) == 1
+    assert sum(len(one.of("masters/lake.jpg")) for one in ended) == 1
+    assert sum(one.status for one in ended) in (1, 2)
+
+
+ARRAYS = [
+    ({"SLURM_ARRAY_TASK_ID": "{}", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "0"}, "auto", 0, 1),
+    ({"SLURM_ARRAY_TASK_ID": "{}", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "10",
+      "SLURM_ARRAY_TASK_STEP": "5"}, "auto", 10, 5),
+    ({"JOB_COMPLETION_INDEX": "{}"}, "auto/3", 0, 1),
+    ({"AWS_BATCH_JOB_ARRAY_INDEX": "{}"}, "auto/3", 0, 1),
+    ({"AWS_BATCH_JOB_ARRAY_INDEX": "{}", "AWS_BATCH_JOB_ARRAY_SIZE": "3"}, "auto", 0, 1),
+]
+
+
+@pytest.mark.parametrize("variables, shard, first, step", ARRAYS)
+def test_arrays_of_jobs(many, variables, shard, first, step):
+    for part in range(3):
+        env = {name: value.format(first + part * step) for name, value in variables.items()}
+        assert planned(many, "--shard", shard, env=env) == planned(many, "--shard", f"{part + 1}/3")
+
+
+def test_arrays_are_only_heeded_when_asked(many):
+    assert len(planned(many, env={"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "3"})) == COUNT + 3
+
+
+@pytest.mark.parametrize("shard, env, wrong", [
+    ("0/3", {}, "write I/N"), ("4/3", {}, "part 4 of 3"), ("1", {}, "write I/N"), ("1/", {}, "number of parts"),
+    ("1/0", {}, "how many parts"), ("x/3", {}, "write I/N"), ("-1/3", {}, "write I/N"),
+    ("auto", {}, "none of SLURM_ARRAY_TASK_ID"),
+    ("auto", {"JOB_COMPLETION_INDEX": "1"}, "write auto/N"),
+    ("auto/3", {"JOB_COMPLETION_INDEX": "3"}, "part 4 of 3"),
+    ("auto/3", {"JOB_COMPLETION_INDEX": "one"}, "none of SLURM_ARRAY_TASK_ID"),
+])
+def test_parts_that_cannot_be(home, shard, env, wrong):
+    clean = {name: "" for name in os.environ if "ARRAY" in name or name == "JOB_COMPLETION_INDEX"}
+    ended = ingest(home, "masters", "--shard", shard, env={**clean, **env})
+    assert ended.status == 2 and wrong in ended.said and len(ended.lines) == 1

@@ -325,6 +325,23 @@ static void test_restart_markers_that_lie(void **state)
     }
 }
 
+/* Whole bytes that no code needs, before a marker. */
+static void test_data_that_nobody_needs(void **state)
+{
+    (void)state;
+    static const struct coding coding = {JCS_YCbCr, 2, 2, false, true, 4, 1};
+    struct tiles tiles;
+    make(&tiles, &coding);
+    struct bytes *tile = &tiles.tile[4];
+    size_t at = tile->length - 2;
+    while (tile->data[at] != 0xff || tile->data[at + 1] < 0xd0 || tile->data[at + 1] > 0xd7)
+        at--;
+    assert_int_equal(bytes_append(tile, "\0\0", 2, NULL), RC_OK);
+    memmove(tile->data + at + 2, tile->data + at, tile->length - 2 - at);
+    expect_refusal(&tiles, "does not restart where it says");
+    tiles_done(&tiles);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_tiles_that_restart_are_copied),
         cmocka_unit_test(test_what_cannot_be_joined),
         cmocka_unit_test(test_restart_markers_that_lie),
+        cmocka_unit_test(test_data_that_nobody_needs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -338,6 +338,7 @@ static void test_data_that_nobody_needs(void **state)
         at--;
     assert_int_equal(bytes_append(tile, "\0\0", 2, NULL), RC_OK);
     memmove(tile->data + at + 2, tile->data + at, tile->length - 2 - at);
+    tile->data[at] = tile->data[at + 1] = 0;
     expect_refusal(&tiles, "does not restart where it says");
     tiles_done(&tiles);
 }

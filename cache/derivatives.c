@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -103,13 +104,30 @@ uint64_t derivatives_evict(struct derivatives *derivatives, uint64_t more_bytes,
 
 /* ---- looking ---- */
 
+bool derivatives_is_dead(const struct derivatives *derivatives, uint64_t epoch, int64_t made_s, uint32_t mark,
+                         const char *path)
+{
+    int64_t most_age_s = derivatives->limits.most_age_s;
+    return shm_fences_is_dead(derivatives->shared->fences, epoch, mark, path) ||
+           (most_age_s > 0 && time(NULL) - made_s > most_age_s);
+}
+
 static bool is_dead(struct derivatives *derivatives, const struct derivative_key *key,
                     const struct derivative_header *header)
 {
-    int64_t most_age_s = derivatives->limits.most_age_s;
-    return shm_fences_is_dead(derivatives->shared->fences, header->epoch, key->mark,
-                              key->text + key->path_at) ||
-           (most_age_s > 0 && time(NULL) - header->made_s > most_age_s);
+    char path[DERIVATIVE_TEXT_BYTES];
+    if (atomic_load_explicit(&derivatives->shared->fences->any, memory_order_relaxed) == 0)
+        path[0] = '\0'; /* nobody will look at it */
+    else
+        snprintf(path, sizeof path, "%.*s", (int)key->path_length, key->text + key->path_at);
+    return derivatives_is_dead(derivatives, header->epoch, header->made_s, key->mark, path);
+}
+
+static bool may_keep(struct derivatives *derivatives, const struct derivative_key *key, uint64_t epoch)
+{
+    char path[DERIVATIVE_TEXT_BYTES];
+    snprintf(path, sizeof path, "%.*s", (int)key->path_length, key->text + key->path_at);
+    return shm_fences_may_keep(derivatives->shared->fences, epoch, key->mark, path);
 }
 
 /* What is to be done with an entry that was read: it holds, or it has to go. */
@@ -315,7 +333,8 @@ bool derivatives_keep(struct derivatives *derivatives, const struct derivative_k
 {
     struct shm_derivatives *shared = derivatives->shared;
     uint8_t head[DERIVATIVE_HEAD_BYTES + 64];
-    if (length == 0 || length + sizeof head > shm_blobs_most_bytes(shared->blobs))
+    if (length == 0 || length + sizeof head > shm_blobs_most_bytes(shared->blobs) ||
+        !may_keep(derivatives, key, epoch))
         return false;
     struct derivative_header header = make_header(derivatives, key, epoch, length,
                                                   derivative_checksum(body, length));
@@ -367,7 +386,7 @@ enum rc derivative_file_begin(struct derivatives *derivatives, const struct deri
             atomic_load_explicit(&derivatives->shared->counters->store_again_ms, memory_order_relaxed))
         return RC_UNSUPPORTED;
     derivative_name(key->hash, name);
-    /* Beside its place, since some boxes allow no renaming between folders. Says whose it is: cache/janitor.c. */
+    /* Beside its place, since some boxes allow no renaming between folders. Never two at a time by the same name. */
     snprintf(file.name, sizeof file.name, "%.3s.%016" PRIx64 "-%x-%" PRIx64 "-%" PRIx64, name,
              derivatives->server, derivatives->slot, derivatives->generation, next_chance(derivatives));
     file.sum = derivative_sum_new();
@@ -379,6 +398,7 @@ enum rc derivative_file_begin(struct derivatives *derivatives, const struct deri
         derivative_sum_free(&file.sum);
         return trouble(derivatives, 0, os_errno, err);
     }
+    flock(file.fd, LOCK_EX | LOCK_NB); /* somebody is at it: for the janitor */
     *ret_file = file;
     return RC_OK;
 }
@@ -440,7 +460,7 @@ enum rc derivative_file_end(struct derivative_file *file, const struct derivativ
     if (rc != RC_OK)
         return rc;
     uint64_t size_bytes = header.body_at + header.body_bytes;
-    if (up(size_bytes) > derivatives->limits.most_bytes) {
+    if (up(size_bytes) > derivatives->limits.most_bytes || !may_keep(derivatives, key, epoch)) {
         derivative_file_done(file);
         return RC_UNSUPPORTED;
     }

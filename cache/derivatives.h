@@ -89,7 +89,10 @@ void derivative_file_done(struct derivative_file *file);
 
 /* Removes those that are worth least until there is room for so much more. Returns how many. */
 uint64_t derivatives_evict(struct derivatives *derivatives, uint64_t more_bytes, uint64_t more_files);
-/* Removes one, by whatever its hash is known. */
+/* Whether an entry was purged, or is too old. */
+bool derivatives_is_dead(const struct derivatives *derivatives, uint64_t epoch, int64_t made_s, uint32_t mark,
+                         const char *path);
+/* Removes one, from files and memory. */
 void derivatives_remove(struct derivatives *derivatives, struct shm_key hash);
 
 #endif

@@ -384,9 +384,25 @@ bool shm_blobs_put(struct shm_blobs *blobs, const struct shm_sketch *sketch, str
 
 void shm_blobs_remove(struct shm_blobs *blobs, struct shm_key key)
 {
-    struct blob_stripe *stripe = blobs->chunks > 0 ? take(blobs, key, 0) : NULL;
+    struct blob_stripe *stripe = blobs->chunks > 0 ? take(blobs, key, PATIENCE_US) : NULL;
     if (stripe == NULL)
         return;
     remove_key(blobs, stripe, key);
     shm_stripe_give(&stripe->stripe);
+}
+
+bool shm_blobs_next(struct shm_blobs *blobs, uint64_t *cursor, struct shm_key *ret_key)
+{
+    uint64_t places = (uint64_t)blobs->buckets * WAYS;
+    for (; *cursor < places * SHM_BLOBS_STRIPES; ++*cursor) {
+        const struct blob *blob = &entries_of(
+            stripe_of(blobs, (uint32_t)(*cursor / places)))[*cursor % places];
+        ret_key->low = atomic_load_explicit(&blob->low, memory_order_relaxed);
+        ret_key->high = atomic_load_explicit(&blob->high, memory_order_relaxed);
+        if (ret_key->low != 0) {
+            ++*cursor;
+            return true;
+        }
+    }
+    return false;
 }

@@ -47,6 +47,8 @@ bool shm_blobs_put(struct shm_blobs *blobs, const struct shm_sketch *sketch, str
                    const struct shm_blob_part *part, size_t parts, enum shm_blobs_admit admit);
 /* Appends a copy to `out`. False: it is not there (or memory is out). */
 bool shm_blobs_get(struct shm_blobs *blobs, struct shm_key key, uint32_t clock, struct bytes *out);
+/* The key of every blob in turn: *cursor begins at 0. False: that was all. */
+bool shm_blobs_next(struct shm_blobs *blobs, uint64_t *cursor, struct shm_key *ret_key);
 /* Takes it out, if it is in. */
 void shm_blobs_remove(struct shm_blobs *blobs, struct shm_key key);
 

@@ -214,6 +214,13 @@ bool shm_catalogue_touch(struct shm_catalogue *catalogue, struct shm_key key, ui
     return true;
 }
 
+bool shm_catalogue_find(struct shm_catalogue *catalogue, struct shm_key key,
+                        struct shm_catalogue_item *ret_item)
+{
+    struct shm_catalogue_entry *entry = find(catalogue, key);
+    return entry != NULL && read_entry(entry, ret_item);
+}
+
 bool shm_catalogue_choose(const struct shm_catalogue *catalogue, const struct shm_sketch *sketch,
                           uint64_t chance, struct shm_catalogue_item *ret_item)
 {

@@ -15,8 +15,9 @@
 #include <assert.h>
 #include <stdbool.h>
 
-#define SHM_CATALOGUE_STRIPES 64u
-#define SHM_CATALOGUE_WAYS    16u
+#define SHM_CATALOGUE_STRIPES  64u
+#define SHM_CATALOGUE_WAYS     16u
+#define SHM_CATALOGUE_COUNTING 2u /* the janitor looks now */
 
 struct shm_catalogue_entry {
     _Atomic uint64_t low, high; /* low 0: free */
@@ -31,7 +32,8 @@ struct shm_catalogue_stripe {
 
 struct shm_catalogue {
     uint32_t buckets;
-    _Atomic uint32_t incomplete; /* files may lie in the directory that are not in here */
+    /* Files may lie in the directory that are not in here, or not to be there: the janitor is to look. */
+    _Atomic uint32_t incomplete; /* 0, 1 or SHM_CATALOGUE_COUNTING */
     struct shm_catalogue_stripe stripe[SHM_CATALOGUE_STRIPES];
     struct shm_catalogue_entry entry[]; /* buckets * SHM_CATALOGUE_WAYS */
 };
@@ -55,6 +57,8 @@ uint64_t shm_catalogue_size_bytes(const struct shm_catalogue *catalogue);
  * to go: that is in *ret_victim then, and its file is the caller's to remove (else its key is 0). */
 bool shm_catalogue_add(struct shm_catalogue *catalogue, const struct shm_sketch *sketch,
                        const struct shm_catalogue_item *item, struct shm_catalogue_item *ret_victim);
+bool shm_catalogue_find(struct shm_catalogue *catalogue, struct shm_key key,
+                        struct shm_catalogue_item *ret_item);
 /* True: it was in, and now is not. */
 bool shm_catalogue_remove(struct shm_catalogue *catalogue, struct shm_key key);
 /* Asked for now. True: it is in, and is so large. */

@@ -50,6 +50,13 @@ bool shm_fences_is_dead(const struct shm_fences *fences, uint64_t epoch, uint32_
     return false;
 }
 
+bool shm_fences_may_keep(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
+                         const char *identifier)
+{
+    return epoch >= atomic_load_explicit(&fences->lowered, memory_order_acquire) &&
+           !shm_fences_is_dead(fences, epoch, mark, identifier);
+}
+
 bool shm_fences_take(struct shm_fences *fences)
 {
     enum shm_stripe_taken taken = shm_stripe_take(&fences->stripe, PATIENCE_US);
@@ -97,11 +104,22 @@ void shm_fences_raise(struct shm_fences *fences, enum shm_purge purge, const cha
     raise_to(&fences->epoch, epoch); /* last: what begins in it is after the fence */
 }
 
+void shm_fences_advance(struct shm_fences *fences, uint64_t epoch)
+{
+    raise_to(&fences->epoch, epoch);
+}
+
+bool shm_fences_is_raised(const struct shm_fences *fences, uint64_t epoch)
+{
+    return epoch <= shm_fences_epoch(fences);
+}
+
 void shm_fences_lower(struct shm_fences *fences, uint64_t epoch)
 {
     uint32_t count = atomic_load_explicit(&fences->prefix_count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++)
         if (atomic_load_explicit(&fences->prefix[i].epoch, memory_order_relaxed) > epoch)
             return; /* a later purge: all of them stay until the janitor has come round again */
+    raise_to(&fences->lowered, epoch);
     atomic_store_explicit(&fences->prefix_count, 0, memory_order_release);
 }

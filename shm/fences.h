@@ -31,7 +31,9 @@ struct shm_fences {
     struct shm_stripe stripe;
     _Alignas(64) _Atomic uint64_t epoch; /* the current one; begins at 1 */
     _Atomic uint64_t all;                /* what was begun before this one is dead */
-    _Atomic uint32_t any;                /* there has been a purge */
+    _Atomic uint64_t
+        lowered;          /* fences of prefixes from before are gone: nothing older may be kept any more */
+    _Atomic uint32_t any; /* there has been a purge */
     _Atomic uint32_t prefix_count;
     struct shm_fences_prefix prefix[SHM_FENCES_PREFIXES];
     _Atomic uint64_t mark[SHM_FENCES_MARKS]; /* by an identifier's hash */
@@ -46,13 +48,21 @@ uint64_t shm_fences_epoch(const struct shm_fences *fences);
 bool shm_fences_is_dead(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
                         const char *identifier);
 
-/* The stripe for purge and forget; false when somebody stands still in it. */
+/* Whether what was begun in `epoch` may be kept now that it is made. */
+bool shm_fences_may_keep(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
+                         const char *identifier);
+
+/* The stripe for what follows; false when somebody stands still in it. */
 bool shm_fences_take(struct shm_fences *fences);
 void shm_fences_give(struct shm_fences *fences);
 /* With the stripe. Raises a fence against everything begun before `epoch`, and makes that the current one if it is
  * later. `identifier` or prefix as in requests; shorter than SHM_FENCES_PREFIX_BYTES. */
 void shm_fences_raise(struct shm_fences *fences, enum shm_purge purge, const char *text, uint32_t mark,
                       uint64_t epoch);
+/* With the stripe. `epoch` is in the past from now on. */
+void shm_fences_advance(struct shm_fences *fences, uint64_t epoch);
+/* With the stripe. Whether the purge that began this epoch, and all before it, stand already: they are raised in order. */
+bool shm_fences_is_raised(const struct shm_fences *fences, uint64_t epoch);
 /* With the stripe. Nothing that was begun before `epoch` is left that a prefix fence could meet. */
 void shm_fences_lower(struct shm_fences *fences, uint64_t epoch);
 

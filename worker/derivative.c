@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "cache/janitor.h"
+#include "cache/purges.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -42,6 +44,7 @@ struct worker_derivatives {
     uint32_t waiting; /* requests, in all flights */
     bool quits, watches;
     pthread_t watch;
+    struct janitor *janitor;
     _Atomic int64_t said_ms;
 };
 
@@ -533,8 +536,18 @@ enum rc worker_derivatives_new(const struct worker_heritage *heritage, int folde
     return RC_OK;
 }
 
+static void note(const char *sentence)
+{
+    log_warning("%s", sentence);
+}
+
 enum rc worker_derivatives_start(struct worker_derivatives *derivatives, struct err *err)
 {
+    if (purges_load(&derivatives->cache, err) != RC_OK)
+        log_warning("%s", err->message);
+    if (derivatives->cache.folder >= 0 &&
+        janitor_start(&derivatives->cache, note, &derivatives->janitor, err) != RC_OK)
+        log_warning("%s", err->message);
     int failed = pthread_create(&derivatives->watch, NULL, watch, derivatives);
     if (failed != 0)
         return err_set_errno(err, RC_IO, failed,
@@ -545,7 +558,10 @@ enum rc worker_derivatives_start(struct worker_derivatives *derivatives, struct 
 
 void worker_derivatives_quit(struct worker_derivatives *derivatives)
 {
-    if (derivatives == NULL || !derivatives->watches)
+    if (derivatives == NULL)
+        return;
+    janitor_stop(&derivatives->janitor);
+    if (!derivatives->watches)
         return;
     pthread_mutex_lock(&derivatives->lock);
     derivatives->quits = true;

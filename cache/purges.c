@@ -1,0 +1,230 @@
+#include "cache/purges.h"
+
+#include "base/fdio.h"
+#include "base/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define FILE_NAME     "purges"
+#define NEW_FILE_NAME "purges.new"
+#define LOCK_NAME     "purges.lock"
+#define MOST_BYTES    (UINT64_C(16) << 20)
+
+/* ---- records ---- */
+
+enum purges_read purges_record_read(const uint8_t *data, size_t length, struct purges_record *ret_record)
+{
+    struct purges_record record;
+    if (length == 0)
+        return PURGES_END;
+    if (length < sizeof record)
+        return PURGES_CUT_OFF;
+    memcpy(&record, data, sizeof record);
+    if (record.text_bytes >= SHM_FENCES_PREFIX_BYTES)
+        return PURGES_BROKEN;
+    if (length - sizeof record < record.text_bytes)
+        return PURGES_CUT_OFF;
+    size_t skipped = sizeof record.checksum;
+    if (record.checksum != derivative_checksum(data + skipped, sizeof record - skipped + record.text_bytes) ||
+        (record.kind > SHM_PURGE_ALL && record.kind != PURGES_EPOCH) ||
+        memchr(data + sizeof record, '\0', record.text_bytes) != NULL)
+        return PURGES_BROKEN;
+    *ret_record = record;
+    return PURGES_RECORD;
+}
+
+static enum rc append_record(struct bytes *bytes, uint32_t kind, uint64_t epoch, const char *text,
+                             struct err *err)
+{
+    struct purges_record record = {.epoch = epoch, .kind = kind, .text_bytes = (uint32_t)strlen(text)};
+    size_t at = bytes->length, skipped = sizeof record.checksum;
+    enum rc rc = bytes_append(bytes, &record, sizeof record, err);
+    if (rc == RC_OK)
+        rc = bytes_append(bytes, text, record.text_bytes, err);
+    if (rc != RC_OK)
+        return rc;
+    record.checksum = derivative_checksum(bytes->data + at + skipped, bytes->length - at - skipped);
+    memcpy(bytes->data + at, &record.checksum, sizeof record.checksum);
+    return RC_OK;
+}
+
+/* ---- the file ---- */
+
+/* Who changes the file holds this; closing the descriptor gives it back, and so does dying. */
+static int take_lock(const struct derivatives *derivatives)
+{
+    OWN_FD int fd = openat(derivatives->folder, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        return -1;
+    return TAKE_FD(fd);
+}
+
+static enum rc read_file(const struct derivatives *derivatives, struct bytes *out, struct err *err)
+{
+    struct stat status;
+    OWN_FD int fd = openat(derivatives->folder, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return RC_OK;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return err_set_errno(err, RC_IO, errno, "the list of purges cannot be read");
+    if ((uint64_t)status.st_size > MOST_BYTES)
+        return err_set(err, RC_CORRUPT, "the list of purges is larger than any can be");
+    enum rc rc = bytes_reserve(out, (size_t)status.st_size, err);
+    if (rc == RC_OK)
+        rc = fdio_pread_exact(fd, out->data, (size_t)status.st_size, 0, err);
+    if (rc == RC_OK)
+        out->length = (size_t)status.st_size;
+    return rc;
+}
+
+static uint64_t later_epoch(const struct shm_fences *fences, uint64_t least)
+{
+    uint64_t now_ms = (uint64_t)time(NULL) * 1000, epoch = shm_fences_epoch(fences) + 1;
+    epoch = epoch > least ? epoch : least + 1;
+    return epoch > now_ms ? epoch : now_ms; /* so that epochs of a list that was lost are not used again */
+}
+
+enum rc purges_load(struct derivatives *derivatives, struct err *err)
+{
+    struct shm_fences *fences = derivatives->shared->fences;
+    OWN(bytes_done) struct bytes bytes = {0};
+    struct purges_record record = {0};
+    enum purges_read read = PURGES_BROKEN;
+    uint64_t last = 0;
+    if (derivatives->folder < 0)
+        return RC_OK;
+    enum rc rc = read_file(derivatives, &bytes, err);
+    if (!shm_fences_take(fences))
+        return err_set(err, RC_BUSY,
+                       "the list of purges cannot be taken in: another worker stands still in it");
+    for (size_t at = 0; rc == RC_OK; at += sizeof record + record.text_bytes) {
+        char text[SHM_FENCES_PREFIX_BYTES] = {0};
+        read = purges_record_read(bytes.data + at, bytes.length - at, &record);
+        if (read != PURGES_RECORD)
+            break;
+        memcpy(text, bytes.data + at + sizeof record, record.text_bytes);
+        last = record.epoch > last ? record.epoch : last;
+        /* Another worker may have taken it in already; then the same fence is raised again. */
+        if (record.kind == PURGES_EPOCH)
+            shm_fences_advance(fences, record.epoch);
+        else if (!shm_fences_is_raised(fences, record.epoch))
+            shm_fences_raise(fences, (enum shm_purge)record.kind, text, derivative_mark(text), record.epoch);
+    }
+    if (rc != RC_OK || read == PURGES_BROKEN)
+        shm_fences_raise(fences, SHM_PURGE_ALL, "", 0, later_epoch(fences, last));
+    shm_fences_give(fences);
+    return rc == RC_OK && read == PURGES_BROKEN
+               ? err_set(err, RC_CORRUPT, "the list of purges is broken: all cached derivatives are purged")
+               : rc;
+}
+
+/* Appended in one piece, and on the disc when this returns. */
+static enum rc write_purge(const struct derivatives *derivatives, enum shm_purge purge, const char *text,
+                           uint64_t epoch, struct err *err)
+{
+    OWN(bytes_done) struct bytes bytes = {0};
+    enum rc rc = append_record(&bytes, purge, epoch, text, err);
+    if (rc != RC_OK)
+        return rc;
+    OWN_FD int fd = openat(derivatives->folder, FILE_NAME,
+                           O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || fdio_write_all(fd, bytes.data, bytes.length, err) != RC_OK || fdatasync(fd) < 0)
+        return err_set_errno(err, RC_IO, errno,
+                             "the purge holds until the next start only: it cannot be written");
+    return RC_OK;
+}
+
+static uint64_t remove_marked(struct derivatives *derivatives, uint32_t mark)
+{
+    const struct shm_catalogue *catalogue = derivatives->shared->catalogue;
+    struct shm_catalogue_item item;
+    uint64_t cursor = 0, removed = 0;
+    while (shm_catalogue_next(catalogue, &cursor, &item))
+        if (item.mark == mark) {
+            derivatives_remove(derivatives, item.key);
+            removed++;
+        }
+    atomic_fetch_add_explicit(&derivatives->shared->counters->purged, removed, memory_order_relaxed);
+    return removed;
+}
+
+enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const char *text,
+                   uint64_t *ret_removed, struct err *err)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    if (strlen(text) >= SHM_FENCES_PREFIX_BYTES)
+        return err_set(err, RC_BAD_REQUEST, "no identifier is longer than %u bytes",
+                       SHM_FENCES_PREFIX_BYTES - 1);
+    OWN_FD int lock = derivatives->folder >= 0 ? take_lock(derivatives) : -1;
+    if (!shm_fences_take(shared->fences))
+        return err_set(err, RC_BUSY, "another worker stands still in a purge, please try again");
+    uint64_t epoch = later_epoch(shared->fences, 0);
+    uint32_t mark = derivative_mark(text);
+    shm_fences_raise(shared->fences, purge, text, mark, epoch);
+    shm_fences_give(shared->fences);
+    *ret_removed = 0;
+    if (derivatives->folder < 0)
+        return RC_OK;
+    enum rc rc = write_purge(derivatives, purge, text, epoch, err);
+    if (purge == SHM_PURGE_IDENTIFIER)
+        *ret_removed = remove_marked(derivatives, mark);
+    else
+        atomic_store_explicit(&shared->catalogue->incomplete, 1,
+                              memory_order_relaxed); /* the janitor looks */
+    return rc;
+}
+
+/* Writes those records of `bytes` anew that are not before `epoch`. */
+static enum rc collect_later(const struct bytes *bytes, uint64_t epoch, struct bytes *out, struct err *err)
+{
+    struct purges_record record;
+    enum rc rc = RC_OK;
+    for (size_t at = 0;
+         rc == RC_OK && purges_record_read(bytes->data + at, bytes->length - at, &record) == PURGES_RECORD;
+         at += sizeof record + record.text_bytes)
+        if (record.epoch > epoch && record.kind != PURGES_EPOCH)
+            rc = bytes_append(out, bytes->data + at, sizeof record + record.text_bytes, err);
+    return rc;
+}
+
+enum rc purges_shorten(struct derivatives *derivatives, uint64_t epoch, struct err *err)
+{
+    OWN(bytes_done) struct bytes bytes = {0};
+    OWN(bytes_done) struct bytes shorter = {0};
+    OWN_FD int lock = take_lock(derivatives);
+    if (lock < 0)
+        return err_set_errno(err, RC_IO, errno, "the list of purges cannot be locked");
+    enum rc rc = read_file(derivatives, &bytes, err);
+    if (rc == RC_OK)
+        rc = append_record(&shorter, PURGES_EPOCH, shm_fences_epoch(derivatives->shared->fences), "", err);
+    if (rc == RC_OK)
+        rc = collect_later(&bytes, epoch, &shorter, err);
+    if (rc != RC_OK || shorter.length >= bytes.length)
+        return rc;
+    OWN_FD int fd = openat(derivatives->folder, NEW_FILE_NAME,
+                           O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || fdio_write_all(fd, shorter.data, shorter.length, err) != RC_OK || fdatasync(fd) < 0 ||
+        renameat(derivatives->folder, NEW_FILE_NAME, derivatives->folder, FILE_NAME) < 0)
+        return err_set_errno(err, RC_IO, errno, "the list of purges cannot be shortened");
+    return RC_OK;
+}
+
+uint64_t purges_prune(struct derivatives *derivatives, int64_t before_s)
+{
+    const struct shm_catalogue *catalogue = derivatives->shared->catalogue;
+    struct shm_catalogue_item item;
+    uint64_t cursor = 0, removed = 0;
+    while (shm_catalogue_next(catalogue, &cursor, &item))
+        if ((int64_t)item.seen_s < before_s) {
+            derivatives_remove(derivatives, item.key);
+            removed++;
+        }
+    atomic_fetch_add_explicit(&derivatives->shared->counters->purged, removed, memory_order_relaxed);
+    return removed;
+}

@@ -1,0 +1,40 @@
+/* Purges: what shall not be served again, though it may still lie in the cache.
+ *
+ * A purge raises a fence in shared memory (shm/fences.h), which holds for every worker at once, and is written to the file
+ * "purges" beside the derivatives, so that it holds after a restart, too. Files of one identifier are removed right away; those
+ * of a prefix, and everything, by the janitor on its next round, which then shortens the file. A record that is cut off at
+ * the end of the file belongs to a purge that was never answered; one that is broken otherwise purges everything.
+ *
+ * Blocks on the disc: render threads and the janitor. */
+#ifndef CACHE_PURGES_H
+#define CACHE_PURGES_H
+
+#include "cache/derivatives.h"
+
+/* A record of the file. */
+struct purges_record {
+    uint64_t checksum; /* of what follows */
+    uint64_t epoch;
+    uint32_t kind; /* enum shm_purge, or PURGES_EPOCH */
+    uint32_t text_bytes;
+    /* the text */
+};
+#define PURGES_EPOCH 7u /* nothing is purged; the epoch has come so far */
+
+enum purges_read { PURGES_RECORD, PURGES_END, PURGES_CUT_OFF, PURGES_BROKEN };
+/* Reads the record at the beginning of `data`. The text lies behind it. Pure. */
+enum purges_read purges_record_read(const uint8_t *data, size_t length, struct purges_record *ret_record);
+
+/* Raises the fences that the file tells of. Before the first derivative is looked up. */
+RC_MUST_USE enum rc purges_load(struct derivatives *derivatives, struct err *err);
+/* Purges. When this returns nothing that was made before is served any more. *ret_removed: files removed already. RC_BUSY,
+ * RC_IO: it may have been purged until the next restart only. RC_BAD_REQUEST: the text is too long. */
+RC_MUST_USE enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const char *text,
+                               uint64_t *ret_removed, struct err *err);
+/* Every file that a purge before `epoch` meets is gone: forgets those purges. */
+RC_MUST_USE enum rc purges_shorten(struct derivatives *derivatives, uint64_t epoch, struct err *err);
+
+/* Removes all that have not been asked for since `before_s` (wall clock), as far as they are known. */
+uint64_t purges_prune(struct derivatives *derivatives, int64_t before_s);
+
+#endif

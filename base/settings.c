@@ -140,6 +140,9 @@ const struct settings_row settings_table[] = {
      settings_check_address},
     {"admin", "--admin", SETTINGS_TEXT, "127.0.0.1:8081", 0, 0, "ADDR:PORT", FIELD(admin),
      "address for /health, /ready, /metrics and /status; empty: none", settings_check_address_or_none},
+    {"admin_token", NULL, SETTINGS_TEXT, "", 0, 0, "TOKEN", FIELD(admin_token),
+     "what purge, prune and warm must know; empty: they are off. Not set: $VITRINE_ADMIN_TOKEN",
+     settings_check_printable},
     {"images", "--images", SETTINGS_TEXT, ".", 0, 0, "DIR", FIELD(images),
      "the directory whose pictures are served", settings_check_images},
     {"cache", "--cache", SETTINGS_TEXT, "", 0, 0, "DIR", FIELD(cache),
@@ -396,17 +399,17 @@ enum rc settings_copy(struct settings *to, const struct settings *from, const st
     return RC_OK;
 }
 
-/* systemd's CacheDirectory=; several are separated by colons. */
-static enum rc settings_take_cache_directory(struct settings *settings, struct err *err)
+/* Takes the beginning of an environment variable, up to `end`, where it is set. */
+static enum rc settings_take(char **field, const char *variable, const char *end, struct err *err)
 {
-    const char *list = getenv("CACHE_DIRECTORY");
-    if (list == NULL || list[0] == '\0')
+    const char *value = getenv(variable);
+    if (value == NULL || value[0] == '\0')
         return RC_OK;
-    char *first = strndup(list, strcspn(list, ":"));
-    if (first == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for the value of cache");
-    free(settings->cache);
-    settings->cache = first;
+    char *copy = strndup(value, strcspn(value, end));
+    if (copy == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the value of %s", variable);
+    free(*field);
+    *field = copy;
     return RC_OK;
 }
 
@@ -420,7 +423,9 @@ enum rc settings_init(struct settings *settings, struct err *err)
             return rc;
         }
     }
-    enum rc rc = settings_take_cache_directory(settings, err);
+    enum rc rc = settings_take(&settings->cache, "CACHE_DIRECTORY", ":", err); /* systemd may list several */
+    if (rc == RC_OK)
+        rc = settings_take(&settings->admin_token, "VITRINE_ADMIN_TOKEN", "", err);
     if (rc != RC_OK)
         settings_done(settings);
     return rc;

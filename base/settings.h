@@ -18,6 +18,7 @@
 struct settings {
     /* where */
     char *listen, *admin; /* ADDR:PORT, [V6]:PORT; admin empty: no admin listener */
+    char *admin_token;    /* empty: nothing is changed by way of the admin listener */
     char *images;         /* the image root */
     char *cache;          /* directory for caches; empty: none */
     char *base_url;       /* empty: from the request */
@@ -93,7 +94,7 @@ struct settings_row {
 extern const struct settings_row settings_table[];
 extern const size_t settings_table_length;
 
-/* Every row's default; for `cache` the environment may have another. */
+/* Every row's default; for `cache` and `admin_token` the environment may have another. */
 RC_MUST_USE enum rc settings_init(struct settings *settings, struct err *err);
 void settings_done(struct settings *settings);
 

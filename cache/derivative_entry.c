@@ -34,17 +34,20 @@ enum rc derivative_key_make(struct derivative_key *key, uint64_t version_hash, u
 }
 
 /* Behind the third blank, up to the last one: a canonical request has none. */
-size_t derivative_text_path(const char *text, size_t length, const char **ret_path)
+void derivative_text_path(const char *text, size_t length, char ret_path[DERIVATIVE_TEXT_BYTES])
 {
     const char *begin = text, *end = memrchr(text, ' ', length);
+    ret_path[0] = '\0';
     for (int blanks = 0; blanks < 3; blanks++) {
         begin = memchr(begin, ' ', length - (size_t)(begin - text));
         if (begin == NULL || begin >= end)
-            return 0;
+            return;
         begin++;
     }
-    *ret_path = begin;
-    return (size_t)(end - begin);
+    if (end - begin < DERIVATIVE_TEXT_BYTES) {
+        memcpy(ret_path, begin, (size_t)(end - begin));
+        ret_path[end - begin] = '\0';
+    }
 }
 
 /* ---- headers ---- */

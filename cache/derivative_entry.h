@@ -65,8 +65,8 @@ RC_MUST_USE enum rc derivative_head_read(const uint8_t *data, size_t length, uin
 RC_MUST_USE enum rc derivative_head_check(const uint8_t *data, size_t length, uint64_t size_bytes,
                                           const struct derivative_key *key,
                                           struct derivative_header *ret_header, struct err *err);
-/* The path within a key's text; its length, 0 when there is none. */
-size_t derivative_text_path(const char *text, size_t length, const char **ret_path);
+/* Copies the path out of a key's text; empty when there is none. */
+void derivative_text_path(const char *text, size_t length, char ret_path[DERIVATIVE_TEXT_BYTES]);
 
 uint64_t derivative_checksum(const void *data, size_t length);
 

@@ -74,7 +74,7 @@ static bool is_to_stay(struct derivatives *derivatives, int folder, const char *
 {
     uint8_t head[DERIVATIVE_HEAD_BYTES];
     char path[DERIVATIVE_TEXT_BYTES];
-    const char *text = NULL, *in_text = NULL;
+    const char *text = NULL;
     struct derivative_header header;
     OWN_FD int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     ssize_t length = fd >= 0 ? pread(fd, head, sizeof head, 0) : -1;
@@ -85,8 +85,7 @@ static bool is_to_stay(struct derivatives *derivatives, int folder, const char *
         atomic_fetch_add_explicit(&derivatives->shared->counters->corrupt, 1, memory_order_relaxed);
         return false;
     }
-    snprintf(path, sizeof path, "%.*s", (int)derivative_text_path(text, header.text_bytes, &in_text),
-             in_text != NULL ? in_text : "");
+    derivative_text_path(text, header.text_bytes, path);
     if (derivatives_is_dead(derivatives, header.epoch, header.made_s, header.mark, path)) {
         atomic_fetch_add_explicit(&derivatives->shared->counters->purged, 1, memory_order_relaxed);
         return false;
@@ -193,15 +192,14 @@ static void sweep_memory(struct round *round)
     struct shm_key key;
     for (uint64_t cursor = 0; shm_blobs_next(blobs, &cursor, &key); go_easy(round)) {
         char path[DERIVATIVE_TEXT_BYTES];
-        const char *text = NULL, *in_text = NULL;
+        const char *text = NULL;
         struct derivative_header header;
         blob.length = 0;
         if (!shm_blobs_get(blobs, key, shm_sketch_clock(derivatives->shared->sketch), &blob))
             continue;
         bool sound = derivative_head_read(blob.data, blob.length, blob.length, &header, &text, NULL) == RC_OK;
-        snprintf(path, sizeof path, "%.*s",
-                 sound ? (int)derivative_text_path(text, header.text_bytes, &in_text) : 0,
-                 sound && in_text != NULL ? in_text : "");
+        if (sound)
+            derivative_text_path(text, header.text_bytes, path);
         if (!sound || derivatives_is_dead(derivatives, header.epoch, header.made_s, header.mark, path))
             shm_blobs_remove(blobs, key);
     }

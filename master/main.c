@@ -1,6 +1,7 @@
 /* The program: its command line, and the steps of `vitrine serve` up to the supervisor's loop. */
 #include "base/log.h"
 #include "base/own.h"
+#include "master/ask.h"
 #include "master/config_file.h"
 #include "master/ingest.h"
 #include "master/listen.h"
@@ -241,6 +242,14 @@ int main(int argc, char **argv)
         return command_ingest(argv + 2);
     if (strcmp(command, "check-config") == 0)
         return command_check_config(argv + 2);
+    if (strcmp(command, "purge") == 0)
+        return master_ask_purge(argv + 2);
+    if (strcmp(command, "prune") == 0)
+        return master_ask_prune(argv + 2);
+    if (strcmp(command, "status") == 0)
+        return master_ask_status(argv + 2);
+    if (strcmp(command, "warm") == 0)
+        return master_ask_warm(argv + 2);
     if (strcmp(command, "resolve") == 0)
         return command_resolve(argv);
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)

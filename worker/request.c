@@ -4,6 +4,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "worker/admin_change.h"
 #include "worker/answer.h"
 #include "worker/derivative.h"
 #include "worker/fault.h"
@@ -23,6 +24,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WARM_UP_MS 10000.0 /* so dear is a request to the pool that only warms up */
+
 /* Everything about one request while it is worked on; lives in its exchange's arena. */
 struct request {
     struct render_job job; /* first: the pool hands back its address */
@@ -39,6 +42,7 @@ struct request {
     struct worker_answer answer; /* of an image, while it is rendered */
     int64_t deadline_ms;
     uint32_t retry_after_s; /* what a refusal says; 0: the usual */
+    bool warms_up; /* nobody looks at it: everybody else goes first */
     bool suspended;
     bool looked_up;               /* it is not cached, and is this request's to make: with `flight`, or for itself alone */
     struct worker_wanted wanted;  /* by the cache of derivatives */
@@ -578,6 +582,8 @@ static enum rc submit(struct request *request, struct err *err)
     int64_t wait_ms = 0;
     request->job.run = run_job;
     request->job.is_left = is_left;
+    if (request->warms_up && request->job.cost_ms < WARM_UP_MS)
+        request->job.cost_ms += WARM_UP_MS;
     atomic_fetch_add_explicit(&service->slot->queued, 1, memory_order_relaxed);
     enum rc rc = render_pool_submit(service->pool, &request->job, &wait_ms, err);
     if (rc == RC_OK)
@@ -754,17 +760,23 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
         http_reply_options(exchange);
         return;
     }
-    if (http_exchange_method(exchange) == HTTP_OTHER) {
+    bool is_admin = http_exchange_listener(exchange) == HTTP_ADMIN;
+    if (is_admin && worker_admin_change(service, exchange))
+        return;
+    if (http_exchange_method(exchange) == HTTP_OTHER || http_exchange_method(exchange) == HTTP_POST) {
         const struct http_header allow = {"Allow", "GET, HEAD, OPTIONS"};
         worker_service_count(service, 405);
         http_reply_text(exchange, 405, "text/plain; charset=utf-8",
                         "Only GET, HEAD and OPTIONS are answered here.\n", &allow, 1);
         return;
     }
-    if (http_exchange_listener(exchange) == HTTP_ADMIN) {
+    bool warms_up = is_admin && strncmp(http_exchange_target(exchange), "/iiif/", 6) == 0;
+    if (is_admin && !warms_up) {
         worker_admin_handle(service, exchange);
         return;
     }
+    if (warms_up && !worker_admin_is_allowed(service, exchange))
+        return;
     struct request *request = arena_alloc(http_exchange_arena(exchange), sizeof *request);
     if (request == NULL) {
         struct err err;
@@ -776,6 +788,7 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
     request->service = service;
     request->exchange = exchange;
     request->condemned = strikes == WORKER_POISON_STRIKES;
+    request->warms_up = warms_up;
     request->deadline_ms = clock_monotonic_ms() + service->settings->render_timeout_s * 1000;
     request->base_url = find_base_url(request);
     if (request->base_url == NULL)

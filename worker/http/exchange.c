@@ -85,7 +85,7 @@ static enum http_method method_of(const char *name)
     static const struct {
         const char *name;
         enum http_method method;
-    } known[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD}, {"OPTIONS", HTTP_OPTIONS}};
+    } known[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD}, {"OPTIONS", HTTP_OPTIONS}, {"POST", HTTP_POST}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(name, known[i].name) == 0)
             return known[i].method;
@@ -236,7 +236,8 @@ static enum MHD_Result accept_header(struct http_exchange *exchange, const char 
                       NULL;
     uint64_t body_bytes = length == NULL ? 0
                                          : strtoull(length, NULL, 10); /* MHD has seen that it is a number */
-    if (exchange->method == HTTP_OTHER && (has_coding || body_bytes > 0))
+    bool is_post = exchange->method == HTTP_POST && exchange->connection->listener == HTTP_ADMIN;
+    if (exchange->method >= HTTP_POST && !is_post && (has_coding || body_bytes > 0))
         return hand_on(exchange); /* 405, without the body */
     if (has_coding)
         return refuse(exchange, 411, "A request body needs a Content-Length here.\n");

@@ -22,7 +22,7 @@ struct http_server;
 struct http_exchange; /* one request on one connection, from its header's end until its answer is sent */
 
 enum http_listener { HTTP_PUBLIC, HTTP_ADMIN };
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_OPTIONS, HTTP_OTHER };
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_OPTIONS, HTTP_POST, HTTP_OTHER };
 
 struct http_server_options {
     uint32_t max_connections;

@@ -18,7 +18,7 @@ static void handle_at_once(struct http_exchange *exchange, struct serving *servi
     unsigned size;
     struct err err;
     struct bytes body = {0};
-    if (http_exchange_method(exchange) == HTTP_OTHER) {
+    if (http_exchange_method(exchange) >= HTTP_POST) {
         const struct http_header allow = {"Allow", "GET"};
         http_reply_text(exchange, 405, "text/plain", "no\n", &allow, 1);
     } else if (sscanf(target, "/size/%u", &size) == 1 && bytes_reserve(&body, size, &err) == RC_OK) {

@@ -1,0 +1,171 @@
+"""Purging, pruning and warming up: over the admin listener and from the command line."""
+import concurrent.futures
+import time
+
+import pytest
+
+from photographs import counters, entries, renders, settled, stored, target
+from server import Vitrine, run, until
+
+TOKEN = "a secret of the house"
+SETTINGS = {"admin_token": TOKEN}
+NAMES = ("a.jpg", "b.jpg", "sub/c.jpg")
+
+
+@pytest.fixture
+def served(start, folder):
+    return start(folder, settings=SETTINGS)
+
+
+def post(served, path, token=TOKEN):
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    return served.admin().ask("POST", path, headers)
+
+
+def fill(served):
+    asked = [target(name, size=f"{size},") for name in NAMES for size in (100, 200)]
+    for what in asked:
+        assert served.get(what).status == 200
+    stored(served, len(entries(served)))
+    until(lambda: len(entries(served)) == len(asked), 10, "all are stored")
+    return asked
+
+
+def made_again(served, asked):
+    """Those of the requests that are rendered now."""
+    again = []
+    for what in asked:
+        before = renders(served)
+        assert served.get(what).status == 200
+        if renders(served) > before:
+            again.append(what)
+    return again
+
+
+def command(served, *arguments, token=TOKEN):
+    return run(*arguments, "--admin", f"127.0.0.1:{served.admin_port}", "--set", f"admin_token={token}")
+
+
+def of(asked, *names):
+    return [what for what in asked if any(name.replace("/", "%2F") in what for name in names)]
+
+
+@pytest.mark.parametrize("how, names", [("identifier=a.jpg", ["a.jpg"]), ("identifier=sub%2Fc.jpg", ["sub/c.jpg"]),
+                                        ("identifier=sub%2Fc.jpg%3B1", ["sub/c.jpg"]), ("prefix=sub%2F", ["sub/c.jpg"]),
+                                        ("prefix=a", ["a.jpg"]), ("prefix=a.jpgx", []), ("all", NAMES), ("all=", NAMES)])
+def test_a_purge_holds_at_once(served, how, names):
+    asked = fill(served)
+    reply = post(served, f"/purge?{how}")
+    assert reply.status == 200, reply.body
+    assert made_again(served, asked) == of(asked, *names)
+    assert made_again(served, asked) == []
+    until(lambda: len(entries(served)) == len(asked), 10, "what was purged is gone, and what was made again is there")
+
+
+@pytest.mark.parametrize("how, left", [("identifier=a.jpg", 4), ("prefix=sub", 4), ("all", 0)])
+def test_the_files_of_a_purge_go(served, how, left):
+    fill(served)
+    assert post(served, f"/purge?{how}").status == 200
+    until(lambda: len(entries(served)) == left, 10, "the files are removed")
+    until(lambda: counters(served)["vitrine_derivatives_files"] == left, 10, "and are not counted any more")
+
+
+@pytest.mark.parametrize("how", ["identifier=a.jpg", "prefix=a.", "all"])
+def test_a_purge_outlives_the_server(start, folder, tmp_path, how):
+    cache = tmp_path / "cache"
+    first = Vitrine(folder, cache=cache, settings=SETTINGS).start()
+    try:
+        asked = fill(first)
+        kept = {path: open(path, "rb").read() for path in entries(first)}
+        assert post(first, f"/purge?{how}").status == 200
+        first.signal(9)
+        until(lambda: not first.processes(), 10, "all are gone")
+    finally:
+        first.discard()
+    for path, data in kept.items():  # as if nothing had been removed yet
+        with open(path, "wb") as file:
+            file.write(data)
+    second = start(folder, cache=cache, settings=SETTINGS)
+    assert made_again(second, asked) == (asked if how == "all" else of(asked, "a.jpg"))
+
+
+def test_who_may_and_how_it_is_said(served, start, folder):
+    for path in ("/purge?all", "/prune?unused=0"):
+        missing, wrong = post(served, path, None), post(served, path, "guess")
+        assert missing.status == 401 and missing["www-authenticate"].startswith("Bearer")
+        assert wrong.status == 403 and served.admin().get(path).status == 405
+        assert start(folder).admin().ask("POST", path, {}).status == 403
+    for path, sentence in (("/purge", "say what"), ("/purge?x=1", "say what"), ("/purge?identifier=", "empty"),
+                           ("/purge?prefix=", "empty"), ("/purge?identifier=%zz", "%"), ("/purge?identifier=..%2Fx", "no image"),
+                           ("/prune", "seconds"), ("/prune?unused=x", "seconds"), ("/prune?unused=-1", "seconds")):
+        reply = post(served, path)
+        assert reply.status == 400 and sentence in reply.body.decode(), (path, reply.status, reply.body)
+    assert served.client().ask("POST", "/purge?all", {"Authorization": f"Bearer {TOKEN}"}).status == 405
+    assert start(folder, settings={**SETTINGS, "derivative_cache": "false"}).admin().ask(
+        "POST", "/purge?all", {"Authorization": f"Bearer {TOKEN}"}).status == 501
+
+
+@pytest.mark.parametrize("how", ["identifier=noise.tif", "prefix=noi", "all"])
+def test_a_render_from_before_a_purge_is_not_kept(start, folder, how):
+    """It was begun before, so nobody knows what it was made of."""
+    served = start(folder, settings=SETTINGS, workers=1)
+    slow = target("noise.tif", size="1000,", rest="17/default.png")
+    served.get("/iiif/3/noise.tif/info.json")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(served.get, slow)
+        until(lambda: counters(served)["vitrine_render_jobs"] > 0, 5, "it is being made")
+        assert post(served, f"/purge?{how}").status == 200
+        assert renders(served) == 0, "the render was too quick for this test"
+        assert answer.result().status == 200
+    assert settled(lambda: counters(served)["vitrine_render_jobs"]) == 0
+    assert made_again(served, [slow]) == [slow]
+    assert made_again(served, [slow]) == []
+
+
+def test_prune_by_last_access(served):
+    asked = fill(served)
+    time.sleep(2.1)
+    used = asked[:2]
+    served_again = [served.get(what).status for what in used * 1]
+    assert served_again == [200, 200]
+    assert post(served, "/prune?unused=100").json()["removed"] == 0
+    assert counters(served)["vitrine_derivatives_files"] == len(asked)
+    assert post(served, "/prune?unused=0").status == 200
+
+
+def test_commands(served, tmp_path):
+    asked = fill(served)
+    done = command(served, "purge", "a.jpg")
+    assert done.returncode == 0 and '"removed":2' in done.stdout, done
+    assert made_again(served, asked) == of(asked, "a.jpg")
+    assert command(served, "purge", "--prefix", "sub/").returncode == 0
+    assert made_again(served, asked) == of(asked, "sub/c.jpg")
+    assert command(served, "purge", "--prefix=sub/").returncode == 0
+    assert made_again(served, asked) == of(asked, "sub/c.jpg")
+    assert command(served, "purge", "--all").returncode == 0
+    assert made_again(served, asked) == asked
+    until(lambda: len(entries(served)) == len(asked), 10, "all are stored")
+    assert command(served, "prune", "--unused", "1").stdout.startswith('{"removed":0')
+    status = command(served, "status")
+    assert status.returncode == 0 and '"workers":[' in status.stdout
+    wrong = command(served, "purge", "a.jpg", token="guess")
+    assert wrong.returncode == 1 and "token" in wrong.stderr
+    assert run("purge", "a.jpg", "--admin", "127.0.0.1:1").returncode == 1
+    for arguments in (["purge"], ["purge", "a", "b"], ["purge", "--all", "x"], ["prune", "--unused", "x"], ["prune", "x"],
+                      ["warm"], ["warm", "x", "--sizes", "big"], ["status", "x"]):
+        assert command(served, *arguments).returncode == 2, arguments
+
+
+def test_warming_up(served, tmp_path):
+    identifiers = tmp_path / "identifiers"
+    identifiers.write_text("# of the house\n" + "\n".join(NAMES) + "\n")
+    done = command(served, "warm", str(identifiers), "--sizes", "120,240")
+    assert done.returncode == 0 and "6 images warmed up, 0 failed" in done.stderr, done
+    assert renders(served) == 6
+    assert made_again(served, [target(name, size=f"{size},") for name in NAMES for size in (120, 240)]) == []
+    requests = tmp_path / "requests"
+    requests.write_text(f"{target(size='90,')}\nhttp://host:80{target(size='91,')}\nnonsense\n{target('none.jpg')}\n")
+    done = command(served, "warm", str(requests))
+    assert done.returncode == 1 and "2 images warmed up, 2 failed" in done.stderr, done
+    assert made_again(served, [target(size="90,"), target(size="91,")]) == []
+    assert served.admin().get(target()).status == 401

@@ -14,7 +14,7 @@
 #define READ_AHEAD_BYTES 32768u
 #define WHOLE_BYTES      (1u << 20) /* of streams that are read at once, the most */
 #define CONVERTED_ROWS   16u
-/* Behind a stream that lies in memory whole, an end-of-image marker and this much. libjpeg's quick Huffman decoder works
+/* Behind a stream that lies in memory whole, so many bytes of end-of-image markers. libjpeg's quick Huffman decoder works
  * only as long as there are 512 bytes in the buffer for each of up to 10 blocks. */
 #define BEHIND_BYTES 5632u
 
@@ -355,9 +355,9 @@ static enum rc jpeg_open_input(struct image_jpeg *jpeg, struct err *err)
         jpeg_feed_memory(jpeg, jpeg->data, 0);
         return RC_OK;
     }
-    memset(jpeg->data + length, 0, BEHIND_BYTES);
-    jpeg->data[length] = 0xff;
-    jpeg->data[length + 1] = JPEG_EOI;
+    static const uint8_t ends[8] = {0xff, JPEG_EOI, 0xff, JPEG_EOI, 0xff, JPEG_EOI, 0xff, JPEG_EOI};
+    for (size_t i = 0; i < BEHIND_BYTES; i += sizeof ends)
+        memcpy(jpeg->data + length + i, ends, sizeof ends);
     jpeg->data_end = jpeg->data + length;
     jpeg->done_bytes = length;
     jpeg_feed_memory(jpeg, jpeg->data, length + BEHIND_BYTES);
@@ -432,6 +432,8 @@ enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
         rc = jpeg_open_input(jpeg, err);
     if (rc == RC_OK)
         rc = jpeg_guard(jpeg, jpeg_step_header, err);
+    if (rc == RC_OK && jpeg_has_ended(jpeg))
+        rc = err_set(err, RC_CORRUPT, "the JPEG data of %s ends before its pixels begin", input->subject);
     if (rc != RC_OK)
         return rc;
     const struct jpeg_decompress_struct *lib = &jpeg->lib;

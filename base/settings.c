@@ -66,11 +66,22 @@ static const char *settings_check_address_or_none(const char *value)
 static const char *settings_check_images(const char *value)
 {
     if (value[0] == '\0')
-        return "a directory must be named";
-    if (strncmp(value, "s3://", 5) == 0 || strncmp(value, "http://", 7) == 0 ||
-        strncmp(value, "https://", 8) == 0)
-        return "this version serves directories only";
+        return "a directory, s3://BUCKET or http(s)://HOST must be named";
+    if (strstr(value, "://") != NULL && !settings_is_remote(value) && value[0] != '/' && value[0] != '.')
+        return "addresses begin with s3://, http:// or https://";
     return NULL;
+}
+
+bool settings_is_remote(const char *images)
+{
+    return strncmp(images, "s3://", 5) == 0 || strncmp(images, "http://", 7) == 0 || strncmp(images, "https://", 8) == 0;
+}
+
+static const char *settings_check_endpoint(const char *value)
+{
+    return value[0] == '\0' || strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0
+               ? NULL
+               : "it must begin with http:// or https://";
 }
 
 static const char *settings_check_printable(const char *value)
@@ -143,8 +154,8 @@ const struct settings_row settings_table[] = {
     {"admin_token", NULL, SETTINGS_TEXT, "", 0, 0, "TOKEN", FIELD(admin_token),
      "what purge, prune and warm must know; empty: they are off. Not set: $VITRINE_ADMIN_TOKEN",
      settings_check_printable},
-    {"images", "--images", SETTINGS_TEXT, ".", 0, 0, "DIR", FIELD(images),
-     "the directory whose pictures are served", settings_check_images},
+    {"images", "--images", SETTINGS_TEXT, ".", 0, 0, "DIR|s3://BUCKET/PREFIX|http(s)://HOST/PATH", FIELD(images),
+     "where the pictures are", settings_check_images},
     {"cache", "--cache", SETTINGS_TEXT, "", 0, 0, "DIR", FIELD(cache),
      "a directory for caches; empty: none. Not set: $CACHE_DIRECTORY, as systemd says it", NULL},
     {"base_url", NULL, SETTINGS_TEXT, "", 0, 0, "URL", FIELD(base_url),
@@ -208,6 +219,41 @@ const struct settings_row settings_table[] = {
      "the Cache-Control header of images and info.json; empty: none", settings_check_printable},
     {"revalidate", NULL, SETTINGS_WHOLE, "5", 0, 86400, "s", FIELD(revalidate_s),
      "after so long a replaced or deleted source has been noticed", NULL},
+    /* sources that are not in a folder here */
+    {"s3_region", NULL, SETTINGS_TEXT, "", 0, 0, "NAME", FIELD(s3_region),
+     "region of the bucket; empty: $AWS_REGION, else us-east-1", settings_check_printable},
+    {"s3_endpoint", NULL, SETTINGS_TEXT, "", 0, 0, "URL", FIELD(s3_endpoint),
+     "the S3 server; empty: $AWS_ENDPOINT_URL, else Amazon's in that region", settings_check_endpoint},
+    {"s3_path_style", NULL, SETTINGS_SWITCH, "false", 0, 0, NULL, FIELD(s3_path_style),
+     "whether the bucket is named in the path of S3 requests rather than in the host", NULL},
+    {"s3_access_key", NULL, SETTINGS_TEXT, "", 0, 0, "KEY", FIELD(s3_access_key),
+     "empty: from the environment, the shared credentials file or the EC2 metadata service", settings_check_printable},
+    {"s3_secret_key", NULL, SETTINGS_TEXT, "", 0, 0, "KEY", FIELD(s3_secret_key),
+     "the secret that belongs to s3_access_key", settings_check_printable},
+    {"s3_session_token", NULL, SETTINGS_TEXT, "", 0, 0, "TOKEN", FIELD(s3_session_token),
+     "the token that belongs to a temporary s3_access_key", settings_check_printable},
+    {"s3_credentials", NULL, SETTINGS_CHOICE, "auto", 0, 0, "auto|none", FIELD(s3_credentials),
+     "none: requests to a public bucket are not signed", NULL},
+    {"http_hosts", NULL, SETTINGS_TEXT, "", 0, 0, "LIST", FIELD(http_hosts),
+     "further hosts that an http origin may redirect to", settings_check_printable},
+    {"http_networks", NULL, SETTINGS_TEXT, "", 0, 0, "LIST", FIELD(http_networks),
+     "networks, loopback or private, in which an http origin may lie though they are not public", settings_check_printable},
+    {"fetch_timeout", NULL, SETTINGS_WHOLE, "10", 1, 300, "s", FIELD(fetch_timeout_s),
+     "an origin from which nothing comes for so long has failed", NULL},
+    {"fetch_tries", NULL, SETTINGS_WHOLE, "3", 1, 10, "tries", FIELD(fetch_tries),
+     "how often an origin is asked before a request fails", NULL},
+    {"fetch_connections", NULL, SETTINGS_WHOLE, "64", 1, 1024, "connections", FIELD(fetch_connections),
+     "connections of a worker to its origin", NULL},
+    {"stale_if_error", NULL, SETTINGS_WHOLE, "86400", 0, 31536000, "s", FIELD(stale_if_error_s),
+     "for so long what was fetched of a source is served on while its origin fails", NULL},
+    {"block_cache", NULL, SETTINGS_WHOLE, "10G", 16 * MIB, 1024 * 1024 * GIB, "bytes", FIELD(block_cache_bytes),
+     "room in the cache directory for what is fetched of sources", NULL},
+    {"whole_file_limit", NULL, SETTINGS_WHOLE, "256M", 1 * MIB, 1024 * GIB, "bytes", FIELD(whole_file_bytes),
+     "largest source that is fetched from an origin which cannot send parts", NULL},
+    {"slow_folder", NULL, SETTINGS_CHOICE, "auto", 0, 0, "auto|always|never", FIELD(slow_folder),
+     "whether the image directory may hang and is read by threads of its own; auto: on network file systems", NULL},
+    {"folder_threads", NULL, SETTINGS_WHOLE, "16", 1, 64, "threads", FIELD(folder_threads),
+     "threads of a worker that read an image directory which may hang", NULL},
     {"derivative_cache", NULL, SETTINGS_SWITCH, "true", 0, 0, NULL, FIELD(derivative_cache),
      "whether rendered answers are kept: small ones in memory, all in the cache directory if there is one", NULL},
     {"memory_cache", NULL, SETTINGS_WHOLE, "32M", 0, 1024 * GIB, "bytes", FIELD(memory_cache),

@@ -46,6 +46,15 @@ struct settings {
     char *passthrough; /* auto | never */
     char *cache_control;
     int64_t revalidate_s;
+    /* sources that are not in a folder here */
+    char *s3_region, *s3_endpoint, *s3_access_key, *s3_secret_key, *s3_session_token;
+    char *s3_credentials; /* auto | none */
+    bool s3_path_style;
+    char *http_hosts, *http_networks;
+    int64_t fetch_timeout_s, fetch_tries, fetch_connections, stale_if_error_s;
+    int64_t block_cache_bytes, whole_file_bytes;
+    char *slow_folder; /* auto | always | never */
+    int64_t folder_threads;
     bool derivative_cache;
     int64_t memory_cache;           /* bytes of small derivatives in memory */
     int64_t cache_size, cache_files; /* bytes and number of files; 0: none */
@@ -116,6 +125,9 @@ bool settings_is_same(const struct settings *a, const struct settings *b, const 
 /* Gives `to` the value of `from`. */
 RC_MUST_USE enum rc settings_copy(struct settings *to, const struct settings *from,
                                   const struct settings_row *row, struct err *err);
+
+/* Whether `images` is an S3 bucket or an http(s) address, not a directory. */
+bool settings_is_remote(const char *images);
 
 /* Position of `value` in "a|b|c", -1 where it is none of them. */
 int settings_choice_index(const char *choices, const char *value);

@@ -1,106 +1,115 @@
-#include "cache/origin.h"
+#include "cache/origin_kinds.h"
 
 #include "base/bytes.h"
 #include "base/own.h"
+#include "cache/lane_transport.h"
+#include "cache/remote.h"
+#include "cache/web_transport.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <stddef.h>
 #include <string.h>
-#include <sys/syscall.h>
 
-struct origin {
-    int root_fd;
-};
+/* For a slow folder without a cache directory, and where the cache directory is full. */
+#define MEMORY_BYTES (INT64_C(256) << 20)
 
-enum rc origin_open(const char *root_path, struct origin **ret_origin, struct err *err)
+static enum rc open_remote(const struct settings *settings, int blocks_fd, struct transport *transport,
+                           const struct origin_needs *needs, struct origin **ret_origin, struct err *err)
 {
-    OWN_FD int fd = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct remote_options options = {.revalidate_ms = settings->revalidate_s * 1000,
+                                           .stale_if_error_ms = settings->stale_if_error_s * 1000,
+                                           .most_whole_bytes = settings->whole_file_bytes};
+    struct block_store *store = NULL;
+    enum rc rc = block_store_open(blocks_fd, settings->block_cache_bytes, MEMORY_BYTES, &store, err);
+    if (rc == RC_OK)
+        return remote_open(&options, transport, store, needs, ret_origin, err);
+    transport->ops->close(transport);
+    if (needs->root_fd >= 0)
+        close(needs->root_fd);
+    return rc;
+}
+
+static enum rc open_web(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
+                        struct err *err)
+{
+    struct transport *transport = NULL;
+    struct origin_needs needs = {.root_fd = -1};
+    if (blocks_fd < 0)
+        return err_set(err, RC_BAD_REQUEST,
+                       "images are at %.120s, which needs a cache directory that can be written: --cache DIR",
+                       settings->images);
+    enum rc rc = web_transport_open(settings, &transport, &needs, err);
+    return rc == RC_OK ? open_remote(settings, blocks_fd, transport, &needs, ret_origin, err) : rc;
+}
+
+static enum rc open_folder(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
+                           struct err *err)
+{
+    OWN_FD int fd = open(settings->images, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return err_set_errno(err, RC_IO, errno, "the image directory %s cannot be opened", root_path);
-    struct origin *origin = malloc(sizeof *origin);
-    if (origin == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for the image directory");
-    origin->root_fd = TAKE_FD(fd);
-    *ret_origin = origin;
-    return RC_OK;
+        return err_set_errno(err, RC_IO, errno, "the image directory %s cannot be opened", settings->images);
+    bool slow = strcmp(settings->slow_folder, "always") == 0 ||
+                (strcmp(settings->slow_folder, "auto") == 0 && lane_is_needed(fd));
+    if (!slow)
+        return origin_folder_open(TAKE_FD(fd), ret_origin, err);
+    struct transport *transport = NULL;
+    const struct origin_needs needs = {.root_fd = fd};
+    enum rc rc = lane_transport_open(fd, settings->images, (uint32_t)settings->folder_threads,
+                                     settings->fetch_timeout_s * 1000, &transport, err);
+    if (rc != RC_OK)
+        return rc;
+    (void)TAKE_FD(fd);
+    return open_remote(settings, blocks_fd, transport, &needs, ret_origin, err);
+}
+
+enum rc origin_open(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
+                    struct err *err)
+{
+    return settings_is_remote(settings->images) ? open_web(settings, blocks_fd, ret_origin, err)
+                                                : open_folder(settings, blocks_fd, ret_origin, err);
+}
+
+enum rc origin_start(struct origin *origin, struct err *err)
+{
+    return origin->ops->start != NULL ? origin->ops->start(origin, err) : RC_OK;
+}
+
+void origin_cancel(struct origin *origin)
+{
+    if (origin->ops->cancel != NULL)
+        origin->ops->cancel(origin);
 }
 
 void origin_close(struct origin **origin)
 {
     if (*origin != NULL)
-        close((*origin)->root_fd);
-    free(*origin);
+        (*origin)->ops->close(*origin);
     *origin = NULL;
 }
 
-int origin_root(const struct origin *origin)
+struct origin_needs origin_needs(const struct origin *origin)
 {
-    return origin->root_fd;
-}
-
-static int open_beneath(const struct origin *origin, const char *path, uint64_t flags)
-{
-    struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    int fd;
-    do
-        fd = (int)syscall(SYS_openat2, origin->root_fd, path, &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename raced with the look-up */
-    return fd;
-}
-
-static enum rc open_failed(const char *path, struct err *err)
-{
-    switch (errno) {
-    case ENOENT:
-    case ENOTDIR:
-    case ELOOP:
-    case EXDEV: /* would lead out of the root */
-    case ENAMETOOLONG:
-    case EACCES:
-    case EPERM:
-    case ENXIO:
-        return err_set(err, RC_NOT_FOUND, "there is no image '%s'", path);
-    default:
-        return err_set_errno(err, RC_IO, errno, "image '%s' cannot be opened", path);
-    }
-}
-
-static enum rc version_of(int fd, const char *path, struct origin_version *ret_version, struct err *err)
-{
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return err_set_errno(err, RC_IO, errno, "image '%s' cannot be examined", path);
-    if (!S_ISREG(status.st_mode))
-        return err_set(err, RC_NOT_FOUND, "there is no image '%s'", path);
-    *ret_version = (struct origin_version){
-        .size_bytes = (uint64_t)status.st_size, .inode = status.st_ino, .modified = status.st_mtim};
-    return RC_OK;
+    return origin->needs;
 }
 
 enum rc origin_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,
                          struct origin_version *ret_version, struct err *err)
 {
-    /* Non-blocking, so that a FIFO somebody left in the folder does not hold the thread until its writer comes. */
-    OWN_FD int fd = open_beneath(origin, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return open_failed(path, err);
-    struct origin_version version;
-    enum rc rc = version_of(fd, path, &version, err);
-    if (rc == RC_OK)
-        rc = image_blob_from_file(TAKE_FD(fd), ret_blob, err);
-    if (rc == RC_OK)
-        *ret_version = version;
-    return rc;
+    return origin->ops->open_blob(origin, path, ret_blob, ret_version, err);
 }
 
 enum rc origin_stat_file(struct origin *origin, const char *path, struct origin_version *ret_version,
                          struct err *err)
 {
-    OWN_FD int fd = open_beneath(origin, path, O_PATH);
-    if (fd < 0)
-        return open_failed(path, err);
-    return version_of(fd, path, ret_version, err);
+    return origin->ops->stat_file(origin, path, ret_version, err);
+}
+
+void origin_await(struct origin *origin, const char *path, struct origin_waiter *waiter)
+{
+    assert(origin->ops->await != NULL); /* nothing else says RC_AWAY */
+    origin->ops->await(origin, path, waiter);
 }
 
 uint64_t origin_version_hash(const struct origin_version *version)

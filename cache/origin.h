@@ -1,9 +1,17 @@
-/* The origin: the image root and the files below it. The only way from an identifier's path to a descriptor.
+/* The origin: where the sources are. The only way from an identifier's path to bytes.
  *
- * Opened once per worker after fork; used by many threads (it only holds a directory descriptor). */
+ * Three kinds behind one interface: a folder (openat2 beneath its root, nothing else); and, through blocks kept on the SSD
+ * (cache/remote.h), an S3 bucket or an http(s) server (cache/web_transport.h), or a folder on a network file system
+ * (cache/lane_transport.h). Opened once per worker after fork and before the box; used by all its threads.
+ *
+ * A folder answers at once, if need be by waiting for its disk. The others never wait: what they do not know yet, or
+ * whether it is still true, they say with RC_AWAY. The caller then leaves its thread, has origin_await() fetch what is missing
+ * and starts over when its waiter is called. What was asked for and was away (image_blob_read, image_blob_want) is
+ * fetched in one go. So fetching never holds a render thread. */
 #ifndef CACHE_ORIGIN_H
 #define CACHE_ORIGIN_H
 
+#include "base/settings.h"
 #include "worker/image/blob.h"
 
 #include <stdint.h>
@@ -14,22 +22,47 @@ struct origin;
 
 /* Which state of a file this is: changes whenever the file is replaced or rewritten. */
 struct origin_version {
-    uint64_t size_bytes, inode;
+    uint64_t size_bytes;
+    uint64_t inode; /* or a hash of the ETag */
     struct timespec modified;
 };
 
-RC_MUST_USE enum rc origin_open(const char *root_path, struct origin **ret_origin, struct err *err);
-void origin_close(struct origin **origin);
-/* The root's descriptor, which stays the origin's. */
-int origin_root(const struct origin *origin);
+/* Embedded in whatever waits; the origin's from origin_await() until `ready` is called. */
+struct origin_waiter {
+    struct origin_waiter *next;
+    uint64_t until;
+    /* RC_OK: start over. Otherwise nothing came, and `err` says why. Called once, by a thread that may not be kept (or by
+     * origin_await() itself). */
+    void (*ready)(struct origin_waiter *waiter, enum rc rc, const struct err *err);
+};
 
-/* Opens a regular file beneath the root read-only: openat2(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS), so links may lead about
- * below the root and never out of it. RC_NOT_FOUND (also for directories, devices, forbidden paths), RC_IO. */
+/* What the origin needs of the system; for the box. */
+struct origin_needs {
+    int root_fd; /* a folder's, else -1; stays the origin's */
+    bool network;
+    uint16_t port[4]; /* it connects to these; the rest 0 */
+};
+
+/* As settings->images says. `blocks_fd` is where blocks are kept (CACHE_BLOCKS; stays the caller's) or -1. RC_BAD_REQUEST when the settings do not fit together, RC_IO when there is no such folder. */
+RC_MUST_USE enum rc origin_open(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
+                                struct err *err);
+/* Starts the threads of an origin that has some. After the box. */
+RC_MUST_USE enum rc origin_start(struct origin *origin, struct err *err);
+/* From now on nothing is fetched: every waiter, now and later, gets RC_CANCELLED. */
+void origin_cancel(struct origin *origin);
+void origin_close(struct origin **origin);
+struct origin_needs origin_needs(const struct origin *origin);
+
+/* Opens a file for reading. In a folder: beneath the root only, so links may lead about below it and never out of it.
+ * RC_NOT_FOUND (also for directories, devices, forbidden paths), RC_AWAY, RC_IO. */
 RC_MUST_USE enum rc origin_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,
                                      struct origin_version *ret_version, struct err *err);
-/* The version a fresh open would find, without opening for reading. Same codes. */
+/* The version a fresh open would find. Same codes. */
 RC_MUST_USE enum rc origin_stat_file(struct origin *origin, const char *path,
                                      struct origin_version *ret_version, struct err *err);
+/* After RC_AWAY: fetches what is missing of the file at `path`, then calls the waiter. Any thread. */
+void origin_await(struct origin *origin, const char *path, struct origin_waiter *waiter);
+
 uint64_t origin_version_hash(const struct origin_version *version);
 
 #endif

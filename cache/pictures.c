@@ -136,7 +136,8 @@ static struct picture *lend_if_current(struct pictures *pictures, const char *pa
     uint64_t version_hash = version != NULL ? origin_version_hash(version) : 0;
     pthread_mutex_lock(&pictures->mutex);
     struct entry *entry = find(pictures, path, page);
-    if (entry != NULL && version != NULL && entry->picture.version_hash == version_hash) {
+    if (entry != NULL && version != NULL && entry->picture.version_hash == version_hash &&
+        !atomic_load_explicit(&entry->picture.source->blob->is_dead, memory_order_relaxed)) {
         entry->checked_ms = clock_monotonic_ms();
         picture = lend(pictures, entry);
     } else if (entry != NULL) {
@@ -184,6 +185,8 @@ enum rc pictures_open(struct pictures *pictures, const char *path, uint32_t page
 {
     struct origin_version version;
     enum rc rc = origin_stat_file(pictures->origin, path, &version, err);
+    if (rc == RC_AWAY) /* not known yet whether what is open is current */
+        return rc;
     struct picture *current = lend_if_current(pictures, path, page, rc == RC_OK ? &version : NULL);
     if (rc != RC_OK)
         return rc;

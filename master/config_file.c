@@ -247,6 +247,8 @@ static enum rc config_check_images(struct master_config *config, struct err *err
     const char *images = config->settings.images;
     struct err wrong = {0};
     struct stat st;
+    if (settings_is_remote(images))
+        return RC_OK;
     if (stat(images, &st) < 0)
         err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", images);
     else if (!S_ISDIR(st.st_mode))

@@ -124,7 +124,44 @@ static bool allow(int ruleset_fd, const struct ruleset *ruleset, const struct op
            syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
-static enum rc limit_files(const struct opening opening[2], const char **ret_note, struct err *err)
+/* The kernel's struct landlock_net_port_attr, which our headers are too old for. */
+struct port_rule {
+    uint64_t allowed_access, port;
+};
+#define RULE_NET_PORT  2
+#define ACCESS_CONNECT UINT64_C(2)
+
+static bool allow_port(int ruleset_fd, uint16_t port)
+{
+    const struct port_rule rule = {.allowed_access = ACCESS_CONNECT, .port = port};
+    return port == 0 || syscall(SYS_landlock_add_rule, ruleset_fd, RULE_NET_PORT, &rule, 0) == 0;
+}
+
+/* What resolving names and checking certificates reads; what is not there is not missed. */
+static void allow_network_files(int ruleset_fd, const struct ruleset *ruleset)
+{
+    static const char *const path[] = {"/etc", "/run/systemd/resolve", "/usr/share/ca-certificates",
+                                       "/usr/local/share/ca-certificates"};
+    for (size_t i = 0; i < sizeof path / sizeof path[0]; i++) {
+        OWN_FD int fd = open(path[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        (void)allow(ruleset_fd, ruleset, &(struct opening){.fd = fd, .is_folder = true});
+    }
+}
+
+/* `port`: four to connect to, 0 for none; NULL: no network at all. */
+static bool allow_network(int ruleset_fd, const struct ruleset *ruleset, const uint16_t *port)
+{
+    bool allowed = true;
+    if (port == NULL)
+        return true;
+    allow_network_files(ruleset_fd, ruleset);
+    for (unsigned i = 0; ruleset->access_net != 0 && i < 4; i++)
+        allowed = allowed && allow_port(ruleset_fd, port[i]);
+    return allowed;
+}
+
+static enum rc limit_files(const struct opening opening[2], const uint16_t *port, const char **ret_note,
+                           struct err *err)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < 1) { /* also EPERM, where a container's own filter is older than the call */
@@ -135,7 +172,7 @@ static enum rc limit_files(const struct opening opening[2], const char **ret_not
     size_t size = version >= 6 ? sizeof ruleset : version >= 4 ? 16 : 8;
     OWN_FD int fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
     if (fd < 0 || !allow(fd, &ruleset, &opening[0]) || !allow(fd, &ruleset, &opening[1]) ||
-        syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+        !allow_network(fd, &ruleset, port) || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
         return err_set_errno(err, RC_UNSUPPORTED, errno,
                              "this system does not limit a worker's files (sandbox = false goes without)");
     return RC_OK;
@@ -155,30 +192,31 @@ static enum rc limit_resources(const struct settings *settings, struct err *err)
 
 /* What all boxes are made of once the process is who it will be. */
 static enum rc close_box(const struct settings *settings, const struct opening opening[2],
-                         const char **ret_note, struct err *err)
+                         const uint16_t *port, const char **ret_note, struct err *err)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_set_errno(err, RC_UNSUPPORTED, errno, "the worker cannot give up new rights");
-    enum rc rc = limit_files(opening, ret_note, err);
+    enum rc rc = limit_files(opening, port, ret_note, err);
     if (rc == RC_OK)
         rc = limit_resources(settings, err);
     if (rc == RC_OK)
-        rc = worker_box_calls_limit(err);
+        rc = worker_box_calls_limit(port != NULL, err);
     return rc;
 }
 
-enum rc worker_box_enter(const struct settings *settings, int images_fd, int cache_fd, const char **ret_note,
-                         struct err *err)
+enum rc worker_box_enter(const struct settings *settings, const struct worker_box_openings *openings,
+                         const char **ret_note, struct err *err)
 {
-    const struct opening opening[] = {{.fd = images_fd, .is_folder = true},
-                                      {.fd = cache_fd, .is_folder = true, .is_writable = true}};
+    const struct opening opening[] = {{.fd = openings->images_fd, .is_folder = true},
+                                      {.fd = openings->cache_fd, .is_folder = true, .is_writable = true}};
     *ret_note = NULL;
     if (BASE_UNDER_SANITIZER)
         return RC_OK;
     enum rc rc = become_user(settings->user, err);
-    if (rc == RC_OK)
-        rc = check_images(settings, images_fd, err);
-    return rc != RC_OK || !settings->sandbox ? rc : close_box(settings, opening, ret_note, err);
+    if (rc == RC_OK && openings->images_fd >= 0)
+        rc = check_images(settings, openings->images_fd, err);
+    const uint16_t *port = openings->network ? openings->port : NULL;
+    return rc != RC_OK || !settings->sandbox ? rc : close_box(settings, opening, port, ret_note, err);
 }
 
 /* All of root's rights but those to the files that root was told to read and write. */
@@ -207,5 +245,5 @@ enum rc worker_box_enter_converter(const struct settings *settings, int source_f
     if (BASE_UNDER_SANITIZER || !settings->sandbox)
         return RC_OK;
     enum rc rc = keep_file_rights(err);
-    return rc == RC_OK ? close_box(settings, opening, ret_note, err) : rc;
+    return rc == RC_OK ? close_box(settings, opening, NULL, ret_note, err) : rc;
 }

@@ -20,11 +20,21 @@
 /* Whom a worker will become; -1 where it stays who it is. For what has to be theirs beforehand. */
 void worker_box_user(const struct settings *settings, uid_t *ret_user, gid_t *ret_group);
 
-/* `images_fd` is the open image root, `cache_fd` the cache directory or -1. *ret_note is a sentence for the
+/* What stays open. */
+struct worker_box_openings {
+    int images_fd, cache_fd; /* the image root and the cache directory, or -1 */
+    bool
+        network; /* whether it may make connections: over TCP to `port` (where the kernel's Landlock knows ports),
+                                and to name servers; and read what that takes: /etc, certificates */
+    const uint16_t *port; /* four; 0: none */
+};
+
+/* *ret_note is a sentence for the
  * log about what the kernel lacks, or NULL. RC_IO: there is no such user, or it cannot read the images;
  * RC_UNSUPPORTED: the kernel refuses. The process is then half in the box and has to leave. */
-RC_MUST_USE enum rc worker_box_enter(const struct settings *settings, int images_fd, int cache_fd,
-                                     const char **ret_note, struct err *err);
+RC_MUST_USE enum rc worker_box_enter(const struct settings *settings,
+                                     const struct worker_box_openings *openings, const char **ret_note,
+                                     struct err *err);
 
 /* The box of a converter: it may read the one file behind `source_fd` and work in the one folder behind
  * `folder_fd`. It stays the user who started it, because its files are that user's, but root's other rights

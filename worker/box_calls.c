@@ -53,8 +53,7 @@ static const int allowed[] = {
 
 /* The first steps out of the box. */
 static const int trapped[] = {
-    SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(socket),
-    SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept),
+    SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(listen), SCMP_SYS(accept),
     SCMP_SYS(accept4), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
     SCMP_SYS(pidfd_getfd), SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(setuid), SCMP_SYS(setgid),
     SCMP_SYS(setresuid), SCMP_SYS(setresgid), SCMP_SYS(setns), SCMP_SYS(unshare), SCMP_SYS(chroot),
@@ -63,6 +62,9 @@ static const int trapped[] = {
     SCMP_SYS(request_key), SCMP_SYS(open_by_handle_at), SCMP_SYS(init_module), SCMP_SYS(finit_module),
     SCMP_SYS(kexec_load), SCMP_SYS(personality),
 };
+
+/* The same for a worker that has no origin elsewhere. */
+static const int network_calls[] = {SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind)};
 
 /* clang-format on */
 
@@ -120,6 +122,21 @@ static int add_limited(scmp_filter_ctx filter)
     return failed;
 }
 
+/* TCP and UDP over IP; netlink and a pair of local sockets for resolving names. Ports are Landlock's to limit. */
+static int add_network(scmp_filter_ctx filter)
+{
+    static const uint32_t domains[] = {AF_INET, AF_INET6, AF_NETLINK};
+    int failed = 0;
+    for (size_t i = 0; i < sizeof domains / sizeof domains[0]; i++)
+        failed |= allow_value(filter, SCMP_SYS(socket), 0, domains[i]);
+    failed |= allow_value(filter, SCMP_SYS(socketpair), 0, AF_UNIX);
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(bind), 0);
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmmsg), 0);
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(uname), 0);
+    return failed;
+}
+
 /* Calls that this architecture lacks are nobody's loss. */
 static int add_all(scmp_filter_ctx filter, uint32_t action, const int *call, size_t count)
 {
@@ -131,7 +148,7 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const int *call, siz
     return 0;
 }
 
-enum rc worker_box_calls_limit(struct err *err)
+enum rc worker_box_calls_limit(bool network, struct err *err)
 {
     OWN(release) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (filter == NULL)
@@ -139,6 +156,10 @@ enum rc worker_box_calls_limit(struct err *err)
     int failed = add_all(filter, SCMP_ACT_ALLOW, allowed, sizeof allowed / sizeof allowed[0]);
     if (failed == 0)
         failed = add_all(filter, SCMP_ACT_TRAP, trapped, sizeof trapped / sizeof trapped[0]);
+    if (failed == 0)
+        failed = network ? add_network(filter)
+                         : add_all(filter, SCMP_ACT_TRAP, network_calls,
+                                   sizeof network_calls / sizeof network_calls[0]);
     if (failed == 0)
         failed = add_limited(filter);
     if (failed == 0)

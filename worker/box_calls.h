@@ -4,8 +4,11 @@
 
 #include "base/err.h"
 
-/* From here on the calling thread and all that it makes have only these calls. RC_UNSUPPORTED: the kernel
+#include <stdbool.h>
+
+/* From here on the calling thread and all that it makes have only these calls; with `network` also those that make
+ * connections over IP. RC_UNSUPPORTED: the kernel
  * refuses. */
-RC_MUST_USE enum rc worker_box_calls_limit(struct err *err);
+RC_MUST_USE enum rc worker_box_calls_limit(bool network, struct err *err);
 
 #endif

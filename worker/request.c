@@ -26,6 +26,9 @@
 
 #define WARM_UP_MS 10000.0 /* so dear is a request to the pool that only warms up */
 
+/* Rounds of fetching that one request takes. A pyramid whose directories lie all over the file needs one for each. */
+#define MOST_WAITS 200u
+
 /* Everything about one request while it is worked on; lives in its exchange's arena. */
 struct request {
     struct render_job job; /* first: the pool hands back its address */
@@ -40,6 +43,8 @@ struct request {
     struct iiif_plan plan;
     struct http_representation representation;
     struct worker_answer answer; /* of an image, while it is rendered */
+    struct origin_waiter waiter; /* while parts of the source are fetched */
+    uint32_t waits;
     int64_t deadline_ms;
     uint32_t retry_after_s; /* what a refusal says; 0: the usual */
     bool warms_up; /* nobody looks at it: everybody else goes first */
@@ -47,6 +52,7 @@ struct request {
     bool looked_up;               /* it is not cached, and is this request's to make: with `flight`, or for itself alone */
     struct worker_wanted wanted;  /* by the cache of derivatives */
     struct worker_flight *flight; /* who wait for the same */
+    uint64_t looked_up_version;   /* of the source, while parts of it are fetched */
 };
 
 static void suspend(struct request *request);
@@ -64,6 +70,49 @@ static void fail(struct request *request, const struct err *err)
         log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
     worker_service_count(service, http_status_of(err->rc));
     http_reply_error_later(request->exchange, err, request->retry_after_s);
+}
+
+/* The same where others may wait for what this request was to make. */
+static void fail_for_all(struct request *request, const struct err *err)
+{
+    struct worker_flight *flight = request->flight;
+    fail(request, err);
+    worker_flight_fail(flight, err);
+}
+
+/* Parts of the source are here, or will not come. Not on a render thread, which is not held meanwhile. */
+static void on_fetched(struct origin_waiter *waiter, enum rc rc, const struct err *err)
+{
+    struct request *request = (struct request *)((char *)waiter - offsetof(struct request, waiter));
+    struct worker_service *service = request->service;
+    struct err late;
+    if (rc == RC_OK && clock_monotonic_ms() > request->deadline_ms) {
+        rc = err_set(&late, RC_LATE, "the source did not come within %" PRId64 " s",
+                     service->settings->render_timeout_s);
+        err = &late;
+    }
+    if (rc == RC_OK)
+        queue(request);
+    else
+        fail_for_all(request, err);
+}
+
+/* On a render thread, which is free again afterwards: the request starts over when what is missing is here. Whatever was planned
+ * is forgotten, since the source may have been replaced by then. */
+static void wait_for_source(struct request *request)
+{
+    if (request->picture != NULL)
+        request->looked_up_version = request->picture->version_hash;
+    pictures_release(request->service->pictures, &request->picture);
+    request->planned = false;
+    if (++request->waits > MOST_WAITS) {
+        struct err err;
+        err_set(&err, RC_BUSY, "the source changes faster than it can be read, please try again");
+        fail_for_all(request, &err);
+        return;
+    }
+    request->waiter = (struct origin_waiter){.ready = on_fetched};
+    origin_await(request->service->origin, request->identifier.path, &request->waiter);
 }
 
 static const char *header_or_null(struct request *request, const char *name)
@@ -256,8 +305,10 @@ static enum rc render(struct request *request, struct err *err)
     struct render_spent spent;
     enum rc rc = render_picture(request->picture, &request->plan, &service->options, &output, &spent, err);
     render_pool_return(service->pool, memory_bytes);
-    atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&service->segment->counters.renders, 1, memory_order_relaxed);
+    if (rc != RC_AWAY) {
+        atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&service->segment->counters.renders, 1, memory_order_relaxed);
+    }
     if (rc == RC_OK)
         render_cost_learn(effort, request->picture, &request->plan, &spent);
     if (rc == RC_CANCELLED) /* also when the client has left: the sentence is then for nobody */
@@ -421,11 +472,20 @@ static void answer_pixels(struct request *request)
 {
     struct err err;
     struct worker_answer *answer = &request->answer;
+    enum rc rc = render_want(request->picture, &request->plan, &err);
+    if (rc == RC_AWAY) {
+        wait_for_source(request);
+        return;
+    }
+    if (rc != RC_OK) {
+        fail_for_all(request, &err);
+        return;
+    }
     bool streams = image_encode_streams(render_file_type(request->plan.format));
     worker_answer_init(answer, request->service, request->exchange, &request->representation, streams);
     answer->flight = request->flight; /* of one that has looked already */
-    enum rc rc = render_passthrough(request->picture, &request->plan, &request->service->options, true,
-                                    &answer->body, &err);
+    rc = render_passthrough(request->picture, &request->plan, &request->service->options, true, &answer->body,
+                            &err);
     if (rc == RC_UNSUPPORTED) {
         bytes_done(&answer->body);
         if (!is_ours_to_make(request))
@@ -436,6 +496,11 @@ static void answer_pixels(struct request *request)
             return;
         }
         rc = render(request, &err);
+    }
+    if (rc == RC_AWAY && !answer->begun) { /* a block was lost meanwhile, or more is read than was expected */
+        worker_answer_done(answer);
+        wait_for_source(request);
+        return;
     }
     struct worker_answer taken = *answer; /* the request's memory may go with the answer */
     pictures_release(request->service->pictures, &request->picture);
@@ -505,17 +570,36 @@ static enum rc open_picture(struct request *request, struct err *err)
     return rc;
 }
 
+/* The same image of another version is not what those wait for who wait for this request. */
+static void leave_flight_of_replaced(struct request *request)
+{
+    struct err err;
+    if (!request->looked_up || request->picture->version_hash == request->looked_up_version)
+        return;
+    err_set(&err, RC_BUSY, "the source was replaced while it was read, please try again");
+    worker_flight_fail(request->flight, &err);
+    request->looked_up = false;
+    request->flight = NULL;
+}
+
 static void work(struct request *request)
 {
     struct err err;
-    if (request->picture == NULL && open_picture(request, &err) != RC_OK)
-        fail(request, &err);
+    enum rc rc = RC_OK;
+    if (request->picture == NULL) {
+        rc = open_picture(request, &err);
+        if (rc == RC_OK)
+            leave_flight_of_replaced(request);
+    }
+    if (rc == RC_AWAY)
+        wait_for_source(request);
+    else if (rc != RC_OK)
+        fail_for_all(request, &err);
     else if (request->iiif.what == IIIF_IMAGE)
         answer_image(request);
     else
         answer_document(request);
 }
-
 static bool is_left(struct render_job *job);
 
 /* Waiting has already made the answer pointless. False: it is worth the work. */

@@ -72,8 +72,10 @@ static enum rc enter_box(const struct worker_heritage *heritage, const struct wo
                          struct err *err)
 {
     const char *note = NULL;
-    enum rc rc = worker_box_enter(heritage->settings, origin_root(service->origin), service->cache.fd, &note,
-                                  err);
+    const struct origin_needs needs = origin_needs(service->origin);
+    const struct worker_box_openings openings = {
+        .images_fd = needs.root_fd, .cache_fd = service->cache.fd, .network = needs.network, .port = needs.port};
+    enum rc rc = worker_box_enter(heritage->settings, &openings, &note, err);
     if (rc == RC_OK && note != NULL && atomic_exchange(&heritage->segment->box_noted, 1) == 0)
         log_warning("%s", note);
     return rc;
@@ -124,7 +126,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     const struct image_source_limits limits = {.max_source_pixels = (uint64_t)settings->max_source_pixels,
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
     open_cache(service);
-    enum rc rc = origin_open(settings->images, &service->origin, err);
+    enum rc rc = origin_open(settings, service->cache.folder[CACHE_BLOCKS], &service->origin, err);
     if (rc == RC_OK)
         rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000,
                           &service->pictures, err);
@@ -137,6 +139,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = enter_box(heritage, service, err);
     if (rc == RC_OK)
         rc = render_pool_start(&pool, &service->pool, err);
+    if (rc == RC_OK)
+        rc = origin_start(service->origin, err);
     if (rc == RC_OK)
         rc = gateway_start(service->gateway, err);
     if (rc == RC_OK && service->derivatives != NULL)
@@ -155,6 +159,8 @@ void worker_service_stop(struct worker_service **service)
     if (stopped == NULL)
         return;
     worker_derivatives_quit(stopped->derivatives);
+    if (stopped->origin != NULL)
+        origin_cancel(stopped->origin); /* whoever waits for it is answered now */
     render_pool_stop(&stopped->pool);
     gateway_close(&stopped->gateway);
     worker_derivatives_free(&stopped->derivatives);

@@ -331,6 +331,17 @@ enum rc worker_check_settings(const struct settings *settings, const char **ret_
         return err_set(err, RC_BAD_REQUEST, "trusted_proxies is \"%s\": from character %u on, %s",
                        settings->trusted_proxies, at + 1, wrong);
     }
+    wrong = http_trusted_list_check(settings->http_networks, &at);
+    if (wrong != NULL) {
+        *ret_name = "http_networks";
+        return err_set(err, RC_BAD_REQUEST, "http_networks is \"%s\": from character %u on, %s", settings->http_networks,
+                       at + 1, wrong);
+    }
+    if (settings_is_remote(settings->images) && settings->cache[0] == '\0') {
+        *ret_name = "images";
+        return err_set(err, RC_BAD_REQUEST, "images is \"%s\", which needs a cache directory for what is fetched: add --cache DIR",
+                       settings->images);
+    }
     const struct gateway_options options = {.rules = settings->identifier_rules,
                                             .retired = settings->retired,
                                             .folder = settings->cache[0] != '\0' ? settings->cache : NULL};

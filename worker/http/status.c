@@ -15,6 +15,10 @@ unsigned http_status_of(enum rc rc)
         return 410;
     case RC_UNSUPPORTED:
         return 501;
+    case RC_ORIGIN:
+        return 502;
+    case RC_LATE:
+        return 504;
     case RC_BUSY:
     case RC_AWAY:
     case RC_NO_MEMORY:

@@ -76,7 +76,7 @@ static enum rc blob_read(struct image_blob *blob, void *data, size_t length, uin
                        (unsigned long long)(offset + length));
     enum rc rc = blob->ops->read(blob, data, length, offset, patience, err);
     if (rc == RC_AWAY)
-        atomic_store_explicit(&blob->was_away, true, memory_order_relaxed);
+        atomic_fetch_add_explicit(&blob->away_reads, 1, memory_order_relaxed);
     return rc;
 }
 

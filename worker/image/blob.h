@@ -20,7 +20,8 @@
 struct image_blob {
     const struct image_blob_ops *ops;
     uint64_t size_bytes;
-    atomic_bool was_away; /* a read has failed with RC_AWAY, even if who read did without the bytes */
+    atomic_uint away_reads; /* how many have failed with RC_AWAY, also where who read did without the bytes */
+    atomic_bool is_dead; /* what is away will not come any more: open the source anew, even where its version is the same */
 };
 
 enum image_blob_patience {

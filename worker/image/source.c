@@ -44,7 +44,7 @@ enum rc image_source_open(struct image_blob *blob, uint32_t page, const struct i
     struct image_source *source = NULL;
     rc = open(&input, &source, err);
     /* Openers do without some things that they cannot read, and take others for broken; then this is no more than a guess. */
-    if (rc != RC_AWAY && atomic_load_explicit(&blob->was_away, memory_order_relaxed)) {
+    if (rc != RC_AWAY && atomic_load_explicit(&blob->away_reads, memory_order_relaxed) > 0) {
         if (rc == RC_OK) {
             image_metadata_done(&source->metadata);
             source->ops->close(source);
@@ -93,9 +93,10 @@ enum rc image_source_metadata(struct image_source *source, const struct image_me
     enum rc rc = RC_OK;
     if (atomic_load_explicit(&source->lacks_metadata, memory_order_acquire)) {
         OWN(image_metadata_done) struct image_metadata read = {0};
+        unsigned away_reads = atomic_load_explicit(&source->blob->away_reads, memory_order_relaxed);
         rc = source->ops->metadata(source, &read, err);
         /* What could not be read is left out by those who read it. */
-        if (rc == RC_OK && atomic_load_explicit(&source->blob->was_away, memory_order_relaxed))
+        if (rc == RC_OK && away_reads != atomic_load_explicit(&source->blob->away_reads, memory_order_relaxed))
             rc = err_set(err, RC_AWAY, "parts of the source have to be fetched first");
         pthread_mutex_lock(&mutex);
         if (rc == RC_OK && atomic_load_explicit(&source->lacks_metadata, memory_order_relaxed)) {
@@ -123,6 +124,17 @@ enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t 
     assert((window->x_px & ((1u << source->format.sub_x_log2) - 1)) == 0);
     assert((window->y_px & ((1u << source->format.sub_y_log2) - 1)) == 0);
     return source->ops->read(source, level, shrink_log2, window, ret_reader, err);
+}
+
+enum rc image_source_want(struct image_source *source, uint32_t level, const struct image_region *window, struct err *err)
+{
+    if (source->blob->ops->want == NULL)
+        return RC_OK;
+    if (source->ops->want != NULL)
+        return source->ops->want(source, level, window, err);
+    return image_blob_want(source->blob, 0, source->blob->size_bytes)
+               ? RC_OK
+               : err_set(err, RC_AWAY, "the source has to be fetched first");
 }
 
 void image_source_init(struct image_source *source, const struct image_source_ops *ops,

@@ -83,6 +83,8 @@ struct image_source_ops {
     enum rc (*metadata)(struct image_source *source, struct image_metadata *ret_metadata, struct err *err);
     /* Writes what is this kind's own into the source's record (source_record.h). */
     void (*describe)(const struct image_source *source, struct image_record *record);
+    /* Announces what read() would read for a window in the level's stored pixels. NULL: all of the file. */
+    enum rc (*want)(struct image_source *source, uint32_t level, const struct image_region *window, struct err *err);
     void (*close)(struct image_source *source);
 };
 
@@ -120,6 +122,11 @@ static inline struct image_size image_source_shrunk_size(struct image_size size,
  * max_decode_bytes. */
 RC_MUST_USE enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,
                                       const struct image_region *window, struct image_reader **ret_reader,
+                                      struct err *err);
+
+/* Announces to the blob what reading a window (in stored pixels of the level, not shrunk) is going to take. RC_OK: all of it is
+ * here. RC_AWAY: call it again when what was announced has been fetched. RC_CORRUPT, RC_IO, RC_NO_MEMORY. */
+RC_MUST_USE enum rc image_source_want(struct image_source *source, uint32_t level, const struct image_region *window,
                                       struct err *err);
 
 /* Where the tile of a level's grid lies, for sending it as it is. RC_UNSUPPORTED where it is no file by itself (then it

@@ -177,7 +177,9 @@ enum rc image_tiff_numbers(const struct image_tiff_file *file, const struct imag
         if (field->in_entry) {
             p = field->entry_value + first * size;
         } else {
-            enum rc rc = image_blob_read(file->blob, part, (size_t)some * size, at, err);
+            enum rc rc = file->never_waits
+                             ? image_blob_read_resident(file->blob, part, (size_t)some * size, at, err)
+                             : image_blob_read(file->blob, part, (size_t)some * size, at, err);
             if (rc != RC_OK)
                 return rc;
         }

@@ -15,6 +15,8 @@ struct image_tiff_file {
     struct image_blob *blob; /* borrowed */
     uint64_t file_bytes;
     bool big_endian, big_tiff;
+    bool never_waits;        /* reads are RC_BUSY where they would wait: for the event thread */
+    bool subsampling_is_said; /* the main picture's tag says what its JPEG streams do: so do those of its levels */
     uint64_t first_ifd; /* 0: no directory at all */
 };
 

@@ -202,50 +202,10 @@ static enum rc tiff_map_samples(const struct image_tiff_reading *r)
         return tiff_map_palette(r);
     return r->picture->photometric == PHOTOMETRIC_YCBCR ? tiff_map_ycbcr(r) : RC_OK;
 }
-/* --- chroma --------------------------------------------------------------------------------------------------- */
+/* Of a tile of JPEG data: its tables, if it has its own, and its frame. */
+#define MOST_HEAD_BYTES 16384u
 
-/* The tag is often missing or wrong in JPEG-compressed files, whose streams know better. */
-static enum rc tiff_look_into_jpeg(const struct image_tiff_reading *r)
-{
-    struct image_tiff_picture *picture = r->picture;
-    const struct image_tiff_field *field = image_tiff_ifd_find(r->ifd, TAG_JPEG_TABLES);
-    if (field != NULL) {
-        enum rc rc = image_tiff_payload(r->file, field, MAX_JPEG_TABLE_BYTES, &picture->jpeg_tables, r->err);
-        if (rc != RC_OK)
-            return rc;
-    }
-    if (picture->separate && picture->format.model == IMAGE_YCBCR) {
-        uint64_t sub[2] = {2, 2};
-        field = image_tiff_ifd_find(r->ifd, TAG_SUBSAMPLING);
-        enum rc rc = field == NULL ? RC_OK : image_tiff_numbers(r->file, field, 0, 2, sub, r->err);
-        if (rc != RC_OK)
-            return rc;
-        if (sub[0] != 1 || sub[1] != 1)
-            return err_set(r->err, RC_UNSUPPORTED,
-                           "TIFFs with subsampled chroma in separate planes are not supported");
-    }
-    struct image_jpeg_input input = {.blob = r->file->blob, .subject = "the TIFF's first tile or strip"};
-    enum rc rc = image_tiff_picture_chunks(picture, r->file, 0, 1, &input.offset, &input.length, r->err);
-    if (rc != RC_OK)
-        return rc;
-    struct image_jpeg *jpeg __attribute__((cleanup(image_jpeg_free))) = NULL;
-    struct image_jpeg_frame frame = {0};
-    rc = image_jpeg_new(&jpeg, r->err);
-    if (rc == RC_OK)
-        rc = image_jpeg_begin(jpeg, &picture->jpeg_tables, &input, &frame, r->err);
-    if (rc != RC_OK)
-        return rc;
-    if (frame.components != (picture->separate ? 1 : picture->samples))
-        return err_set(r->err, RC_CORRUPT, "the TIFF has %u samples per pixel but its JPEG data has %u",
-                       picture->samples, frame.components);
-    bool subsampled = frame.sub_x_log2 > 0 || frame.sub_y_log2 > 0;
-    if (!frame.planes || (subsampled && picture->format.model != IMAGE_YCBCR))
-        return err_set(r->err, RC_UNSUPPORTED,
-                       "the TIFF's JPEG data is subsampled in a way that is not supported");
-    picture->format.sub_x_log2 = frame.sub_x_log2;
-    picture->format.sub_y_log2 = frame.sub_y_log2;
-    return RC_OK;
-}
+/* --- chroma --------------------------------------------------------------------------------------------------- */
 
 static enum rc tiff_read_subsampling(const struct image_tiff_reading *r)
 {
@@ -267,6 +227,54 @@ static enum rc tiff_read_subsampling(const struct image_tiff_reading *r)
     if (picture->samples != 3)
         return err_set(r->err, RC_UNSUPPORTED,
                        "uncompressed YCbCr TIFFs with extra samples are not supported");
+    return RC_OK;
+}
+
+/* The tag is often missing or wrong in JPEG-compressed files, whose streams know better. */
+static enum rc tiff_look_into_jpeg(const struct image_tiff_reading *r)
+{
+    struct image_tiff_picture *picture = r->picture;
+    const struct image_tiff_field *field = image_tiff_ifd_find(r->ifd, TAG_JPEG_TABLES);
+    if (field != NULL) {
+        enum rc rc = image_tiff_payload(r->file, field, MAX_JPEG_TABLE_BYTES, &picture->jpeg_tables, r->err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    if (picture->separate && picture->format.model == IMAGE_YCBCR) {
+        uint64_t sub[2] = {2, 2};
+        field = image_tiff_ifd_find(r->ifd, TAG_SUBSAMPLING);
+        enum rc rc = field == NULL ? RC_OK : image_tiff_numbers(r->file, field, 0, 2, sub, r->err);
+        if (rc != RC_OK)
+            return rc;
+        if (sub[0] != 1 || sub[1] != 1)
+            return err_set(r->err, RC_UNSUPPORTED,
+                           "TIFFs with subsampled chroma in separate planes are not supported");
+    }
+    field = image_tiff_ifd_find(r->ifd, TAG_SUBSAMPLING);
+    if (r->file->subsampling_is_said && (picture->format.model != IMAGE_YCBCR || (field != NULL && picture->samples == 3)))
+        return picture->format.model == IMAGE_YCBCR ? tiff_read_subsampling(r) : RC_OK;
+    struct image_jpeg_input input = {.blob = r->file->blob, .subject = "the TIFF's first tile or strip"};
+    enum rc rc = image_tiff_picture_chunks(picture, r->file, 0, 1, &input.offset, &input.length, r->err);
+    if (rc != RC_OK)
+        return rc;
+    struct image_jpeg *jpeg __attribute__((cleanup(image_jpeg_free))) = NULL;
+    struct image_jpeg_frame frame = {0};
+    if (picture->tiled && input.length > MOST_HEAD_BYTES)
+        input.length = MOST_HEAD_BYTES;
+    rc = image_jpeg_new(&jpeg, r->err);
+    if (rc == RC_OK)
+        rc = image_jpeg_begin(jpeg, &picture->jpeg_tables, &input, &frame, r->err);
+    if (rc != RC_OK)
+        return rc;
+    if (frame.components != (picture->separate ? 1 : picture->samples))
+        return err_set(r->err, RC_CORRUPT, "the TIFF has %u samples per pixel but its JPEG data has %u",
+                       picture->samples, frame.components);
+    bool subsampled = frame.sub_x_log2 > 0 || frame.sub_y_log2 > 0;
+    if (!frame.planes || (subsampled && picture->format.model != IMAGE_YCBCR))
+        return err_set(r->err, RC_UNSUPPORTED,
+                       "the TIFF's JPEG data is subsampled in a way that is not supported");
+    picture->format.sub_x_log2 = frame.sub_x_log2;
+    picture->format.sub_y_log2 = frame.sub_y_log2;
     return RC_OK;
 }
 

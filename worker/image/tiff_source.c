@@ -46,6 +46,11 @@ static enum rc tiff_stored_tile(struct image_source *source, uint32_t level, uin
     return image_tiff_stored_tile(tiff_of(source), level, column, row, may_block, ret_tile, err);
 }
 
+static enum rc tiff_want(struct image_source *source, uint32_t level, const struct image_region *window, struct err *err)
+{
+    return image_tiff_want(tiff_of(source), level, window, err);
+}
+
 static enum rc tiff_metadata(struct image_source *source, struct image_metadata *ret_metadata,
                              struct err *err)
 {
@@ -67,6 +72,7 @@ static void tiff_describe(const struct image_source *source, struct image_record
 static const struct image_source_ops tiff_ops = {.kind = IMAGE_SOURCE_TIFF,
                                                  .stored_tile = tiff_stored_tile,
                                                  .read = tiff_read,
+                                                 .want = tiff_want,
                                                  .metadata = tiff_metadata,
                                                  .describe = tiff_describe,
                                                  .close = tiff_close};
@@ -132,6 +138,19 @@ static bool tiff_can_shrink(const struct image_tiff_picture *picture)
            (picture->chunks_down == 1 || (picture->chunk.height_px & y) == 0);
 }
 
+/* Whether the tag agrees with what was found in the JPEG data. Then the levels' tags are believed, whose data lies far away in the
+ * file: opening takes two places of it instead of one per level. */
+static bool tiff_says_subsampling(const struct image_tiff_source *tiff, const struct image_tiff_ifd *ifd,
+                                  const struct image_tiff_picture *picture)
+{
+    const struct image_tiff_field *field = image_tiff_ifd_find(ifd, TAG_SUBSAMPLING);
+    uint64_t sub[2];
+    if (picture->compression != TIFF_JPEG || picture->format.model != IMAGE_YCBCR)
+        return picture->compression == TIFF_JPEG;
+    return field != NULL && image_tiff_numbers(&tiff->file, field, 0, 2, sub, NULL) == RC_OK &&
+           sub[0] == 1u << picture->format.sub_x_log2 && sub[1] == 1u << picture->format.sub_y_log2;
+}
+
 static enum rc tiff_read_main(struct image_tiff_source *tiff, uint64_t at, struct err *err)
 {
     OWN(image_tiff_ifd_done) struct image_tiff_ifd ifd = {0};
@@ -142,6 +161,7 @@ static enum rc tiff_read_main(struct image_tiff_source *tiff, uint64_t at, struc
         rc = image_tiff_picture_init(&picture, &tiff->file, &ifd, &source->limits, err);
     if (rc != RC_OK)
         return rc;
+    tiff->file.subsampling_is_said = tiff_says_subsampling(tiff, &ifd, &picture);
     tiff_add_level(tiff, &picture);
     source->format = picture.format;
     source->shrinks = tiff_can_shrink(&picture);

@@ -35,6 +35,10 @@ RC_MUST_USE enum rc image_tiff_rows_read(const struct image_tiff_source *tiff, u
 RC_MUST_USE enum rc image_tiff_chunks(struct image_tiff_source *tiff, uint32_t level, uint64_t first,
                                       uint32_t count, uint64_t *ret_at, uint64_t *ret_bytes, struct err *err);
 
+/* image_source_want() (tiff_want.c). */
+RC_MUST_USE enum rc image_tiff_want(const struct image_tiff_source *tiff, uint32_t level, const struct image_region *window,
+                                    struct err *err);
+
 /* image_source_stored_tile() for JPEG and WebP tiles (tiff_tiles.c). */
 RC_MUST_USE enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, uint32_t column,
                                            uint32_t row, bool may_block, struct image_stored_tile *ret_tile,

@@ -82,7 +82,9 @@ static enum rc find_tiles(struct image_tiff_source *tiff, uint32_t level, bool m
     const struct image_tiff_picture *picture = &tiff->level[level];
     uint64_t count = (uint64_t)picture->chunks_across * picture->chunks_down;
     struct image_tiff_tiles *known = atomic_load_explicit(&tiff->tiles[level], memory_order_acquire);
-    if (known != NULL || (count > MOST_TILES && may_block)) {
+    /* Of a remote file all of the table would have to be fetched for one tile. */
+    bool is_remote = tiff->file.blob->ops->want != NULL;
+    if (known != NULL || is_remote || (count > MOST_TILES && may_block)) {
         *ret_tiles = known;
         return RC_OK;
     }
@@ -148,7 +150,9 @@ enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, u
         place = tiles->tile[number];
     } else if (rc == RC_OK) {
         uint64_t at = 0, length = 0;
-        rc = image_tiff_picture_chunks(picture, &tiff->file, number, 1, &at, &length, err);
+        struct image_tiff_file file = tiff->file;
+        file.never_waits = !may_block;
+        rc = image_tiff_picture_chunks(picture, &file, number, 1, &at, &length, err);
         if (rc == RC_OK && length <= UINT32_MAX)
             place = (struct image_record_place){at, (uint32_t)length};
     }

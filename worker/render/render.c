@@ -77,6 +77,17 @@ static void choose_reading(const struct image_source *source, const struct iiif_
     *ret = r;
 }
 
+/* The same part of the level in stored pixels. */
+static struct image_region before_shrinking(const struct image_region *region, uint32_t shrink_log2, struct image_size level)
+{
+    uint64_t right = ((uint64_t)region->x_px + region->width_px) << shrink_log2,
+             bottom = ((uint64_t)region->y_px + region->height_px) << shrink_log2;
+    struct image_region whole = {.x_px = region->x_px << shrink_log2, .y_px = region->y_px << shrink_log2};
+    whole.width_px = (uint32_t)(right < level.width_px ? right : level.width_px) - whole.x_px;
+    whole.height_px = (uint32_t)(bottom < level.height_px ? bottom : level.height_px) - whole.y_px;
+    return whole;
+}
+
 /* ---- what to make of it ---- */
 
 /* The chain, from its end: each step takes over what stands in `sink` and puts itself there. */
@@ -211,7 +222,11 @@ static enum rc run(const struct picture *picture, const struct iiif_plan *plan,
     reading.window.x_px -= region.x_px;
     reading.window.y_px -= region.y_px;
     OWN(image_reader_close) struct image_reader *reader = NULL;
-    rc = image_source_read(picture->source, reading.level, reading.shrink_log2, &region, &reader, err);
+    const struct image_region whole = before_shrinking(&region, reading.shrink_log2,
+                                                       picture->source->pyramid.level[reading.level].size);
+    rc = image_source_want(picture->source, reading.level, &whole, err);
+    if (rc == RC_OK)
+        rc = image_source_read(picture->source, reading.level, reading.shrink_log2, &region, &reader, err);
     if (rc == RC_OK)
         rc = render_tap_read(TAKE_PTR(reader), spent, &reader, err);
     if (rc == RC_OK)
@@ -219,6 +234,19 @@ static enum rc run(const struct picture *picture, const struct iiif_plan *plan,
     if (rc == RC_OK)
         rc = chain.sink->ops->finish(chain.sink, err);
     return rc;
+}
+
+enum rc render_want(const struct picture *picture, const struct iiif_plan *plan, struct err *err)
+{
+    struct image_source *source = picture->source;
+    struct reading reading;
+    if (source->blob->ops->want == NULL)
+        return RC_OK;
+    choose_reading(source, plan, &reading);
+    const struct image_format *format = &source->format;
+    struct image_region region = image_resample_reads(format, format, reading.level_size, &reading.window, reading.wanted);
+    region = before_shrinking(&region, reading.shrink_log2, source->pyramid.level[reading.level].size);
+    return image_source_want(source, reading.level, &region, err);
 }
 
 enum rc render_picture(const struct picture *picture, const struct iiif_plan *plan,

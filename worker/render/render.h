@@ -19,12 +19,17 @@ struct render_options {
     bool passthrough; /* stored tiles may leave as they are */
 };
 
+/* Announces to the source what the plan will read. RC_AWAY: some of it has to be fetched first; RC_CORRUPT and the like: it cannot
+ * even be found. */
+RC_MUST_USE enum rc render_want(const struct picture *picture, const struct iiif_plan *plan, struct err *err);
+
 /* Roughly how much pixel memory the plan holds at its peak; what the pool's budget is claimed with. Pure. */
 uint64_t render_memory_bytes(const struct picture *picture, const struct iiif_plan *plan);
 
 /* Where an answer's bytes go, and whether anybody still wants them. */
 struct render_output {
-    struct bytes *bytes; /* empty at first; the encoder appends. Garbage after a failure; the caller owns it */
+    struct bytes
+        *bytes; /* empty at first; the encoder appends. Garbage after a failure; the caller owns it */
     /* Asked before each band is read, so also the place to let others have the thread. NULL: never cancelled. */
     bool (*cancelled)(void *context);
     /* The encoder has made more bytes, and this format never changes what is made: they may be taken, and `bytes` left

@@ -177,9 +177,11 @@ static void test_texts(void **state)
     (void)state;
     assert_taken("images", "/srv/images");
     assert_string_equal(settings.images, "/srv/images");
-    assert_refused("images", "", "images is \"\": a directory must be named");
-    assert_refused("images", "s3://bucket/x",
-                   "images is \"s3://bucket/x\": this version serves directories only");
+    assert_refused("images", "",
+                   "images is \"\": a directory, s3://BUCKET or http(s)://HOST must be named");
+    assert_taken("images", "s3://bucket/x");
+    assert_refused("images", "ftp://host/x",
+                   "images is \"ftp://host/x\": addresses begin with s3://, http:// or https://");
     assert_refused("cache_control", "no\rcache",
                    "cache_control is \"no?cache\": it may hold only printable ASCII characters");
     assert_taken("base_url", "https://images.example.org/iiif-server/");
@@ -191,7 +193,7 @@ static void test_texts(void **state)
         struct err err;
         assert_int_equal(set("base_url", bad[i], &err), RC_BAD_REQUEST);
     }
-    assert_string_equal(settings.images, "/srv/images");
+    assert_string_equal(settings.images, "s3://bucket/x");
 }
 
 static void test_addresses(void **state)

@@ -35,6 +35,16 @@ static void link_in(const struct folder *folder, const char *target, const char 
     assert_int_equal(symlink(target, path), 0);
 }
 
+static enum rc open_root(const char *root, struct origin **ret_origin, struct err *err)
+{
+    struct settings settings;
+    assert_int_equal(settings_init(&settings, err), RC_OK);
+    assert_int_equal(settings_set(&settings, settings_find("images"), root, err), RC_OK);
+    enum rc rc = origin_open(&settings, -1, ret_origin, err);
+    settings_done(&settings);
+    return rc;
+}
+
 static int folder_make(void **state)
 {
     struct folder *folder = calloc(1, sizeof *folder);
@@ -56,7 +66,7 @@ static int folder_make(void **state)
     link_in(folder, "../secret", "outer");
     link_in(folder, folder->outside, "absolute");
     link_in(folder, "loop", "loop");
-    assert_int_equal(origin_open(root, &folder->origin, &err), RC_OK);
+    assert_int_equal(open_root(root, &folder->origin, &err), RC_OK);
     *state = folder;
     return 0;
 }
@@ -137,7 +147,7 @@ static void test_a_missing_root_is_named(void **state)
     (void)state;
     struct origin *origin = NULL;
     struct err err;
-    assert_int_equal(origin_open("/nonexistent/images", &origin, &err), RC_IO);
+    assert_int_equal(open_root("/nonexistent/images", &origin, &err), RC_IO);
     assert_null(origin);
     assert_non_null(strstr(err.message, "/nonexistent/images"));
 }

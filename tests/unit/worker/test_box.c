@@ -79,7 +79,8 @@ static int in_the_box(int (*deed)(int images_fd, int cache_fd))
         signal(SIGABRT, SIG_DFL);
         int images_fd = open(images, O_PATH | O_DIRECTORY | O_CLOEXEC);
         int cache_fd = open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (worker_box_enter(&settings, images_fd, cache_fd, &note, &err) != RC_OK) {
+        if (worker_box_enter(&settings, &(struct worker_box_openings){.images_fd = images_fd, .cache_fd = cache_fd}, &note,
+                             &err) != RC_OK) {
             fprintf(stderr, "%s\n", err.message);
             _exit(NOT_IN_BOX);
         }
@@ -365,7 +366,8 @@ static void test_what_the_kernel_lacks_is_said(void **state)
     if (child == 0) {
         struct err err;
         const char *note = NULL;
-        enum rc rc = worker_box_enter(&settings, open(images, O_PATH | O_DIRECTORY), -1, &note, &err);
+        const struct worker_box_openings openings = {.images_fd = open(images, O_PATH | O_DIRECTORY), .cache_fd = -1};
+        enum rc rc = worker_box_enter(&settings, &openings, &note, &err);
         _exit(rc != RC_OK ? NOT_IN_BOX : note != NULL);
     }
     int status = 0;

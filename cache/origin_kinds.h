@@ -1,0 +1,31 @@
+/* The kinds of origin: for origin.c, which picks one, and the files that implement them. */
+#ifndef CACHE_ORIGIN_KINDS_H
+#define CACHE_ORIGIN_KINDS_H
+
+#include "cache/origin.h"
+
+struct origin_ops {
+    enum rc (*start)(struct origin *origin, struct err *err); /* NULL: there is nothing to start */
+    void (*cancel)(struct origin *origin);                    /* NULL: nobody ever waits */
+    void (*close)(struct origin *origin);
+    enum rc (*open_blob)(struct origin *origin, const char *path, struct image_blob **ret_blob,
+                         struct origin_version *ret_version, struct err *err);
+    enum rc (*stat_file)(struct origin *origin, const char *path, struct origin_version *ret_version,
+                         struct err *err);
+    void (*await)(struct origin *origin, const char *path,
+                  struct origin_waiter *waiter); /* NULL: never RC_AWAY */
+};
+
+struct origin {
+    const struct origin_ops *ops;
+    struct origin_needs needs;
+};
+
+/* Takes over `root_fd` in every case. */
+RC_MUST_USE enum rc origin_folder_open(int root_fd, struct origin **ret_origin, struct err *err);
+
+/* Beneath the root: a path that leads out of it, or to nothing, is no image. Shared with the lane for slow folders. */
+RC_MUST_USE enum rc origin_folder_open_file(int root_fd, const char *path, uint64_t flags, int *ret_fd,
+                                            struct origin_version *ret_version, struct err *err);
+
+#endif

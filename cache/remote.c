@@ -1,0 +1,417 @@
+#include "cache/remote.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "cache/origin_kinds.h"
+#include "cache/remote_flight.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MOST_KNOWN 2048u /* paths; each with its descriptor */
+
+static struct remote *remote_of(struct origin *origin)
+{
+    return (struct remote *)origin;
+}
+
+/* ---- what is known ---- */
+
+static struct remote_file **bucket_of(struct remote *remote, const char *path)
+{
+    return &remote->bucket[bytes_hash(BYTES_HASH_START, path, strlen(path)) % REMOTE_BUCKETS];
+}
+
+static void recency_remove(struct remote *remote, struct remote_file *file)
+{
+    *(file->newer != NULL ? &file->newer->older : &remote->newest) = file->older;
+    *(file->older != NULL ? &file->older->newer : &remote->oldest) = file->newer;
+    file->newer = file->older = NULL;
+}
+
+static void recency_add(struct remote *remote, struct remote_file *file)
+{
+    file->older = remote->newest;
+    *(remote->newest != NULL ? &remote->newest->newer : &remote->oldest) = file;
+    remote->newest = file;
+}
+
+void remote_content_unref(struct remote_content *content)
+{
+    if (content == NULL || atomic_fetch_sub_explicit(&content->references, 1, memory_order_acq_rel) > 1)
+        return;
+    block_file_unref(&content->blocks);
+    free(content->wanted);
+    free(content);
+}
+
+struct remote_content *remote_content_ref(struct remote_content *content)
+{
+    atomic_fetch_add_explicit(&content->references, 1, memory_order_relaxed);
+    return content;
+}
+
+enum rc remote_content_new(struct remote *remote, struct block_file *blocks,
+                           struct remote_content **ret_content, struct err *err)
+{
+    uint64_t bytes = (block_file_count(blocks) + 7) / 8 + 1;
+    struct remote_content *content = calloc(1, sizeof *content);
+    uint8_t *bits = calloc(2, bytes);
+    if (content == NULL || bits == NULL) {
+        free(content);
+        free(bits);
+        block_file_unref(&blocks);
+        return err_set(err, RC_NO_MEMORY, "no memory to remember what is fetched");
+    }
+    content->remote = remote;
+    content->blocks = blocks;
+    content->wanted = bits;
+    content->flying = bits + bytes;
+    atomic_init(&content->references, 1);
+    *ret_content = content;
+    return RC_OK;
+}
+
+/* Forgets the files that were not used for longest, down to `most`. Under the lock. */
+static void forget_down_to(struct remote *remote, uint32_t most)
+{
+    struct remote_file *file = remote->oldest;
+    while (file != NULL && remote->count > most) {
+        struct remote_file *newer = file->newer;
+        if (file->flights == NULL && file->waiters == NULL &&
+            (file->content == NULL || atomic_load(&file->content->references) == 1)) {
+            struct remote_file **link = bucket_of(remote, file->path);
+            while (*link != file)
+                link = &(*link)->chain;
+            *link = file->chain;
+            recency_remove(remote, file);
+            remote->count--;
+            remote_content_unref(file->content);
+            free(file);
+        }
+        file = newer;
+    }
+}
+
+void remote_make_room(struct remote *remote)
+{
+    forget_down_to(remote, remote->count / 2);
+}
+
+/* Under the lock. NULL: no memory. */
+static struct remote_file *find_or_add(struct remote *remote, const char *path)
+{
+    struct remote_file **bucket = bucket_of(remote, path), *file = *bucket;
+    while (file != NULL && strcmp(file->path, path) != 0)
+        file = file->chain;
+    if (file != NULL) {
+        recency_remove(remote, file);
+        recency_add(remote, file);
+        return file;
+    }
+    size_t path_bytes = strlen(path) + 1;
+    file = calloc(1, sizeof *file + path_bytes);
+    if (file == NULL)
+        return NULL;
+    memcpy(file->path, path, path_bytes);
+    file->remote = remote;
+    if (remote->count >= MOST_KNOWN)
+        forget_down_to(remote, MOST_KNOWN - 1);
+    file->chain = *bucket;
+    *bucket = file;
+    recency_add(remote, file);
+    remote->count++;
+    return file;
+}
+
+int64_t remote_wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* How long ago the version was confirmed, by whichever worker. */
+int64_t remote_age_ms(struct remote_content *content)
+{
+    int64_t confirmed_ms = block_file_confirmed_ms(content->blocks), age_ms = remote_wall_ms() - confirmed_ms;
+    return confirmed_ms == 0 || age_ms < 0 ? INT64_MAX : age_ms;
+}
+
+/* What another worker, or this one before it was started again, has found out about the file. Under the lock. */
+static void learn_from_store(struct remote *remote, struct remote_file *file)
+{
+    char name[BLOCK_NAME_BYTES];
+    struct block_file *blocks = NULL;
+    struct remote_content *content = NULL;
+    if (!remote_name(remote, file->path, name) ||
+        block_store_find(remote->store, name, &blocks, NULL) != RC_OK)
+        return;
+    if (file->content != NULL) {
+        const struct block_subject *ours = block_file_subject(file->content->blocks),
+                                   *theirs = block_file_subject(blocks);
+        bool other = origin_version_hash(&ours->version) != origin_version_hash(&theirs->version) ||
+                     strcmp(ours->etag, theirs->etag) != 0;
+        if (!other || block_file_confirmed_ms(blocks) <= block_file_confirmed_ms(file->content->blocks)) {
+            block_file_unref(&blocks);
+            return;
+        }
+    }
+    if (remote_content_new(remote, blocks, &content, NULL) != RC_OK)
+        return;
+    remote_content_unref(file->content);
+    file->content = content;
+    file->checked_ms = 0;
+}
+
+/* Whether what is known of the file may be used without asking. Under the lock. */
+static bool is_current(struct remote *remote, struct remote_file *file)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (file->content != NULL && file->checked_ms != 0 &&
+        now_ms - file->checked_ms < remote->options.revalidate_ms)
+        return true;
+    learn_from_store(remote, file);
+    if (file->content == NULL)
+        return false;
+    int64_t age_ms = remote_age_ms(file->content);
+    if (age_ms >= remote->options.revalidate_ms)
+        return false;
+    file->checked_ms = now_ms - age_ms;
+    return true;
+}
+
+bool remote_name(const struct remote *remote, const char *path, char ret_name[BLOCK_NAME_BYTES])
+{
+    int length = snprintf(ret_name, BLOCK_NAME_BYTES, "%s %s", remote->transport->name, path);
+    return length > 0 && length < (int)BLOCK_NAME_BYTES;
+}
+
+/* ---- blobs ---- */
+
+struct remote_blob {
+    struct image_blob blob;
+    struct remote_content *content;
+};
+
+/* False: the file has been found to be something else since, or was forgotten. */
+static bool note_wanted(struct remote_content *content, uint64_t block)
+{
+    struct remote *remote = content->remote;
+    const char *path = block_file_subject(content->blocks)->name + strlen(remote->transport->name) + 1;
+    pthread_mutex_lock(&remote->mutex);
+    const struct remote_file *file = *bucket_of(remote, path);
+    while (file != NULL && strcmp(file->path, path) != 0)
+        file = file->chain;
+    bool is_newest = file != NULL && file->content == content;
+    content->wanted[block / 8] = (uint8_t)(content->wanted[block / 8] | 1u << block % 8);
+    content->any_wanted = true;
+    pthread_mutex_unlock(&remote->mutex);
+    return is_newest;
+}
+
+static bool blob_want(struct image_blob *blob, uint64_t offset, uint64_t length)
+{
+    struct remote_content *content = ((struct remote_blob *)blob)->content;
+    bool all_here = true;
+    if (length == 0)
+        return true;
+    for (uint64_t block = offset / BLOCK_BYTES; block <= (offset + length - 1) / BLOCK_BYTES; block++)
+        if (!block_file_has(content->blocks, block)) {
+            if (!note_wanted(content, block))
+                atomic_store_explicit(&blob->is_dead, true, memory_order_relaxed);
+            all_here = false;
+        }
+    return all_here;
+}
+
+static enum rc blob_read(struct image_blob *blob, void *data, size_t length, uint64_t offset,
+                         enum image_blob_patience patience, struct err *err)
+{
+    struct remote_content *content = ((struct remote_blob *)blob)->content;
+    enum rc rc = block_file_read(content->blocks, data, length, offset, patience, err);
+    if (rc == RC_AWAY && !blob_want(blob, offset, length))
+        return rc;
+    if (rc == RC_AWAY) /* it has come meanwhile */
+        rc = block_file_read(content->blocks, data, length, offset, patience, err);
+    return rc;
+}
+
+static void blob_close(struct image_blob *blob)
+{
+    remote_content_unref(((struct remote_blob *)blob)->content);
+    free(blob);
+}
+
+static const struct image_blob_ops blob_ops = {.read = blob_read, .want = blob_want, .close = blob_close};
+
+/* ---- the origin's calls ---- */
+
+/* Paths are parts of keys and URLs: nothing in them may lead up, or mean nothing. */
+static bool is_plain(const char *path)
+{
+    for (const char *part = path;; part++) {
+        size_t length = strcspn(part, "/");
+        if (length == 0 || (length == 1 && part[0] == '.') ||
+            (length == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        for (size_t i = 0; i < length; i++)
+            if ((unsigned char)part[i] < 0x20 || part[i] == 0x7f)
+                return false;
+        part += length;
+        if (*part == '\0')
+            return true;
+    }
+}
+
+/* What is known and current of the file, with a reference. */
+static enum rc find_current(struct remote *remote, const char *path, struct remote_content **ret_content,
+                            struct err *err)
+{
+    char name[BLOCK_NAME_BYTES];
+    if (!is_plain(path) || !remote_name(remote, path, name))
+        return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", path);
+    enum rc rc = RC_OK;
+    pthread_mutex_lock(&remote->mutex);
+    struct remote_file *file = find_or_add(remote, path);
+    if (file == NULL)
+        rc = err_set(err, RC_NO_MEMORY, "no memory to look for image '%.180s'", path);
+    else if (!is_current(remote, file))
+        rc = err_set(err, RC_AWAY, "image '%.180s' has to be looked for at its origin", path);
+    else
+        *ret_content = remote_content_ref(file->content);
+    pthread_mutex_unlock(&remote->mutex);
+    return rc;
+}
+
+static enum rc remote_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,
+                                struct origin_version *ret_version, struct err *err)
+{
+    struct remote_content *content = NULL;
+    enum rc rc = find_current(remote_of(origin), path, &content, err);
+    if (rc != RC_OK)
+        return rc;
+    struct remote_blob *blob = calloc(1, sizeof *blob);
+    if (blob == NULL) {
+        remote_content_unref(content);
+        return err_set(err, RC_NO_MEMORY, "no memory to open image '%.180s'", path);
+    }
+    const struct origin_version *version = &block_file_subject(content->blocks)->version;
+    blob->blob = (struct image_blob){.ops = &blob_ops, .size_bytes = version->size_bytes};
+    blob->content = content;
+    *ret_version = *version;
+    *ret_blob = &blob->blob;
+    return RC_OK;
+}
+
+static enum rc remote_stat_file(struct origin *origin, const char *path, struct origin_version *ret_version,
+                                struct err *err)
+{
+    struct remote_content *content = NULL;
+    enum rc rc = find_current(remote_of(origin), path, &content, err);
+    if (rc != RC_OK)
+        return rc;
+    *ret_version = block_file_subject(content->blocks)->version;
+    remote_content_unref(content);
+    return RC_OK;
+}
+
+static void remote_await(struct origin *origin, const char *path, struct origin_waiter *waiter)
+{
+    struct remote *remote = remote_of(origin);
+    struct remote_flight *flights = NULL;
+    struct err err;
+    enum rc rc = RC_OK;
+    bool waits = false;
+    pthread_mutex_lock(&remote->mutex);
+    struct remote_file *file = remote->cancelled ? NULL : find_or_add(remote, path);
+    if (remote->cancelled)
+        rc = err_set(&err, RC_CANCELLED, "the server is going down");
+    else if (file == NULL)
+        rc = err_set(&err, RC_NO_MEMORY, "no memory to look for image '%.180s'", path);
+    else if (!is_current(remote, file))
+        rc = remote_flight_look(file, &flights, &err);
+    else
+        rc = remote_flight_fetch(file, &flights, &err);
+    if (rc == RC_OK && file->flights != NULL) {
+        waits = true;
+        waiter->until = file->next_number;
+        waiter->next = file->waiters;
+        file->waiters = waiter;
+    }
+    pthread_mutex_unlock(&remote->mutex);
+    while (flights != NULL) {
+        struct remote_flight *flight = flights;
+        flights = flight->start_next;
+        remote->transport->ops->submit(remote->transport, &flight->fetch);
+    }
+    if (!waits)
+        waiter->ready(waiter, rc, rc != RC_OK ? &err : NULL);
+}
+
+static enum rc remote_start(struct origin *origin, struct err *err)
+{
+    struct remote *remote = remote_of(origin);
+    enum rc rc = block_store_start(remote->store, err);
+    if (rc == RC_OK && remote->transport->ops->start != NULL)
+        rc = remote->transport->ops->start(remote->transport, err);
+    return rc;
+}
+
+static void remote_cancel(struct origin *origin)
+{
+    struct remote *remote = remote_of(origin);
+    pthread_mutex_lock(&remote->mutex);
+    remote->cancelled = true;
+    pthread_mutex_unlock(&remote->mutex);
+    remote->transport->ops->cancel(remote->transport);
+}
+
+static void remote_close(struct origin *origin)
+{
+    struct remote *remote = remote_of(origin);
+    remote_cancel(origin);
+    remote->transport->ops->close(remote->transport); /* no flight is left */
+    forget_down_to(remote, 0);
+    assert(remote->count == 0); /* all blobs are closed */
+    block_store_close(&remote->store);
+    if (remote->origin.needs.root_fd >= 0)
+        close(remote->origin.needs.root_fd);
+    pthread_mutex_destroy(&remote->mutex);
+    free(remote);
+}
+
+static const struct origin_ops remote_ops = {
+    .start = remote_start,
+    .cancel = remote_cancel,
+    .close = remote_close,
+    .open_blob = remote_open_blob,
+    .stat_file = remote_stat_file,
+    .await = remote_await,
+};
+
+enum rc remote_open(const struct remote_options *options, struct transport *transport,
+                    struct block_store *store, const struct origin_needs *needs, struct origin **ret_origin,
+                    struct err *err)
+{
+    struct remote *remote = calloc(1, sizeof *remote);
+    if (remote == NULL) {
+        transport->ops->close(transport);
+        block_store_close(&store);
+        if (needs->root_fd >= 0)
+            close(needs->root_fd);
+        return err_set(err, RC_NO_MEMORY, "no memory for the origin");
+    }
+    remote->origin = (struct origin){.ops = &remote_ops, .needs = *needs};
+    remote->options = *options;
+    /* What was just asked has to count for those who waited for the answer. */
+    if (remote->options.revalidate_ms < 1000)
+        remote->options.revalidate_ms = 1000;
+    remote->transport = transport;
+    remote->store = store;
+    pthread_mutex_init(&remote->mutex, NULL);
+    *ret_origin = &remote->origin;
+    return RC_OK;
+}

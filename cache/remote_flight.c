@@ -1,0 +1,315 @@
+#include "cache/remote_flight.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/own.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FIRST_BYTES  65536u /* of an unknown file: header and directories, in most */
+#define JOIN_BLOCKS  2u     /* so much that nobody asked for is cheaper than another request */
+#define MOST_FLIGHTS 64u    /* started at a time; the rest when those have landed */
+
+static struct remote_flight *flight_of(struct transport_fetch *fetch)
+{
+    return (struct remote_flight *)fetch;
+}
+
+static bool bit(const uint8_t *bits, uint64_t block)
+{
+    return (bits[block / 8] >> block % 8 & 1) != 0;
+}
+
+static void set_bit(uint8_t *bits, uint64_t block, bool on)
+{
+    uint8_t mask = (uint8_t)(1u << block % 8);
+    bits[block / 8] = (uint8_t)(on ? bits[block / 8] | mask : bits[block / 8] & ~mask);
+}
+
+/* ---- arriving ---- */
+
+static bool is_same(const struct block_subject *subject, const struct transport_answer *answer)
+{
+    return origin_version_hash(&subject->version) == origin_version_hash(&answer->version) &&
+           strcmp(subject->etag, answer->etag) == 0;
+}
+
+/* A look has found a file that was not known: room for its blocks. */
+static enum rc take_in(struct remote_flight *flight, const struct transport_answer *answer, struct err *err)
+{
+    struct remote *remote = flight->file->remote;
+    struct block_subject subject = {.version = answer->version};
+    struct block_file *blocks = NULL;
+    struct remote_content *content = NULL;
+    snprintf(subject.etag, sizeof subject.etag, "%s", answer->etag);
+    if (!remote_name(remote, flight->file->path, subject.name))
+        return err_set(err, RC_NOT_FOUND, "the image's name is too long");
+    enum rc rc = block_store_create(remote->store, &subject, &blocks, err);
+    if (rc == RC_OK)
+        rc = remote_content_new(remote, blocks, &content, err);
+    if (rc != RC_OK)
+        return rc;
+    remote_content_unref(flight->content);
+    flight->content = content;
+    return RC_OK;
+}
+
+static enum rc on_begin(struct transport_fetch *fetch, const struct transport_answer *answer, struct err *err)
+{
+    struct remote_flight *flight = flight_of(fetch);
+    const struct remote *remote = flight->file->remote;
+    flight->at = answer->offset;
+    if (answer->unchanged)
+        return RC_OK;
+    bool same = flight->content != NULL && !answer->replaced &&
+                is_same(block_file_subject(flight->content->blocks), answer);
+    if (!fetch->first && !same) {
+        flight->replaced = true;
+        return err_set(err, RC_AWAY, "the source was replaced while it was read");
+    }
+    if (answer->whole && answer->version.size_bytes > fetch->length &&
+        answer->version.size_bytes > (uint64_t)remote->options.most_whole_bytes)
+        return err_set(err, RC_TOO_LARGE,
+                       "the origin sends files only as a whole, and this one has %llu bytes",
+                       (unsigned long long)answer->version.size_bytes);
+    return same ? RC_OK : take_in(flight, answer, err);
+}
+
+static enum rc keep(struct remote_flight *flight, uint64_t block, const uint8_t *data, struct err *err)
+{
+    struct remote *remote = flight->file->remote;
+    enum rc rc = block_file_write(flight->content->blocks, block, data, err);
+    if (rc == RC_NO_MEMORY) {
+        pthread_mutex_lock(&remote->mutex);
+        remote_make_room(remote);
+        pthread_mutex_unlock(&remote->mutex);
+        rc = block_file_write(flight->content->blocks, block, data, err);
+    }
+    if (rc == RC_OK)
+        block_store_grew(remote->store, BLOCK_BYTES);
+    return rc;
+}
+
+/* Cuts what comes into blocks. A part of a block at the beginning (an origin that starts where it likes) is left out. */
+static enum rc on_take(struct transport_fetch *fetch, const void *data, size_t length, struct err *err)
+{
+    struct remote_flight *flight = flight_of(fetch);
+    const uint8_t *from = data;
+    uint64_t size = block_file_subject(flight->content->blocks)->version.size_bytes;
+    while (length > 0) {
+        if (flight->at >= size)
+            return err_set(err, RC_ORIGIN, "the origin sends more bytes than the file has");
+        uint64_t block = flight->at / BLOCK_BYTES,
+                 end = (block + 1) * BLOCK_BYTES < size ? (block + 1) * BLOCK_BYTES : size;
+        size_t inside = flight->at % BLOCK_BYTES,
+               some = end - flight->at < length ? (size_t)(end - flight->at) : length;
+        if (flight->block == NULL && (flight->block = malloc(BLOCK_BYTES)) == NULL)
+            return err_set(err, RC_NO_MEMORY, "no memory for what is fetched");
+        memcpy(flight->block + inside, from, some);
+        flight->at += some;
+        from += some;
+        length -= some;
+        enum rc rc = flight->at == end ? keep(flight, block, flight->block, err) : RC_OK;
+        if (rc != RC_OK)
+            return rc;
+    }
+    return RC_OK;
+}
+
+/* ---- landing ---- */
+
+static bool is_weather(enum rc rc)
+{
+    return rc == RC_ORIGIN || rc == RC_LATE || rc == RC_BUSY || rc == RC_IO;
+}
+
+static void complain(struct remote *remote, const char *path, const struct err *err)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - remote->complained_ms < 5000 && remote->complained_ms != 0)
+        return;
+    remote->complained_ms = now_ms;
+    log_warning("%s: %s; what is kept is served on", path, err->message);
+}
+
+/* What a look has found out. Under the lock. *rc becomes what its waiters hear. */
+static void land_look(struct remote_flight *flight, enum rc *rc, const struct err *err)
+{
+    struct remote_file *file = flight->file;
+    struct remote *remote = file->remote;
+    file->looking = false;
+    if (*rc == RC_OK) {
+        if (file->content != flight->content) {
+            remote_content_unref(file->content);
+            file->content = remote_content_ref(flight->content);
+        }
+        block_file_confirm(file->content->blocks, remote_wall_ms());
+        file->checked_ms = clock_monotonic_ms();
+    } else if (is_weather(*rc) && file->content != NULL &&
+               remote_age_ms(file->content) < remote->options.stale_if_error_ms) {
+        complain(remote, file->path, err);
+        file->checked_ms = clock_monotonic_ms();
+        *rc = RC_OK;
+    } else if (*rc == RC_NOT_FOUND) {
+        remote_content_unref(file->content);
+        file->content = NULL;
+    }
+}
+
+/* Under the lock. */
+static void land_part(struct remote_flight *flight, enum rc *rc)
+{
+    struct remote_file *file = flight->file;
+    for (uint64_t i = 0; i < flight->block_count; i++)
+        set_bit(flight->content->flying, flight->first_block + i, false);
+    if (!flight->replaced)
+        return;
+    /* Whoever waits starts over, finds nothing known and has the file looked at. */
+    if (file->content == flight->content) {
+        block_file_confirm(file->content->blocks, 0);
+        remote_content_unref(file->content);
+        file->content = NULL;
+        file->checked_ms = 0;
+    }
+    *rc = RC_OK;
+}
+
+/* Takes out the waiters that have nothing left to wait for, or that waited for what failed. Under the lock. */
+static struct origin_waiter *take_waiters(struct remote_file *file, const struct remote_flight *landed,
+                                          enum rc rc)
+{
+    uint64_t first_left = UINT64_MAX;
+    for (const struct remote_flight *flight = file->flights; flight != NULL; flight = flight->next)
+        first_left = flight->number < first_left ? flight->number : first_left;
+    struct origin_waiter *taken = NULL, **link = &file->waiters;
+    while (*link != NULL) {
+        struct origin_waiter *waiter = *link;
+        if (waiter->until <= first_left || (rc != RC_OK && landed->number < waiter->until)) {
+            *link = waiter->next;
+            waiter->next = taken;
+            taken = waiter;
+        } else {
+            link = &waiter->next;
+        }
+    }
+    return taken;
+}
+
+static void on_done(struct transport_fetch *fetch, enum rc rc, const struct err *err)
+{
+    struct remote_flight *flight = flight_of(fetch);
+    struct remote_file *file = flight->file;
+    struct remote *remote = file->remote;
+    pthread_mutex_lock(&remote->mutex);
+    struct remote_flight **link = &file->flights;
+    while (*link != flight)
+        link = &(*link)->next;
+    *link = flight->next;
+    if (fetch->first)
+        land_look(flight, &rc, err);
+    else
+        land_part(flight, &rc);
+    struct origin_waiter *waiters = take_waiters(file, flight, rc);
+    pthread_mutex_unlock(&remote->mutex);
+    remote_content_unref(flight->content);
+    remote_content_unref(flight->asked);
+    free(flight->block);
+    free(flight);
+    while (waiters != NULL) {
+        struct origin_waiter *waiter = waiters;
+        waiters = waiter->next;
+        waiter->ready(waiter, rc, rc != RC_OK ? err : NULL);
+    }
+}
+
+/* ---- setting out ---- */
+
+static enum rc set_out(struct remote_file *file, uint64_t offset, uint64_t length, bool first,
+                       struct remote_flight **flights, struct remote_flight **ret_flight, struct err *err)
+{
+    struct remote_flight *flight = calloc(1, sizeof *flight);
+    if (flight == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory to fetch parts of the source");
+    flight->file = file;
+    flight->content = file->content != NULL ? remote_content_ref(file->content) : NULL;
+    flight->number = file->next_number++;
+    flight->fetch = (struct transport_fetch){.path = file->path,
+                                             .offset = offset,
+                                             .length = length,
+                                             .first = first,
+                                             .begin = on_begin,
+                                             .take = on_take,
+                                             .done = on_done};
+    if (file->content != NULL) {
+        flight->asked = remote_content_ref(file->content);
+        flight->fetch.known = &block_file_subject(flight->asked->blocks)->version;
+        flight->fetch.etag = block_file_subject(flight->asked->blocks)->etag;
+    }
+    flight->next = file->flights;
+    file->flights = flight;
+    flight->start_next = *flights;
+    *flights = flight;
+    *ret_flight = flight;
+    return RC_OK;
+}
+
+enum rc remote_flight_look(struct remote_file *file, struct remote_flight **flights, struct err *err)
+{
+    struct remote_flight *flight;
+    if (file->looking)
+        return RC_OK;
+    enum rc rc = set_out(file, 0, FIRST_BYTES, true, flights, &flight, err);
+    file->looking = rc == RC_OK;
+    return rc;
+}
+
+/* The next run of wanted blocks from *at on that are neither here nor on their way. */
+static bool next_run(struct remote_content *content, uint64_t *at, uint64_t *ret_first, uint64_t *ret_count)
+{
+    uint64_t count = block_file_count(content->blocks), first = 0, last = 0;
+    bool found = false;
+    for (; *at < count; ++*at) {
+        bool missing = bit(content->wanted, *at) && !bit(content->flying, *at);
+        if (missing && block_file_has(content->blocks, *at)) {
+            set_bit(content->wanted, *at, false);
+            missing = false;
+        }
+        if (found && (*at - last > JOIN_BLOCKS + 1 || bit(content->flying, *at)))
+            break;
+        if (missing) {
+            first = found ? first : *at;
+            last = *at;
+            found = true;
+        }
+    }
+    *ret_first = first;
+    *ret_count = last - first + 1;
+    return found;
+}
+
+enum rc remote_flight_fetch(struct remote_file *file, struct remote_flight **flights, struct err *err)
+{
+    struct remote_content *content = file->content;
+    uint64_t at = 0, first = 0, count = 0;
+    if (!content->any_wanted)
+        return RC_OK;
+    content->any_wanted = false;
+    for (uint32_t i = 0; i < MOST_FLIGHTS && next_run(content, &at, &first, &count); i++) {
+        struct remote_flight *flight;
+        uint64_t offset = first * BLOCK_BYTES,
+                 left = block_file_subject(content->blocks)->version.size_bytes - offset;
+        uint64_t length = count * BLOCK_BYTES < left ? count * BLOCK_BYTES : left;
+        enum rc rc = set_out(file, offset, length, false, flights, &flight, err);
+        if (rc != RC_OK)
+            return *flights != NULL ? RC_OK : rc;
+        flight->first_block = first;
+        flight->block_count = count;
+        for (uint64_t block = first; block < first + count; block++) {
+            set_bit(content->wanted, block, false);
+            set_bit(content->flying, block, true);
+        }
+    }
+    return RC_OK;
+}

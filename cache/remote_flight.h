@@ -1,0 +1,84 @@
+/* Flights: what is on its way from an origin. For remote.c, which says when, and remote_flight.c; nobody else. */
+#ifndef CACHE_REMOTE_FLIGHT_H
+#define CACHE_REMOTE_FLIGHT_H
+
+#include "base/bytes.h"
+#include "cache/origin_kinds.h"
+#include "cache/remote.h"
+
+#include <pthread.h>
+
+#define REMOTE_BUCKETS 1024u
+
+/* One version of a file. Counted: its file, its blobs and its flights hold it. */
+struct remote_content {
+    atomic_uint references;
+    struct remote *remote;
+    struct block_file *blocks;
+    bool any_wanted;
+    uint8_t *wanted, *flying; /* a bit per block, under the remote's mutex */
+};
+
+/* One path. Under the remote's mutex, as all of this. */
+struct remote_file {
+    struct remote *remote;
+    struct remote_file *chain, *newer, *older;
+    struct remote_content *content; /* the newest known; NULL: none */
+    int64_t checked_ms;             /* monotonic; 0: not since it is in memory */
+    bool looking;                   /* a look is on its way */
+    uint64_t next_number;
+    struct remote_flight *flights;
+    struct origin_waiter *waiters;
+    char path[];
+};
+
+struct remote {
+    struct origin origin; /* first */
+    struct remote_options options;
+    struct transport *transport;
+    struct block_store *store;
+    pthread_mutex_t mutex;
+    bool cancelled;
+    int64_t complained_ms;
+    uint32_t count;
+    struct remote_file *newest, *oldest;
+    struct remote_file *bucket[REMOTE_BUCKETS];
+};
+
+struct remote_flight {
+    struct transport_fetch fetch; /* first */
+    struct remote_flight *next, *start_next;
+    struct remote_file *file;
+    struct remote_content *asked; /* what was known when it set out, or NULL */
+    struct remote_content
+        *content; /* of which this is a part; for a look: `asked` until another version is found */
+    uint64_t number;
+    uint64_t first_block, block_count; /* marked as flying; not for a look */
+    uint64_t at;                       /* of the next byte that comes */
+    bool replaced;                     /* it is of another version now */
+    uint8_t *block;                    /* being put together */
+};
+
+/* Both under the lock: what they make hangs in file->flights and, by start_next, in *flights for the caller to submit. */
+/* Asks whether the file is what it was, or what it is; nothing if that is on its way. RC_NO_MEMORY. */
+RC_MUST_USE enum rc remote_flight_look(struct remote_file *file, struct remote_flight **flights,
+                                       struct err *err);
+/* Fetches what was wanted and is neither here nor on its way. RC_NO_MEMORY. */
+RC_MUST_USE enum rc remote_flight_fetch(struct remote_file *file, struct remote_flight **flights,
+                                        struct err *err);
+
+/* ---- of remote.c, for remote_flight.c ---- */
+
+/* Takes over `blocks` in every case. */
+RC_MUST_USE enum rc remote_content_new(struct remote *remote, struct block_file *blocks,
+                                       struct remote_content **ret_content, struct err *err);
+struct remote_content *remote_content_ref(struct remote_content *content);
+void remote_content_unref(struct remote_content *content);
+/* Under the lock: gives up what was not used for longest. */
+void remote_make_room(struct remote *remote);
+/* The name of a file in the block store; false when it is too long. */
+bool remote_name(const struct remote *remote, const char *path, char ret_name[BLOCK_NAME_BYTES]);
+int64_t remote_wall_ms(void);
+int64_t remote_age_ms(struct remote_content *content);
+
+#endif

@@ -1,0 +1,33 @@
+/* Where the files of a remote origin are: URLs made of the setting `images` and a path. Pure. */
+#ifndef CACHE_WEB_ADDRESS_H
+#define CACHE_WEB_ADDRESS_H
+
+#include "base/bytes.h"
+#include "base/settings.h"
+
+#include <stdbool.h>
+
+struct web_address {
+    bool is_s3;
+    char *name;       /* "s3://bucket/prefix on https://…": of the origin, for keys and the log */
+    char *root;       /* "https://host:port" */
+    char *host;       /* as in the Host header, with a port that is not the usual one */
+    char *host_alone; /* without any port */
+    char *prefix;     /* encoded path that files are below: "", or "/a/b" */
+    char *region;     /* of S3 */
+    uint16_t port;
+};
+
+/* RC_BAD_REQUEST names what is wrong with `images` or the S3 settings. */
+RC_MUST_USE enum rc web_address_init(struct web_address *address, const struct settings *settings,
+                                     struct err *err);
+/* The same for any "s3://BUCKET/PREFIX" or URL, such as where pyramids are put. */
+RC_MUST_USE enum rc web_address_of(struct web_address *address, const char *images,
+                                   const struct settings *settings, struct err *err);
+void web_address_done(struct web_address *address);
+
+/* The encoded path of a file, with a NUL behind it: "/bucket/prefix/a%20b.tif". */
+RC_MUST_USE enum rc web_address_path(const struct web_address *address, const char *path, struct bytes *out,
+                                     struct err *err);
+
+#endif

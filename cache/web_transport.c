@@ -1,0 +1,501 @@
+#include "cache/web_transport.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "cache/address_guard.h"
+#include "cache/http_loop.h"
+#include "cache/s3_credentials.h"
+#include "cache/web_address.h"
+#include "worker/http/base_url.h"
+
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define REDIRECTS        3u
+#define FIRST_PAUSE_MS   100
+#define BREAK_AFTER      10u /* failures in a row */
+#define FIRST_BREAK_MS   2000
+#define LONGEST_BREAK_MS 30000
+#define ERROR_TEXT_BYTES 2048u
+
+struct web {
+    struct transport transport; /* first */
+    const struct settings *settings;
+    struct web_address address;
+    struct s3_keys *keys; /* NULL: http */
+    struct http_loop *loop;
+    uint32_t tries;
+    int64_t timeout_ms;
+    pthread_mutex_t mutex; /* of what follows */
+    uint32_t failures;
+    int64_t break_ms, closed_until_ms;
+    bool probing;
+    uint64_t random;
+};
+
+/* One fetch under way: a call, again and again. */
+struct
+try {
+    struct http_call call; /* first */
+    struct web *web;
+    struct transport_fetch *fetch;
+    uint32_t number, redirects;
+    int64_t deadline_ms;
+    bool is_probe, keys_refreshed;
+    struct bytes path;    /* encoded */
+    char *url, *moved_to; /* moved_to: by a redirect */
+    bool gives;           /* bytes are the file's */
+    struct bytes text;    /* of an error's answer */
+};
+
+/* ---- the breaker ---- */
+
+/* Whether the origin may be asked now. *ret_probe: this is the one request that finds out. */
+static bool may_ask(struct web *web, bool *ret_probe, int64_t *ret_left_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&web->mutex);
+    bool broken = web->failures >= BREAK_AFTER;
+    bool asks = !broken || (now_ms >= web->closed_until_ms && !web->probing);
+    *ret_probe = broken && asks;
+    web->probing = web->probing || *ret_probe;
+    *ret_left_ms = web->closed_until_ms > now_ms ? web->closed_until_ms - now_ms : 1;
+    pthread_mutex_unlock(&web->mutex);
+    return asks;
+}
+
+static void note_outcome(struct web *web, bool failed, bool was_probe)
+{
+    pthread_mutex_lock(&web->mutex);
+    bool was_broken = web->failures >= BREAK_AFTER;
+    web->failures = failed ? web->failures + 1 : 0;
+    if (was_probe)
+        web->probing = false;
+    bool breaks = failed && (was_probe || (!was_broken && web->failures >= BREAK_AFTER));
+    if (breaks) {
+        web->break_ms = web->break_ms == 0 ? FIRST_BREAK_MS : web->break_ms * 2;
+        web->break_ms = web->break_ms < LONGEST_BREAK_MS ? web->break_ms : LONGEST_BREAK_MS;
+        web->closed_until_ms = clock_monotonic_ms() + web->break_ms;
+    } else if (!failed) {
+        web->break_ms = 0;
+    }
+    int64_t break_ms = web->break_ms;
+    pthread_mutex_unlock(&web->mutex);
+    if (breaks)
+        log_warning("%s has failed %u times in a row: it is left alone for %" PRId64 " s", web->address.name,
+                    BREAK_AFTER, break_ms / 1000);
+    else if (was_broken && !failed)
+        log_info("%s answers again", web->address.name);
+}
+
+/* Half of `ms` to one and a half. */
+static int64_t at_random(struct web *web, int64_t ms)
+{
+    pthread_mutex_lock(&web->mutex);
+    web->random = web->random * 6364136223846793005u + 1442695040888963407u;
+    uint64_t random = web->random >> 33;
+    pthread_mutex_unlock(&web->mutex);
+    return ms / 2 + (int64_t)(random % (uint64_t)(ms + 1));
+}
+
+/* ---- the answer ---- */
+
+static uint64_t etag_hash(const char *etag)
+{
+    return etag[0] == '\0' ? 0 : bytes_hash(BYTES_HASH_START, etag, strlen(etag));
+}
+
+static enum rc answer_part(struct try *try, struct transport_answer *answer, struct err *err)
+{
+    const struct http_answer *head = &try->call.answer;
+    bool whole = head->status == 200;
+    if (head->is_coded)
+        return err_set(err, RC_ORIGIN,
+                       "the origin sends the file compressed, so that its parts cannot be found");
+    if (whole ? !head->has_length : !head->has_range || !head->range_known)
+        return err_set(err, RC_ORIGIN, "the origin does not say how long the file is");
+    if (!whole && (head->range_first != try->fetch->offset ||
+                   head->range_last >= try->fetch->offset + try->fetch->length))
+        return err_set(err, RC_ORIGIN, "the origin sends another part of the file than it was asked for");
+    answer->whole = whole;
+    answer->offset = whole ? 0 : head->range_first;
+    answer->version = (struct origin_version){.size_bytes = whole ? head->length_bytes : head->range_size,
+                                              .inode = etag_hash(head->etag),
+                                              .modified.tv_sec = head->modified_s};
+    memcpy(answer->etag, head->etag, sizeof answer->etag);
+    try->gives = true;
+    return RC_OK;
+}
+
+static enum rc on_head(struct http_call *call, struct err *err)
+{
+    struct try *try = (struct try *)call;
+    struct transport_answer answer = {.whole = false};
+    enum rc rc = RC_OK;
+    try->gives = false;
+    try->text.length = 0;
+    switch (call->answer.status) {
+    case 200:
+    case 206:
+        rc = answer_part(try, &answer, err);
+        break;
+    case 304:
+        answer.unchanged = true;
+        break;
+    case 412:
+    case 416:
+        if (try->fetch->first)
+            return RC_OK;
+        answer.replaced = true;
+        break;
+    default:
+        return RC_OK;
+    }
+    return rc == RC_OK ? try->fetch->begin(try->fetch, &answer, err) : rc;
+}
+
+static enum rc on_body(struct http_call *call, const void *data, size_t length, struct err *err)
+{
+    struct try *try = (struct try *)call;
+    if (try->gives)
+        return try->fetch->take(try->fetch, data, length, err);
+    size_t room = ERROR_TEXT_BYTES - try->text.length;
+    return bytes_append(&try->text, data, length < room ? length : room, err);
+}
+
+/* Why the store does not let us in, as the person who set it up has to hear it. */
+static enum rc refused(const struct try *try, const char *code, struct err *err)
+{
+    const char *name = try->web->address.name;
+    if (try->web->keys == NULL)
+        return err_set(err, RC_FORBIDDEN, "the origin %.100s does not give out this image (%u)", name,
+                       try->call.answer.status);
+    if (strcmp(code, "RequestTimeTooSkewed") == 0)
+        return err_set(err, RC_ORIGIN, "the store %.100s refuses: this server's clock is wrong (%s)", name,
+                       code);
+    if (strcmp(code, "SignatureDoesNotMatch") == 0 || strcmp(code, "InvalidAccessKeyId") == 0)
+        return err_set(err, RC_ORIGIN,
+                       "the store %.100s refuses the credentials: access key or secret key is wrong (%s)",
+                       name, code);
+    if (strcmp(code, "ExpiredToken") == 0)
+        return err_set(err, RC_ORIGIN, "the store %.100s refuses: the credentials have expired (%s)", name,
+                       code);
+    return err_set(err, RC_ORIGIN,
+                   "the store %.100s refuses: the credentials do not give the right to read this image (%s)",
+                   name, code[0] != '\0' ? code : "403");
+}
+
+/* What an answer that has come whole means. *ret_may_pass: another try may do better. */
+static enum rc judge(const struct try *try, bool *ret_may_pass, struct err *err)
+{
+    const struct http_answer *answer = &try->call.answer;
+    char code[48] = "";
+    if (try->text.data != NULL)
+        http_answer_s3_code((const char *)try->text.data, try->text.length, code, sizeof code);
+    *ret_may_pass = false;
+    switch (answer->status) {
+    case 200:
+    case 206:
+    case 304:
+        return RC_OK;
+    case 404:
+    case 410:
+        if (strcmp(code, "NoSuchBucket") == 0)
+            return err_set(err, RC_ORIGIN, "the store has no such bucket: %.120s", try->web->address.name);
+        return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", try->fetch->path);
+    case 401:
+    case 403:
+        return refused(try, code, err);
+    case 416:
+        return err_set(err, RC_UNSUPPORTED, "the source is an empty file");
+    case 429:
+    case 503:
+        *ret_may_pass = true;
+        return err_set(err, RC_BUSY, "the origin is overloaded (%u%s%s), please try again", answer->status,
+                       code[0] != '\0' ? " " : "", code);
+    default:
+        *ret_may_pass = answer->status >= 500 || answer->status == 408;
+        return err_set(err, RC_ORIGIN, "the origin answers %u%s%s", answer->status,
+                       code[0] != '\0' ? " " : "", code);
+    }
+}
+
+/* ---- the tries ---- */
+
+static void try_free(struct try *try)
+{
+    http_call_done(&try->call);
+    bytes_done(&try->path);
+    bytes_done(&try->text);
+    free(try->url);
+    free(try->moved_to);
+    free(try);
+}
+
+static void try_end(struct try *try, enum rc rc, const struct err *err)
+{
+    struct transport_fetch *fetch = try->fetch;
+    try_free(try);
+    fetch->done(fetch, rc, err);
+}
+
+static enum rc add_conditions(const struct transport_fetch *fetch, struct bytes *headers, struct err *err)
+{
+    enum rc rc = bytes_format(headers, err, "Range: bytes=%" PRIu64 "-%" PRIu64 "%c", fetch->offset,
+                              fetch->offset + fetch->length - 1, '\0');
+    if (rc != RC_OK || fetch->known == NULL)
+        return rc;
+    char date[CLOCK_HTTP_DATE_BYTES];
+    bool has_etag = fetch->etag != NULL && fetch->etag[0] != '\0',
+         is_weak = has_etag && fetch->etag[0] == 'W';
+    clock_http_date(fetch->known->modified.tv_sec, date);
+    if (has_etag && (fetch->first || !is_weak))
+        return bytes_format(headers, err, "%s: %s%c", fetch->first ? "If-None-Match" : "If-Match",
+                            fetch->etag, '\0');
+    if (fetch->known->modified.tv_sec != 0)
+        return bytes_format(headers, err, "%s: %s%c",
+                            fetch->first ? "If-Modified-Since" : "If-Unmodified-Since", date, '\0');
+    return RC_OK;
+}
+
+static void on_end(struct http_call *call, enum rc rc, const struct err *err);
+static bool allows(const struct http_call *call, const struct sockaddr *address);
+
+/* Makes the call anew: its signature is for this moment. */
+static enum rc try_prepare(struct try *try, struct err *err)
+{
+    struct web *web = try->web;
+    http_call_done(&try->call);
+    struct http_call call = {.method = "GET",
+                             .start_ms = try->call.start_ms,
+                             .stall_ms = web->timeout_ms,
+                             .allows = web->keys != NULL ? NULL : allows,
+                             .head_came = on_head,
+                             .body_came = on_body,
+                             .ended = on_end};
+    try->call = call;
+    free(try->url);
+    try->url = NULL;
+    if (asprintf(&try->url, "%s%s", web->address.root, (const char *)try->path.data) < 0) {
+        try->url = NULL;
+        return err_set(err, RC_NO_MEMORY, "no memory for a request to the origin");
+    }
+    try->call.url = try->moved_to != NULL ? try->moved_to : try->url;
+    enum rc rc = add_conditions(try->fetch, &try->call.headers, err);
+    if (rc != RC_OK || web->keys == NULL)
+        return rc;
+    struct s3_credentials credentials;
+    const struct s3_request request = {
+        .method = "GET", .host = web->address.host, .path = (const char *)try->path.data, .query = ""};
+    rc = s3_keys_copy(web->keys, &credentials, err);
+    if (rc == RC_OK && credentials.access_key[0] != '\0')
+        rc = s3_sign(&request, &credentials, web->address.region, time(NULL), &try->call.headers, err);
+    explicit_bzero(&credentials, sizeof credentials);
+    return rc;
+}
+
+/* Goes on after `pause_ms`. False: there is no time for that. */
+static bool try_again(struct try *try, int64_t pause_ms, enum rc *rc, struct err *err)
+{
+    int64_t start_ms = clock_monotonic_ms() + pause_ms;
+    if (start_ms >= try->deadline_ms)
+        return false;
+    try->call.start_ms = start_ms;
+    *rc = try_prepare(try, err);
+    if (*rc != RC_OK)
+        return false;
+    http_loop_submit(try->web->loop, &try->call);
+    return true;
+}
+
+/* Whether redirects may lead to the URL: http may become https, never the other way round. */
+static bool may_move_to(const struct web *web, const char *url)
+{
+    char host[300];
+    uint16_t port;
+    bool secure;
+    if (!http_url_parts(url, host, sizeof host, &port, &secure) ||
+        (!secure && strncmp(web->address.root, "https:", 6) == 0))
+        return false;
+    if (strcasecmp(host, web->address.host_alone) == 0)
+        return true;
+    for (const char *name = web->settings->http_hosts; *name != '\0';) {
+        name += strspn(name, ", ");
+        size_t length = strcspn(name, ", ");
+        if (length > 0 && length == strlen(host) && strncasecmp(name, host, length) == 0)
+            return true;
+        name += length;
+    }
+    return false;
+}
+
+/* True when the call goes on elsewhere, or has ended. */
+static bool follow_redirect(struct try *try)
+{
+    struct err err;
+    unsigned status = try->call.answer.status;
+    if (try->web->keys != NULL || try->call.redirect == NULL || status < 301 || status > 308)
+        return false;
+    enum rc rc = RC_OK;
+    if (++try->redirects > REDIRECTS)
+        rc = err_set(&err, RC_ORIGIN, "the origin redirects more than %u times", REDIRECTS);
+    else if (!may_move_to(try->web, try->call.redirect))
+        rc = err_set(&err, RC_ORIGIN, "the origin redirects to a host that is not in http_hosts: %.120s",
+                     try->call.redirect);
+    if (rc == RC_OK) {
+        free(try->moved_to);
+        try->moved_to = TAKE_PTR(try->call.redirect);
+        if (try_again(try, 0, &rc, &err))
+            return true;
+        if (rc == RC_OK)
+            rc = err_set(&err, RC_LATE, "the origin did not answer in time");
+    }
+    try_end(try, rc, &err);
+    return true;
+}
+
+static void on_end(struct http_call *call, enum rc rc, const struct err *call_err)
+{
+    struct try *try = (struct try *)call;
+    struct web *web = try->web;
+    struct err err = {.rc = RC_OK};
+    bool answered = rc == RC_OK, may_pass = rc == RC_LATE || rc == RC_ORIGIN;
+    bool ours = call->rc != RC_OK; /* a call-back has ended it: the origin is not to blame */
+    if (answered && follow_redirect(try))
+        return;
+    if (answered)
+        rc = judge(try, &may_pass, &err);
+    else
+        err = *call_err;
+    if (rc == RC_AWAY) /* replaced, which is a fact and no failure */
+        may_pass = false;
+    note_outcome(web, !ours && rc != RC_CANCELLED && may_pass && rc != RC_BUSY, try->is_probe);
+    try->is_probe = false;
+    bool expired = answered && rc == RC_ORIGIN && strstr(err.message, "ExpiredToken") != NULL &&
+                   !try->keys_refreshed;
+    if (expired) {
+        s3_keys_refresh(web->keys);
+        try->keys_refreshed = true;
+    }
+    if ((expired || (may_pass && !ours)) && ++try->number < web->tries) {
+        int64_t pause_ms = at_random(web, (int64_t)FIRST_PAUSE_MS << (try->number - 1) << (expired ? 2 : 0));
+        if (answered && call->answer.retry_after_s > 0 && call->answer.retry_after_s * 1000 > pause_ms)
+            pause_ms = call->answer.retry_after_s * 1000;
+        enum rc again = RC_OK;
+        struct err again_err;
+        if (try_again(try, pause_ms, &again, &again_err))
+            return;
+    }
+    try_end(try, rc, &err);
+}
+
+static bool allows(const struct http_call *call, const struct sockaddr *address)
+{
+    const struct try *try = (const struct try *)call;
+    struct sockaddr_storage peer = {.ss_family = address->sa_family};
+    if (address_is_public(address))
+        return true;
+    if (address->sa_family == AF_INET)
+        memcpy(&peer, address, sizeof(struct sockaddr_in));
+    else if (address->sa_family == AF_INET6)
+        memcpy(&peer, address, sizeof(struct sockaddr_in6));
+    return http_peer_is_trusted(&peer, try->web->settings->http_networks);
+}
+
+/* ---- the transport ---- */
+
+static void web_submit(struct transport *transport, struct transport_fetch *fetch)
+{
+    struct web *web = (struct web *)transport;
+    struct err err;
+    int64_t left_ms = 0;
+    struct try *try = calloc(1, sizeof *try);
+    if (try == NULL) {
+        err_set(&err, RC_NO_MEMORY, "no memory to ask the origin");
+        fetch->done(fetch, RC_NO_MEMORY, &err);
+        return;
+    }
+    try->web = web;
+    try->fetch = fetch;
+    try->deadline_ms = clock_monotonic_ms() + 2 * web->timeout_ms;
+    enum rc rc = RC_OK;
+    if (!may_ask(web, &try->is_probe, &left_ms))
+        rc = err_set(&err, RC_BUSY,
+                     "the origin has failed %u times in a row and is not asked for another %" PRId64 " s",
+                     BREAK_AFTER, (left_ms + 999) / 1000);
+    bool probes = try->is_probe;
+    if (rc == RC_OK)
+        rc = web_address_path(&web->address, fetch->path, &try->path, &err);
+    if (rc == RC_OK)
+        rc = try_prepare(try, &err);
+    if (rc == RC_OK) {
+        http_loop_submit(web->loop, &try->call);
+        return;
+    }
+    if (probes)
+        note_outcome(web, true, true);
+    try_end(try, rc, &err);
+}
+
+static enum rc web_start(struct transport *transport, struct err *err)
+{
+    struct web *web = (struct web *)transport;
+    enum rc rc = web->keys != NULL ? s3_keys_start(web->keys, err) : RC_OK;
+    return rc == RC_OK ? http_loop_start(web->loop, err) : rc;
+}
+
+static void web_cancel(struct transport *transport)
+{
+    http_loop_cancel(((struct web *)transport)->loop);
+}
+
+static void web_close(struct transport *transport)
+{
+    struct web *web = (struct web *)transport;
+    http_loop_free(&web->loop);
+    s3_keys_close(&web->keys);
+    web_address_done(&web->address);
+    pthread_mutex_destroy(&web->mutex);
+    free(web);
+}
+
+static const struct transport_ops web_ops = {
+    .start = web_start, .submit = web_submit, .cancel = web_cancel, .close = web_close};
+
+enum rc web_transport_open(const struct settings *settings, struct transport **ret_transport,
+                           struct origin_needs *ret_needs, struct err *err)
+{
+    struct web *web = calloc(1, sizeof *web);
+    if (web == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the origin");
+    web->transport.ops = &web_ops;
+    web->settings = settings;
+    web->tries = (uint32_t)settings->fetch_tries;
+    web->timeout_ms = settings->fetch_timeout_s * 1000;
+    web->random = (uint64_t)clock_monotonic_ms() * 2654435761u + (uint64_t)getpid();
+    pthread_mutex_init(&web->mutex, NULL);
+    enum rc rc = http_prepare(err);
+    if (rc == RC_OK)
+        rc = web_address_init(&web->address, settings, err);
+    if (rc == RC_OK && web->address.is_s3)
+        rc = s3_keys_open(settings, &web->keys, err);
+    if (rc == RC_OK)
+        rc = http_loop_new((uint32_t)settings->fetch_connections, &web->loop, err);
+    if (rc != RC_OK) {
+        web_close(&web->transport);
+        return rc;
+    }
+    web->transport.name = web->address.name;
+    *ret_needs = (struct origin_needs){.root_fd = -1, .network = true, .port = {web->address.port, 53}};
+    if (web->keys != NULL)
+        ret_needs->port[2] = s3_keys_port(web->keys);
+    else
+        ret_needs->port[2] = 443; /* where http is redirected to */
+    *ret_transport = &web->transport;
+    return RC_OK;
+}

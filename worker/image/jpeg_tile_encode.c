@@ -172,27 +172,88 @@ static void write_tile(struct tile_encoder *e, const void *argument)
     jpeg_finish_compress(jpeg);
 }
 
-/* Copies a tile that overhangs and repeats its last column and row. */
+/* ---- tiles that overhang the picture ----
+ * MCUs with a pixel of the picture in them repeat its last column and row. Those behind are mid-gray, which takes the fewest
+ * bytes, but for chroma next to a picture that ends with its MCU: decoders smooth subsampled chroma over that edge. */
+
+#define FLAT 128
+
+static uint8_t mean_of(const uint8_t *from, size_t step, uint32_t count)
+{
+    uint32_t sum = count / 2;
+
+    for (uint32_t i = 0; i < count; i++)
+        sum += from[i * step];
+    return (uint8_t)(sum / count);
+}
+
+/* One plane's part: `inside` is of the picture, `coded` reaches to the end of its last MCUs, `all` to the tile's. */
+struct part {
+    uint32_t inside[2], coded[2], all[2];
+    bool smoothed[2]; /* the first block behind goes on with the picture's mean */
+};
+
+static void pad_right(const struct part *part, uint8_t *plane)
+{
+    for (uint32_t y = 0; y < part->inside[1]; y++) {
+        uint8_t *row = plane + (size_t)y * part->all[0];
+        memset(row + part->inside[0], row[part->inside[0] - 1], part->coded[0] - part->inside[0]);
+        memset(row + part->coded[0], FLAT, part->all[0] - part->coded[0]);
+    }
+    for (uint32_t y = 0; part->smoothed[0] && y < part->inside[1]; y += DCTSIZE) {
+        uint8_t *row = plane + (size_t)y * part->all[0] + part->coded[0];
+        uint32_t rows = part->inside[1] - y < DCTSIZE ? part->inside[1] - y : DCTSIZE;
+        uint8_t mean = mean_of(row - 1, part->all[0], rows);
+        for (uint32_t i = 0; i < rows; i++, row += part->all[0])
+            memset(row, mean, DCTSIZE);
+    }
+}
+
+static void pad_below(const struct part *part, uint8_t *plane)
+{
+    size_t stride = part->all[0];
+    const uint8_t *last = plane + (part->inside[1] - 1) * stride;
+
+    for (uint32_t y = part->inside[1]; y < part->coded[1]; y++)
+        memcpy(plane + y * stride, last, stride);
+    for (uint32_t y = part->coded[1]; y < part->all[1]; y++)
+        memset(plane + y * stride, FLAT, stride);
+    for (uint32_t x = 0; part->smoothed[1] && x < part->coded[0]; x += DCTSIZE) {
+        uint8_t mean = mean_of(last + x, 1, DCTSIZE);
+        for (uint32_t y = part->coded[1]; y < part->coded[1] + DCTSIZE; y++)
+            memset(plane + y * stride + x, mean, DCTSIZE);
+    }
+}
+
+static void pad_plane(struct tile_encoder *e, const struct image_tile *tile, uint32_t plane)
+{
+    const uint32_t size[2] = {tile->width_px, tile->height_px};
+    const struct image_format *format = &e->options.format;
+    const uint8_t sub_log2[2] = {format->sub_x_log2, format->sub_y_log2};
+    bool chroma = format->model == IMAGE_YCBCR && plane > 0;
+    struct part part;
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t unit = e->unit_px[i], coded_px = (size[i] + unit - 1) / unit * unit;
+        part.inside[i] = image_plane_extent(format, plane, size[i], sub_log2[i]);
+        part.coded[i] = image_plane_extent(format, plane, coded_px, sub_log2[i]);
+        part.all[i] = image_plane_extent(format, plane, e->options.tile_px, sub_log2[i]);
+        part.smoothed[i] = chroma && sub_log2[i] > 0 && size[i] == coded_px && part.coded[i] < part.all[i];
+    }
+    for (uint32_t y = 0; y < part.inside[1]; y++)
+        memcpy(e->padded[plane] + (size_t)y * part.all[0], tile->plane[plane] + y * tile->stride_bytes[plane],
+               part.inside[0]);
+    pad_right(&part, e->padded[plane]);
+    pad_below(&part, e->padded[plane]);
+}
+
+/* A whole tile made of a part of one. */
 static void pad(struct tile_encoder *e, const struct image_tile *tile, struct image_tile *ret_whole)
 {
-    const struct image_format *format = &e->options.format;
-
-    for (uint32_t i = 0; i < image_format_planes(format); i++) {
-        uint32_t all_x = image_plane_width(format, i, e->options.tile_px),
-                 all_y = image_plane_height(format, i, e->options.tile_px);
-        uint32_t width = image_plane_width(format, i, tile->width_px),
-                 height = image_plane_height(format, i, tile->height_px);
-        uint8_t *to = e->padded[i];
-        for (uint32_t y = 0; y < all_y; y++, to += all_x) {
-            if (y >= height) {
-                memcpy(to, to - all_x, all_x);
-                continue;
-            }
-            memcpy(to, tile->plane[i] + y * tile->stride_bytes[i], width);
-            memset(to + width, to[width - 1], all_x - width);
-        }
+    for (uint32_t i = 0; i < image_format_planes(&e->options.format); i++) {
+        pad_plane(e, tile, i);
         ret_whole->plane[i] = e->padded[i];
-        ret_whole->stride_bytes[i] = all_x;
+        ret_whole->stride_bytes[i] = image_plane_width(&e->options.format, i, e->options.tile_px);
     }
 }
 

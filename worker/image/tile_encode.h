@@ -2,8 +2,8 @@
  *
  * JPEG by libjpeg from the planes as they are (jpeg_tile_encode.c); WebP, ZSTD, Deflate and LZW by libtiff, which knows all
  * of them (tiff_tile_encode.c). An encoder is made once per thread and used for tile after tile; the same tile gives the same
- * bytes whatever came before it. Only what lies inside the picture is read; what of a tile lies outside repeats the last
- * column and row. Owns nothing but its own memory; a crash leaves nothing. */
+ * bytes whatever came before it. Only what lies inside the picture is read; what of a tile lies outside is filled with what
+ * takes few bytes. Owns nothing but its own memory; a crash leaves nothing. */
 #ifndef WORKER_IMAGE_TILE_ENCODE_H
 #define WORKER_IMAGE_TILE_ENCODE_H
 

@@ -103,6 +103,13 @@ static enum rc decide_tiles(struct ingest_plan *plan, const struct ingest_option
     return RC_OK;
 }
 
+/* Whether the master's chroma comes as it is, to become 4:2:0 by plain averages: nothing turns it on the way. */
+static bool averages_chroma(const struct ingest_plan *plan, const struct image_source *source)
+{
+    return plan->upright.quarter_turns == 0 && !plan->upright.mirror && plan->tiles.format.sub_y_log2 == 1 &&
+           source->format.sub_y_log2 == 0 && source->format.sub_x_log2 <= 1;
+}
+
 /* With the end known, what the steps before it are best given: the source's own planes as long as they will do. */
 static void decide_steps(struct ingest_plan *plan, const struct image_source *source)
 {
@@ -119,6 +126,10 @@ static void decide_steps(struct ingest_plan *plan, const struct image_source *so
             format->sub_x_log2 = end->sub_x_log2;
             format->sub_y_log2 = end->sub_y_log2;
             *format = image_symmetry_format(plan->upright, source->pyramid.level[0].size, format);
+            if (averages_chroma(plan, source)) {
+                format->sub_x_log2 = source->format.sub_x_log2;
+                format->sub_y_log2 = 0;
+            }
         }
     }
     plan->read = plan->colour != NULL ? image_colour_input(plan->colour) : plan->coloured;

@@ -54,6 +54,13 @@ static uint16_t weighted(uint64_t a, uint64_t a_weight, uint64_t b, uint64_t b_w
     return (uint16_t)((a * a_weight + b * b_weight + (a_weight + b_weight) / 2) / (a_weight + b_weight));
 }
 
+/* The same for sums of two samples. */
+static uint16_t weighted_sums(uint64_t a, uint64_t a_weight, uint64_t b, uint64_t b_weight)
+{
+    uint64_t weights = 2 * (a_weight + b_weight);
+    return (uint16_t)((a * a_weight + b * b_weight + weights / 2) / weights);
+}
+
 void ingest_halve_narrow(const uint8_t *above, const uint8_t *below, const struct ingest_axis *axis,
                          uint16_t *to)
 {
@@ -88,9 +95,8 @@ void ingest_halve_wide(const uint16_t *above, const uint16_t *below, const struc
     if (axis->count % 2 == 1)
         to[pairs] = (uint16_t)((above[last] + below[last] + 1) >> 1);
     else if (axis->last < axis->full)
-        to[pairs - 1] = weighted((uint64_t)above[last - 1] + below[last - 1], axis->full,
-                                 (uint64_t)above[last] + below[last], axis->last) /
-                        2;
+        to[pairs - 1] = weighted_sums((uint64_t)above[last - 1] + below[last - 1], axis->full,
+                                      (uint64_t)above[last] + below[last], axis->last);
 }
 
 void ingest_blend_rows(uint16_t *above, const uint16_t *below, uint32_t count, uint64_t above_weight,

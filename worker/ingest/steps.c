@@ -136,9 +136,14 @@ enum rc ingest_step_flatten(const struct image_format *from, const uint8_t backg
 
 /* ---- chroma ---- */
 
-/* Of YCBCR 4:4:4: two rows of a plane become one of half the width. */
-static void halve_row(const uint8_t *above, const uint8_t *below, uint8_t *to, uint32_t width)
+/* A row of chroma made of two, `halve` as wide as before or half. */
+static void halve_row(const uint8_t *above, const uint8_t *below, bool halve, uint8_t *to, uint32_t width)
 {
+    if (!halve) {
+        for (uint32_t x = 0; x < width; x++)
+            to[x] = (uint8_t)((above[x] + below[x] + 1) >> 1);
+        return;
+    }
     for (uint32_t x = 0; x + 1 < width; x += 2)
         to[x / 2] = (uint8_t)((above[x] + above[x + 1] + below[x] + below[x + 1] + 2) >> 2);
     if (width % 2 == 1)
@@ -168,8 +173,10 @@ static enum rc put_rows(struct step *s, const uint8_t *const above[3], const uin
     } else if (s->sink.format.model == IMAGE_RGB) {
         image_rgb_to_halved_chroma(above, below, chroma, width);
     } else {
-        halve_row(above[1], below[1], chroma[0], width);
-        halve_row(above[2], below[2], chroma[1], width);
+        bool halve = s->sink.format.sub_x_log2 == 0;
+        uint32_t from = image_plane_width(&s->sink.format, 1, width);
+        halve_row(above[1], below[1], halve, chroma[0], from);
+        halve_row(above[2], below[2], halve, chroma[1], from);
     }
     s->out.height_px++;
     if (rows == 2) {
@@ -200,7 +207,8 @@ static void hold(struct step *s, const uint8_t *const row[3])
     size_t width = s->sink.size.width_px;
 
     for (unsigned plane = 0; plane < 3; plane++)
-        memcpy(s->held + plane * width, row[plane], width);
+        memcpy(s->held + plane * width, row[plane],
+               image_plane_width(&s->sink.format, plane, s->sink.size.width_px));
     s->holds = true;
 }
 
@@ -251,7 +259,8 @@ enum rc ingest_step_chroma(const struct image_format *from, struct image_sink *n
         *ret_sink = next;
         return RC_OK;
     }
-    assert(to->model == IMAGE_YCBCR && to->sub_x_log2 == to->sub_y_log2 && from->sub_x_log2 == 0 &&
+    assert(to->model == IMAGE_YCBCR && to->sub_x_log2 == to->sub_y_log2 &&
+           from->sub_x_log2 <= to->sub_x_log2 && from->sub_y_log2 == 0 &&
            (from->model == IMAGE_RGB || from->model == IMAGE_YCBCR) && from->depth_bits == 8);
     enum rc rc = step_open(&ops, from, next, &s, err);
     if (rc != RC_OK)

@@ -11,7 +11,7 @@ RC_MUST_USE enum rc ingest_step_flatten(const struct image_format *from, const u
                                         struct image_sink *next, struct image_sink **ret_sink,
                                         struct err *err);
 
-/* Takes RGB, or YCBCR 4:4:4; `next` takes YCBCR, 4:4:4 or 4:2:0 (chroma: the average of two by two). 8 bits, no alpha.
+/* Takes RGB, or YCBCR 4:4:4 or 4:2:2; `next` takes YCBCR, 4:4:4 or 4:2:0 (chroma: the plain average). 8 bits, no alpha.
  * Returns `next` where that takes `from` as it is. */
 RC_MUST_USE enum rc ingest_step_chroma(const struct image_format *from, struct image_sink *next,
                                        struct image_sink **ret_sink, struct err *err);

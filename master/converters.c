@@ -32,6 +32,12 @@ void master_converters_done(struct master_converters *converters)
     free(TAKE_PTR(converters->converter));
 }
 
+static void close_file(FILE **file)
+{
+    if (*file != NULL)
+        fclose(*file);
+}
+
 /* In the new process. */
 static int run(void *context, int channel)
 {
@@ -141,6 +147,20 @@ void master_converters_reap(struct master_converters *converters)
     }
 }
 
+/* What a process has read and written so far: while it puts a large file together or reads it back, it says
+ * nothing. 0: the system does not tell. */
+static uint64_t moved_bytes(pid_t pid)
+{
+    char path[32], line[64];
+    uint64_t sum = 0, value;
+    snprintf(path, sizeof path, "/proc/%d/io", pid);
+    OWN(close_file) FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "rchar: %" SCNu64, &value) == 1 || sscanf(line, "wchar: %" SCNu64, &value) == 1)
+            sum += value;
+    return sum;
+}
+
 void master_converters_watch(struct master_converters *converters, int64_t now_ms)
 {
     int64_t limit_ms = 1000 * converters->settings->ingest_hang_timeout_s;
@@ -148,6 +168,12 @@ void master_converters_watch(struct master_converters *converters, int64_t now_m
         struct master_converter *converter = &converters->converter[i];
         if (converter->pid == 0 || converter->is_hung || now_ms - converter->heard_ms < limit_ms)
             continue;
+        uint64_t moved = moved_bytes(converter->pid);
+        if (moved != converter->moved_bytes) {
+            converter->moved_bytes = moved;
+            converter->heard_ms = now_ms;
+            continue;
+        }
         converter->is_hung = true;
         kill(converter->pid, SIGKILL);
     }

@@ -13,7 +13,8 @@ struct master_converter {
     pid_t pid;   /* 0: the place is free */
     int channel; /* -1: its end was seen */
     struct ingest_task *task;
-    int64_t heard_ms;         /* when it last showed progress */
+    int64_t heard_ms;         /* when it last showed progress, */
+    uint64_t moved_bytes;     /* and what it had read and written until then */
     bool is_hung, is_dropped; /* killed because it stood still; because the batch is over */
     bool has_result;
     struct worker_conversion_message result;
@@ -39,7 +40,7 @@ void master_converters_start(struct master_converters *converters, struct ingest
 void master_converters_hear(struct master_converters *converters, uint32_t place);
 /* SIGCHLD: takes in the ends of converters. */
 void master_converters_reap(struct master_converters *converters);
-/* Kills those that have shown no progress for too long. */
+/* Kills those that have shown no progress for too long: said none, read nothing and written nothing. */
 void master_converters_watch(struct master_converters *converters, int64_t now_ms);
 /* The batch is over: kills all; their files are no failures, the next run does them. */
 void master_converters_drop(struct master_converters *converters);

@@ -1,10 +1,15 @@
 """One batch over several machines: every file once, whoever says which part is whose."""
+import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
-from ingesting import files, ingest
+import server
+from ingesting import files, ingest, report
+
+RECIPES = os.path.join(server.ROOT, "deploy", "batch")
 
 COUNT = 24
 
@@ -85,3 +90,30 @@ def test_parts_that_cannot_be(home, shard, env, wrong):
     clean = {name: "" for name in os.environ if "ARRAY" in name or name == "JOB_COMPLETION_INDEX"}
     ended = ingest(home, "masters", "--shard", shard, env={**clean, **env})
     assert ended.status == 2 and wrong in ended.said and len(ended.lines) == 1
+
+
+@pytest.fixture
+def installed(home):
+    """A PATH on which `vitrine` is the program under test."""
+    (home / "bin").mkdir()
+    os.symlink(server.binary(), home / "bin" / "vitrine")
+    return {**os.environ, "PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
+
+
+def test_the_recipe_for_slurm(home, installed):
+    for part in range(2):
+        env = {**installed, "SLURM_ARRAY_TASK_ID": str(part), "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_CPUS_PER_TASK": "2"}
+        subprocess.run([os.path.join(RECIPES, "slurm.sh"), "masters", "out", "--quality", "80"], cwd=home, env=env,
+                       check=True, capture_output=True)
+    assert sorted(files(home / "out")) == ["lake.tif", "sub/map.tif", "tower.tif"]
+    assert len(report(home / "report-0.jsonl") + report(home / "report-1.jsonl")) == 3
+
+
+def test_the_recipe_for_aws_batch(home, installed):
+    with open(os.path.join(RECIPES, "aws-batch.json"), encoding="utf-8") as recipe:
+        command = json.load(recipe)["containerProperties"]["command"]
+    for part in range(2):
+        env = {**installed, "AWS_BATCH_JOB_ARRAY_INDEX": str(part), "AWS_BATCH_JOB_ARRAY_SIZE": "2"}
+        here = [word.replace("/masters", "masters").replace("/pyramids", "out") for word in command]
+        subprocess.run(here, cwd=home, env=env, check=True, capture_output=True)
+    assert sorted(name for name in files(home / "out") if name[0] != ".") == ["lake.tif", "sub/map.tif", "tower.tif"]

@@ -1,0 +1,315 @@
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "base/own.h"
+#include "worker/fault.h"
+#include "worker/iiif/zoom.h"
+#include "worker/render/cost.h"
+#include "worker/render/passthrough.h"
+#include "worker/request_steps.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- rendering ---- */
+
+/* Whether nobody waits for it, or it has taken too long. */
+static bool is_given_up(void *context)
+{
+    struct request *request = context;
+    /* Once the answer has begun, how long it takes is the client's to decide. */
+    bool late = !request->answer.begun && clock_monotonic_ms() > request->deadline_ms;
+    return late || (worker_answer_abandoned(&request->answer) && !worker_flight_is_awaited(request->flight));
+}
+
+/* Between two bands. */
+static bool is_cancelled(void *context)
+{
+    struct request *request = context;
+    if (render_pool_is_wanted(request->service->pool)) {
+        worker_fault_wait();
+        render_pool_yield(request->service->pool);
+    }
+    worker_fault_alive();
+    return is_given_up(request);
+}
+
+static enum rc has_made_more(void *context, struct err *err)
+{
+    struct request *request = context;
+    worker_fault_alive();
+    return worker_answer_made(&request->answer, err);
+}
+
+/* WebP and AVIF encode whole pictures and show no progress meanwhile: a megapixel of AVIF takes 0.7 s of one CPU. */
+static uint32_t silence_ms(const struct iiif_plan *plan)
+{
+    bool silent = plan->format == IIIF_WEBP || plan->format == IIIF_AVIF;
+    uint64_t ms = silent ? image_size_area(plan->size) / 250 : 0;
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static enum rc render(struct request *request, struct err *err)
+{
+    struct worker_service *service = request->service;
+    struct shm_effort *effort = &service->segment->effort;
+    uint64_t memory_bytes = render_memory_bytes(request->picture, &request->plan);
+    worker_fault_wait();
+    if (is_given_up(request) || !render_pool_claim(service->pool, memory_bytes, is_given_up, request))
+        return err_set(err, RC_BUSY, "the request had waited too long, please try again");
+    worker_fault_allow(silence_ms(&request->plan));
+    worker_fault_alive();
+    const struct render_output output = {
+        .bytes = &request->answer.body, .cancelled = is_cancelled, .made = has_made_more, .context = request};
+    struct render_spent spent;
+    enum rc rc = render_picture(request->picture, &request->plan, &service->options, &output, &spent, err);
+    render_pool_return(service->pool, memory_bytes);
+    if (rc != RC_AWAY) {
+        atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&service->segment->counters.renders, 1, memory_order_relaxed);
+    }
+    if (rc == RC_OK)
+        render_cost_learn(effort, request->picture, &request->plan, &spent);
+    if (rc == RC_CANCELLED) /* also when the client has left: the sentence is then for nobody */
+        return err_set(err, RC_BUSY, "the image took longer than %" PRId64 " s, please try again",
+                       service->settings->render_timeout_s);
+    return rc;
+}
+
+/* Plans the image. RC_OK with *ret_done: answered without pixels (304). */
+static enum rc plan_image(struct request *request, bool *ret_done, struct err *err)
+{
+    struct http_representation *representation = &request->representation;
+    assert(request->picture != NULL);
+    enum rc rc = request->iiif.zoom == IIIF_ZOOM_NONE
+                     ? RC_OK
+                     : iiif_zoom_resolve(&request->iiif, &request->picture->source->pyramid, err);
+    if (rc != RC_OK)
+        return rc;
+    rc = iiif_plan_make(&request->iiif, &request->picture->source->pyramid, &request->service->limits,
+                        &request->plan, err);
+    if (rc != RC_OK)
+        return rc;
+    char canonical[IIIF_CANONICAL_BYTES];
+    iiif_plan_canonical(&request->plan, canonical);
+    const char *id = request_id(request);
+    const char *link = id == NULL ? NULL
+                                  : arena_format(http_exchange_arena(request->exchange),
+                                                 "<%s/%s>;rel=\"canonical\"", id, canonical);
+    if (link == NULL || !request_represent(request, canonical, representation))
+        return err_set(err, RC_NO_MEMORY, "the server is out of memory, please try again");
+    representation->media_type = image_encode_media_type(render_file_type(request->plan.format));
+    representation->header[representation->header_count++] = (struct http_header){"Link", link};
+    request->planned = true;
+    *ret_done = request_is_not_modified(request, representation);
+    return RC_OK;
+}
+
+/* ---- cached images ---- */
+
+static struct request *request_of(struct worker_wanted *wanted)
+{
+    return (struct request *)(void *)((char *)wanted - offsetof(struct request, wanted));
+}
+
+/* A worker that died had begun to send it in chunks, so that is how it has to go on. */
+static enum rc stream_content(struct request *request, const struct http_content *content, struct err *err)
+{
+    struct worker_answer answer;
+    worker_answer_init(&answer, request->service, request->exchange, &request->representation, true);
+    enum rc rc = bytes_reserve(&answer.body, content->length, err);
+    if (rc == RC_OK && content->data != NULL)
+        memcpy(answer.body.data, content->data, content->length);
+    else if (rc == RC_OK)
+        rc = fdio_pread_exact(content->fd, answer.body.data, content->length, content->offset, err);
+    answer.body.length = rc == RC_OK ? content->length : 0;
+    if (rc == RC_OK)
+        worker_answer_finish(&answer);
+    worker_answer_done(&answer);
+    http_content_release(content);
+    return rc;
+}
+
+static void answer_wanted(struct worker_wanted *wanted, const struct http_content *content)
+{
+    struct request *request = request_of(wanted);
+    struct err err;
+    pictures_release(request->service->pictures, &request->picture);
+    if (request->suspended &&
+        http_reply_way(request->exchange, &request->representation) == HTTP_REPLY_STREAMED) {
+        if (stream_content(request, content, &err) != RC_OK)
+            request_fail(request, &err);
+        return;
+    }
+    worker_service_count(request->service, 200);
+    atomic_fetch_add_explicit(&request->service->segment->counters.bytes_sent, content->length,
+                              memory_order_relaxed);
+    http_reply_content(request->exchange, &request->representation, content);
+}
+
+static void refuse_wanted(struct worker_wanted *wanted, const struct err *err)
+{
+    request_fail(request_of(wanted), err);
+}
+
+static bool make_wanted(struct worker_wanted *wanted, struct worker_flight *flight, struct err *ret_err)
+{
+    struct request *request = request_of(wanted);
+    request->looked_up = true;
+    request->flight = flight;
+    request->job.cost_ms = render_cost_ms(&request->service->segment->effort, request->picture,
+                                          &request->plan);
+    return request_submit(request, ret_err) == RC_OK;
+}
+
+/* False: this one is not cached. The key has the request's form of 3.0 whatever the version: the pixels are the same. */
+static bool set_wanted(struct request *request)
+{
+    struct worker_wanted *wanted = &request->wanted;
+    struct iiif_plan plan = request->plan;
+    char canonical[IIIF_CANONICAL_BYTES];
+    plan.version = IIIF_3;
+    iiif_plan_canonical(&plan, canonical);
+    wanted->exchange = request->exchange;
+    wanted->deadline_ms = request->deadline_ms;
+    wanted->answer = answer_wanted;
+    wanted->refuse = refuse_wanted;
+    wanted->make = make_wanted;
+    return request->service->derivatives != NULL &&
+           derivative_key_make(&wanted->key, request->picture->version_hash, request->service->options_hash,
+                               request->identifier.page, request->identifier.path, canonical) == RC_OK;
+}
+
+/* On a render thread: whether the image is this request's to make. Else it is answered, or waits, and is gone. */
+static bool is_ours_to_make(struct request *request)
+{
+    struct worker_derivatives *derivatives = request->service->derivatives;
+    if (request->looked_up || !set_wanted(request))
+        return true;
+    if (worker_derivative_look(derivatives, &request->wanted, DERIVATIVES_THOROUGH) == DERIVATIVES_HIT ||
+        worker_derivative_join(derivatives, &request->wanted, &request->flight))
+        return false;
+    request->looked_up = true;
+    return true;
+}
+
+/* On the event thread: whether the image has been answered, or is on its way to be. */
+static bool answer_from_cache(struct request *request)
+{
+    struct worker_derivatives *derivatives = request->service->derivatives;
+    struct err err;
+    if (!set_wanted(request) ||
+        http_reply_way(request->exchange, &request->representation) == HTTP_REPLY_STREAMED)
+        return false;
+    enum derivatives_found found = worker_derivative_look(derivatives, &request->wanted, DERIVATIVES_QUICK);
+    if (found != DERIVATIVES_MISS)
+        return found == DERIVATIVES_HIT;
+    request_suspend(request);
+    if (worker_derivative_join(derivatives, &request->wanted, &request->flight))
+        return true;
+    struct worker_flight *flight = request->flight;
+    if (make_wanted(&request->wanted, flight, &err))
+        return true;
+    request_fail(request, &err);
+    worker_flight_fail(flight, &err);
+    return true;
+}
+
+/* ---- rendered images ---- */
+
+/* A job that was taken for a small one, before its picture was open, queues again among the large ones. */
+static bool is_larger_than_thought(struct request *request)
+{
+    double cost_ms = render_cost_ms(&request->service->segment->effort, request->picture, &request->plan);
+    if (cost_ms <= RENDER_POOL_SMALL_MS || request->job.cost_ms > RENDER_POOL_SMALL_MS)
+        return false;
+    request->job.cost_ms = cost_ms;
+    return true;
+}
+
+/* On a render thread, with a plan. The request is gone afterwards, or in the queue again. */
+static void answer_pixels(struct request *request)
+{
+    struct err err;
+    struct worker_answer *answer = &request->answer;
+    enum rc rc = render_want(request->picture, &request->plan, &err);
+    if (rc == RC_AWAY) {
+        request_wait_for_source(request);
+        return;
+    }
+    if (rc != RC_OK) {
+        request_fail_for_all(request, &err);
+        return;
+    }
+    bool streams = image_encode_streams(render_file_type(request->plan.format));
+    worker_answer_init(answer, request->service, request->exchange, &request->representation, streams);
+    answer->flight = request->flight; /* of one that has looked already */
+    rc = render_passthrough(request->picture, &request->plan, &request->service->options, true, &answer->body,
+                            &err);
+    if (rc == RC_UNSUPPORTED) {
+        bytes_done(&answer->body);
+        if (!is_ours_to_make(request))
+            return;
+        answer->flight = request->flight;
+        if (is_larger_than_thought(request)) {
+            request_queue(request);
+            return;
+        }
+        rc = render(request, &err);
+    }
+    if (rc == RC_AWAY && !answer->begun) { /* a block was lost meanwhile, or more is read than was expected */
+        worker_answer_done(answer);
+        request_wait_for_source(request);
+        return;
+    }
+    struct worker_answer taken = *answer; /* the request's memory may go with the answer */
+    pictures_release(request->service->pictures, &request->picture);
+    if (rc == RC_OK)
+        worker_answer_finish(&taken);
+    else if (!worker_answer_fail(&taken, &err))
+        request_fail(request, &err);
+    worker_answer_done(&taken);
+    worker_fault_end(); /* what follows is nobody's fault */
+    if (rc == RC_OK)
+        worker_flight_end(taken.flight);
+    else
+        worker_flight_fail(taken.flight, &err);
+}
+
+/* On a render thread, with the picture. */
+void request_answer_image(struct request *request)
+{
+    struct err err;
+    bool done = false;
+    enum rc rc = request->planned ? RC_OK : plan_image(request, &done, &err);
+    if (rc != RC_OK)
+        request_fail(request, &err);
+    else if (!done)
+        answer_pixels(request);
+}
+
+/* What it costs to send what only has to be read. */
+#define READ_MS 1.0
+
+/* On the event thread: what an image request of an open picture needs no render thread for (errors, 304, stored tiles that
+ * are in memory). */
+bool request_answer_image_early(struct request *request)
+{
+    struct err err;
+    bool done = false;
+    enum rc rc = plan_image(request, &done, &err);
+    if (rc != RC_OK)
+        request_fail(request, &err);
+    if (rc != RC_OK || done)
+        return true;
+    OWN(bytes_done) struct bytes body = {0};
+    rc = render_passthrough(request->picture, &request->plan, &request->service->options, false, &body, &err);
+    if (rc == RC_OK)
+        request_answer_body(request, &request->representation, &body);
+    else if (rc != RC_UNSUPPORTED)
+        request->job.cost_ms = READ_MS;
+    else
+        request->job.cost_ms = render_cost_ms(&request->service->segment->effort, request->picture,
+                                              &request->plan);
+    return rc == RC_OK || (rc == RC_UNSUPPORTED && answer_from_cache(request));
+}

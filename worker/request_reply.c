@@ -1,0 +1,98 @@
+#include "base/log.h"
+#include "worker/http/status.h"
+#include "worker/request_steps.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void request_fail(struct request *request, const struct err *err)
+{
+    struct worker_service *service = request->service;
+    pictures_release(service->pictures, &request->picture);
+    if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE)
+        log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
+    worker_service_count(service, http_status_of(err->rc));
+    http_reply_error_later(request->exchange, err, request->retry_after_s);
+}
+
+void request_fail_for_all(struct request *request, const struct err *err)
+{
+    struct worker_flight *flight = request->flight;
+    request_fail(request, err);
+    worker_flight_fail(flight, err);
+}
+
+const char *request_header(struct request *request, const char *name)
+{
+    return http_exchange_header(request->exchange, name);
+}
+
+const char *request_id(struct request *request)
+{
+    return arena_format(http_exchange_arena(request->exchange), "%s/iiif/%d/%s", request->base_url,
+                        (int)request->iiif.version, request->iiif.raw_identifier);
+}
+
+/* A strong validator: changes with the source's version and with everything else that decides the bytes. */
+static const char *make_etag(struct request *request, const char *what)
+{
+    uint64_t parts[] = {request->picture->version_hash, request->service->options_hash,
+                        request->identifier.page};
+    uint64_t hash = bytes_hash(BYTES_HASH_START, parts, sizeof parts);
+    hash = bytes_hash(hash, request->identifier.path, strlen(request->identifier.path));
+    hash = bytes_hash(hash, what, strlen(what));
+    return arena_format(http_exchange_arena(request->exchange), "\"%016" PRIx64 "\"", hash);
+}
+
+bool request_represent(struct request *request, const char *what, struct http_representation *ret)
+{
+    *ret = (struct http_representation){
+        .etag = make_etag(request, what),
+        .last_modified = request->picture->version.modified.tv_sec,
+        .cache_control = request->service->settings->cache_control,
+    };
+    ret->header[ret->header_count++] = (struct http_header){
+        "Link", request->iiif.version == IIIF_3 ? "<http://iiif.io/api/image/3/level2.json>;rel=\"profile\""
+                                                : "<http://iiif.io/api/image/2/level2.json>;rel=\"profile\""};
+    return ret->etag != NULL;
+}
+
+void request_out_of_memory(struct request *request)
+{
+    struct err err;
+    err_set(&err, RC_NO_MEMORY, "the server is out of memory, please try again");
+    request_fail(request, &err);
+}
+
+bool request_is_not_modified(struct request *request, const struct http_representation *representation)
+{
+    if (!http_reply_is_not_modified(request->exchange, representation))
+        return false;
+    pictures_release(request->service->pictures, &request->picture);
+    worker_service_count(request->service, 304);
+    http_reply_not_modified(request->exchange, representation);
+    return true;
+}
+
+void request_answer_body(struct request *request, const struct http_representation *representation,
+                         struct bytes *body)
+{
+    pictures_release(request->service->pictures, &request->picture);
+    worker_service_count(request->service, 200);
+    atomic_fetch_add_explicit(&request->service->segment->counters.bytes_sent, body->length,
+                              memory_order_relaxed);
+    http_reply_body(request->exchange, representation, body);
+}
+
+void request_redirect(struct request *request, unsigned status, const char *location)
+{
+    if (location == NULL) {
+        request_out_of_memory(request);
+        return;
+    }
+    const struct http_header header = {"Location", location};
+    const char *text = arena_format(http_exchange_arena(request->exchange), "See %s\n", location);
+    worker_service_count(request->service, status);
+    http_reply_text(request->exchange, status, "text/plain; charset=utf-8", text != NULL ? text : "", &header,
+                    1);
+}

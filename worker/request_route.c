@@ -1,0 +1,123 @@
+#include "worker/iiif/percent.h"
+#include "worker/iiif/zoom.h"
+#include "worker/poison.h"
+#include "worker/request_steps.h"
+
+#include <string.h>
+
+/* True when the identifier is retired and the request therefore answered: 301 to the same request of the new one, or 410.
+ * `path` is the target behind its `prefix` and begins with the identifier. */
+static bool answer_retired(struct request *request, const char *prefix, const char *path)
+{
+    char now[IIIF_MAX_IDENTIFIER_BYTES + 1], encoded[IIIF_PERCENT_ENCODED_BYTES(IIIF_MAX_IDENTIFIER_BYTES)];
+    enum gateway_retired retired = gateway_retired(request->service->gateway, request->iiif.identifier, now);
+    struct err err;
+    if (retired == GATEWAY_RETIRED_GONE) {
+        err_set(&err, RC_GONE, "the image '%.100s' has been withdrawn", request->iiif.identifier);
+        request_fail(request, &err);
+    } else if (retired == GATEWAY_RETIRED_MOVED) {
+        iiif_percent_encode(now, strlen(now), encoded);
+        request_redirect(request, 301,
+                         arena_format(http_exchange_arena(request->exchange), "%s%s%s%s", request->base_url,
+                                      prefix, encoded, path + strlen(request->iiif.raw_identifier)));
+    }
+    return retired != GATEWAY_RETIRED_NO;
+}
+
+/* A request without a version goes to the newest; to an older one where only that understands its parameters. */
+static void answer_unversioned(struct request *request, const char *path, size_t length)
+{
+    struct iiif_request parsed;
+    bool is_old = iiif_request_parse(IIIF_3, path, length, &parsed, NULL) == RC_BAD_REQUEST &&
+                  iiif_request_parse(IIIF_2, path, length, &parsed, NULL) == RC_OK;
+    request_redirect(request, 302,
+                     arena_format(http_exchange_arena(request->exchange), "%s/iiif/%d/%s", request->base_url,
+                                  is_old ? IIIF_2 : IIIF_3, path));
+}
+
+/* A request for an image, once its text is understood. */
+static void handle_image(struct request *request, const char *prefix, const char *path)
+{
+    struct err err;
+    if (answer_retired(request, prefix, path))
+        return;
+    enum rc rc = gateway_source(request->service->gateway, request->iiif.identifier, &request->identifier,
+                                &err);
+    if (rc != RC_OK) {
+        request_fail(request, &err);
+        return;
+    }
+    if (request->iiif.what == IIIF_BASE) {
+        const char *id = request_id(request);
+        request_redirect(
+            request, 303,
+            id == NULL ? NULL : arena_format(http_exchange_arena(request->exchange), "%s/info.json", id));
+        return;
+    }
+    if (request->condemned) {
+        request_continue(request);
+        return;
+    }
+    request->picture = pictures_peek(request->service->pictures, request->identifier.path,
+                                     request->identifier.page);
+    if (request->picture != NULL &&
+        worker_poison_refuses_version(request->service, request->exchange, &request->identifier,
+                                      request->picture->version_hash))
+        pictures_release(request->service->pictures, &request->picture);
+    else if (request->picture != NULL && request->iiif.what != IIIF_IMAGE)
+        request_answer_document(request);
+    else if (request->picture == NULL || !request_answer_image_early(request))
+        request_continue(request);
+}
+
+static const struct {
+    const char *prefix;
+    enum iiif_version version;
+    enum iiif_zoom_protocol zoom;
+} image_routes[] = {
+    {"/iiif/3/", IIIF_3, IIIF_ZOOM_NONE},
+    {"/iiif/2/", IIIF_2, IIIF_ZOOM_NONE},
+    {"/deepzoom/", IIIF_3, IIIF_ZOOM_DEEPZOOM},
+    {"/zoomify/", IIIF_3, IIIF_ZOOM_ZOOMIFY},
+};
+
+/* False: the target is none of an image. */
+static bool route_image(struct request *request, const char *target, size_t length)
+{
+    for (size_t i = 0; i < sizeof image_routes / sizeof image_routes[0]; i++) {
+        const char *prefix = image_routes[i].prefix;
+        size_t start = strlen(prefix);
+        if (length < start || memcmp(target, prefix, start) != 0)
+            continue;
+        struct err err;
+        enum rc rc = image_routes[i].zoom == IIIF_ZOOM_NONE
+                         ? iiif_request_parse(image_routes[i].version, target + start, length - start,
+                                              &request->iiif, &err)
+                         : iiif_zoom_parse(image_routes[i].zoom, target + start, length - start,
+                                           &request->iiif, &err);
+        if (rc != RC_OK)
+            request_fail(request, &err);
+        else
+            handle_image(request, prefix, target + start);
+        return true;
+    }
+    return false;
+}
+
+void request_route(struct request *request)
+{
+    struct err err;
+    const char *target = http_exchange_target(request->exchange);
+    size_t length = strcspn(target, "?#");
+    if (route_image(request, target, length))
+        return;
+    if (length > 6 && memcmp(target, "/iiif/", 6) == 0) {
+        answer_unversioned(request, target + 6, length - 6);
+    } else if (request->condemned) {
+        worker_poison_give_up(request->service, request->exchange);
+    } else {
+        err_set(&err, RC_NOT_FOUND,
+                "there is nothing at '%.100s'; images are at /iiif/3/{identifier}/info.json", target);
+        request_fail(request, &err);
+    }
+}

@@ -1,0 +1,92 @@
+/* The steps of a request, private to worker/request*.c: what one is while it is worked on, and what the files that share the work
+ * call of each other. worker/README.md draws the way.
+ *
+ *     request.c           begins each request, and runs what needs a render thread
+ *     request_route.c     from the target to the image that is meant: routes, retired identifiers, rules
+ *     request_document.c  info.json and its like
+ *     request_image.c     images: plan, cache, stored tiles, render
+ *     request_reply.c     what all answers have in common
+ *
+ * Every request is answered once; whoever answers it gives its picture back, and must not touch it afterwards. */
+#ifndef WORKER_REQUEST_STEPS_H
+#define WORKER_REQUEST_STEPS_H
+
+#include "worker/answer.h"
+#include "worker/derivative.h"
+#include "worker/iiif/identifier.h"
+#include "worker/service.h"
+
+/* Everything about one request while it is worked on; lives in its exchange's arena. */
+struct request {
+    struct render_job job; /* first: the pool hands back its address */
+    struct worker_service *service;
+    struct http_exchange *exchange;
+    struct iiif_request iiif;
+    struct iiif_identifier identifier;
+    const char *base_url;
+    struct picture *picture; /* one reference, from the moment it is found until the reply */
+    bool condemned;          /* it has killed its worker twice: it is only to be answered */
+    bool planned;            /* plan and representation of the image hold */
+    struct iiif_plan plan;
+    struct http_representation representation;
+    struct worker_answer answer; /* of an image, while it is rendered */
+    struct origin_waiter waiter; /* while parts of the source are fetched */
+    uint32_t waits;
+    int64_t deadline_ms;
+    uint32_t retry_after_s; /* what a refusal says; 0: the usual */
+    bool warms_up;          /* nobody looks at it: everybody else goes first */
+    bool suspended;
+    bool looked_up; /* it is not cached, and is this request's to make: with `flight`, or for itself alone */
+    struct worker_wanted wanted;  /* by the cache of derivatives */
+    struct worker_flight *flight; /* who wait for the same */
+    uint64_t looked_up_version;   /* of the source, while parts of it are fetched */
+};
+
+/* ---- request.c ---- */
+
+/* To a render thread, from the event thread. */
+void request_continue(struct request *request);
+void request_suspend(struct request *request);
+/* Lets the pool run the job again, or refuses it; the exchange is suspended already. */
+void request_queue(struct request *request);
+RC_MUST_USE enum rc request_submit(struct request *request, struct err *err);
+/* On a render thread, which is free again afterwards: the request starts over when what is missing of its source is here. */
+void request_wait_for_source(struct request *request);
+
+/* ---- request_route.c ---- */
+
+void request_route(struct request *request);
+
+/* ---- request_document.c ---- */
+
+/* Any thread, with the picture. */
+void request_answer_document(struct request *request);
+
+/* ---- request_image.c ---- */
+
+/* On a render thread, with the picture. */
+void request_answer_image(struct request *request);
+/* On the event thread: what an image request of an open picture needs no render thread for. False: it needs one. */
+bool request_answer_image_early(struct request *request);
+
+/* ---- request_reply.c ---- */
+
+/* The one place where an error is answered and, when it is ours or the source's fault, logged. */
+void request_fail(struct request *request, const struct err *err);
+/* The same where others may wait for what this request was to make. */
+void request_fail_for_all(struct request *request, const struct err *err);
+void request_out_of_memory(struct request *request);
+/* NULL where there is none. */
+const char *request_header(struct request *request, const char *name);
+/* The picture's URI; NULL when memory is out. */
+const char *request_id(struct request *request);
+/* Fills what info and image answers have in common; false when memory is out. */
+bool request_represent(struct request *request, const char *what, struct http_representation *ret);
+/* Ends a request whose representation is known: 304 where the client has it. False: it needs the body. */
+bool request_is_not_modified(struct request *request, const struct http_representation *representation);
+void request_answer_body(struct request *request, const struct http_representation *representation,
+                         struct bytes *body);
+/* `location` NULL: memory is out. */
+void request_redirect(struct request *request, unsigned status, const char *location);
+
+#endif

@@ -4,6 +4,7 @@
 #include "base/fdio.h"
 #include "base/own.h"
 #include "master/child.h"
+#include "master/thumbnails.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,6 +14,8 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+
+#define SENTENCE_BYTES 320 /* that of struct err, and some words */
 
 enum rc master_converters_init(struct master_converters *converters, uint32_t count, struct err *err)
 {
@@ -46,28 +49,53 @@ static int run(void *context, int channel)
     return worker_converter_run(conversion);
 }
 
-static enum rc fork_converter(struct master_converters *converters, struct master_converter *converter,
-                              struct ingest_task *task, struct err *err)
+struct errand {
+    const struct master_converters *converters;
+    const struct ingest_task *task;
+};
+
+/* In the new process. It says as a converter does how it went. */
+static int run_thumbnails(void *context, int channel)
 {
+    const struct errand *errand = context;
+    struct worker_conversion_message message;
+    struct err err = {0};
+    memset(&message, 0, sizeof message);
+    message.kind = WORKER_RESULT;
+    signal(SIGINT, SIG_IGN);
+    enum rc rc = master_thumbnails_make(errand->converters->settings, errand->task->path,
+                                        errand->converters->thumbnails, &err);
+    message.rc = (int32_t)rc;
+    if (rc != RC_OK)
+        memcpy(message.message, err.message, sizeof message.message);
+    return fdio_send(channel, &message, sizeof message, -1, &err) == RC_OK ? WORKER_EXIT_DONE
+                                                                           : WORKER_EXIT_FAILED;
+}
+
+static enum rc fork_converter(struct master_converters *converters, struct master_converter *converter,
+                              struct err *err)
+{
+    const struct ingest_task *task = converter->task;
+    struct errand errand = {.converters = converters, .task = task};
     struct worker_conversion conversion = {
         .settings = converters->settings, .source = task->source->path, .destination = task->path};
+    if (converter->is_about_thumbnails)
+        return master_child_fork("what makes its thumbnails", run_thumbnails, &errand, &converter->pid,
+                                 &converter->channel, err);
     enum rc rc = ingest_batch_options(converters->batch, task, &conversion.options, err);
     if (rc == RC_OK)
         rc = master_child_fork("its converter", run, &conversion, &converter->pid, &converter->channel, err);
     return rc;
 }
 
-void master_converters_start(struct master_converters *converters, struct ingest_task *task)
+/* Starts the process of a place; when that fails, its task has ended. */
+static void start(struct master_converters *converters, struct master_converter *converter)
 {
-    struct master_converter *converter = converters->converter;
-    while (converter->pid != 0)
-        converter++;
-    *converter = (struct master_converter){.channel = -1, .task = task, .heard_ms = clock_monotonic_ms()};
     struct err err = {0};
-    enum rc rc = fork_converter(converters, converter, task, &err);
+    enum rc rc = fork_converter(converters, converter, &err);
     if (rc != RC_OK) {
         const struct ingest_outcome outcome = {.rc = rc, .os_errno = err.os_errno, .sentence = err.message};
-        ingest_batch_ended(converters->batch, task, &outcome);
+        ingest_batch_ended(converters->batch, converter->task, &outcome);
         return;
     }
     converters->running++;
@@ -76,6 +104,18 @@ void master_converters_start(struct master_converters *converters, struct ingest
                                             (uint64_t)(converter - converters->converter)};
     /* Without it there is no progress to be seen; the result is read when the process ends. */
     (void)!epoll_ctl(converters->epoll, EPOLL_CTL_ADD, converter->channel, &event);
+}
+
+void master_converters_start(struct master_converters *converters, struct ingest_task *task)
+{
+    struct master_converter *converter = converters->converter;
+    while (converter->pid != 0)
+        converter++;
+    *converter = (struct master_converter){.channel = -1,
+                                           .task = task,
+                                           .heard_ms = clock_monotonic_ms(),
+                                           .is_about_thumbnails = task->is_unchanged};
+    start(converters, converter);
 }
 
 void master_converters_hear(struct master_converters *converters, uint32_t place)
@@ -104,34 +144,61 @@ void master_converters_hear(struct master_converters *converters, uint32_t place
     }
 }
 
+/* Why there is no result, in words. */
+static void describe_end(const struct master_converters *converters, const struct master_converter *converter,
+                         int status, char ret_sentence[SENTENCE_BYTES])
+{
+    char end[MASTER_CHILD_END_BYTES];
+    if (converter->is_hung) {
+        snprintf(ret_sentence, SENTENCE_BYTES, "its conversion stood still for %" PRId64 " s and was ended",
+                 converters->settings->ingest_hang_timeout_s);
+        return;
+    }
+    master_child_describe_end(status, end);
+    snprintf(ret_sentence, SENTENCE_BYTES, "its converter %s", end);
+}
+
+/* The process of a place has ended; its task has too, or goes on with its thumbnails. */
 static void settle(struct master_converters *converters, struct master_converter *converter, int status,
                    uint64_t peak_memory_bytes)
 {
-    struct ingest_outcome outcome = {
-        .rc = RC_IO, .is_killed = !converter->has_result, .peak_memory_bytes = peak_memory_bytes};
-    char end[MASTER_CHILD_END_BYTES], sentence[2 * MASTER_CHILD_END_BYTES];
+    struct ingest_outcome outcome = {.rc = RC_IO,
+                                     .is_killed = !converter->has_result && !converter->is_about_thumbnails,
+                                     .sentence = converter->result.message,
+                                     .peak_memory_bytes = peak_memory_bytes};
+    char sentence[SENTENCE_BYTES], whole[2 * SENTENCE_BYTES];
     if (converter->has_result) {
         outcome.rc = (enum rc)converter->result.rc;
         outcome.os_errno = converter->result.os_errno;
-        outcome.sentence = converter->result.message;
         outcome.result = &converter->result.result;
     } else if (converter->is_dropped) {
         outcome.rc = RC_CANCELLED;
-    } else if (converter->is_hung) {
-        snprintf(sentence, sizeof sentence, "its conversion stood still for %" PRId64 " s and was ended",
-                 converters->settings->ingest_hang_timeout_s);
-        outcome.sentence = sentence;
     } else {
-        master_child_describe_end(status, end);
-        snprintf(sentence, sizeof sentence, "its converter %s", end);
+        describe_end(converters, converter, status, sentence);
         outcome.sentence = sentence;
     }
-    struct ingest_task *task = converter->task;
     own_close(&converter->channel);
     converter->channel = -1;
     converter->pid = 0;
     converters->running--;
-    ingest_batch_ended(converters->batch, task, &outcome);
+    if (outcome.rc == RC_OK && !converter->is_about_thumbnails && converters->thumbnails != NULL) {
+        *converter = (struct master_converter){.channel = -1,
+                                               .task = converter->task,
+                                               .heard_ms = clock_monotonic_ms(),
+                                               .is_about_thumbnails = true,
+                                               .was_made = true,
+                                               .made = converter->result.result,
+                                               .peak_memory_bytes = peak_memory_bytes};
+        start(converters, converter);
+        return;
+    }
+    if (converter->is_about_thumbnails) {
+        outcome.result = converter->was_made ? &converter->made : NULL;
+        outcome.peak_memory_bytes = converter->peak_memory_bytes;
+        snprintf(whole, sizeof whole, "its pyramid is there, but not its thumbnails: %s", outcome.sentence);
+        outcome.sentence = whole;
+    }
+    ingest_batch_ended(converters->batch, converter->task, &outcome);
 }
 
 void master_converters_reap(struct master_converters *converters)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "master/converters.h"
+#include "master/thumbnails.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -110,6 +111,7 @@ enum rc master_ingest(const struct master_ingest_options *options, bool *ret_is_
                                            .settings = settings,
                                            .is_fixed = options->config.is_fixed,
                                            .rules = &options->config.rules,
+                                           .returns_unchanged = options->thumbnails != NULL,
                                            .threads = threads,
                                            .said_fd = STDERR_FILENO,
                                            .planned_fd = STDOUT_FILENO};
@@ -117,8 +119,12 @@ enum rc master_ingest(const struct master_ingest_options *options, bool *ret_is_
     enum rc rc = open_events(&ingest, err);
     if (rc == RC_OK)
         rc = ingest_batch_open(&request, &ingest.batch, err);
-    ingest.converters = (struct master_converters){
-        .batch = ingest.batch, .settings = settings, .epoll = ingest.epoll};
+    ingest.converters = (struct master_converters){.batch = ingest.batch,
+                                                   .settings = settings,
+                                                   .thumbnails = options->thumbnails,
+                                                   .epoll = ingest.epoll};
+    if (rc == RC_OK && options->thumbnails != NULL && !options->is_dry_run)
+        rc = master_thumbnails_check(settings, options->into, err);
     if (rc == RC_OK)
         rc = master_converters_init(&ingest.converters, jobs, err);
     if (rc == RC_OK)

@@ -2,6 +2,7 @@
 
 #include "base/own.h"
 #include "master/options.h"
+#include "master/thumbnails.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 #define MOST_SHARDS 1000000
 
-enum { INTO, LIST, BASE, REPORT, SHARD, FORCE, DRY_RUN, HELP };
+enum { INTO, LIST, BASE, REPORT, THUMBNAILS, SHARD, FORCE, DRY_RUN, HELP };
 
 const struct master_ingest_flag master_ingest_flags[] = {
     [INTO] = {"--into", "DIR", "the folder for the pyramids; made where it is missing"},
@@ -18,6 +19,9 @@ const struct master_ingest_flag master_ingest_flags[] = {
          "names of sources, one per line, or each ended by a NUL as find -print0 does; -: standard input"},
     [BASE] = {"--base", "DIR", "what lies below this folder keeps its path from there"},
     [REPORT] = {"--report", "FILE", "a line of JSON for each file, appended"},
+    [THUMBNAILS] =
+        {"--thumbnails", "W,W...",
+         "have the running server of these settings make and keep pictures of these widths of each pyramid"},
     [SHARD] = {"--shard", "I/N", "only part I of N; auto or auto/N: as Slurm, Kubernetes or AWS Batch say"},
     [FORCE] = {"--force", NULL, "convert again what is done and unchanged"},
     [DRY_RUN] = {"--dry-run", NULL, "say what would be done, and change nothing"},
@@ -117,6 +121,11 @@ static enum rc take_flag(struct master_ingest_options *options, size_t flag, con
     case REPORT:
         options->report = value;
         return RC_OK;
+    case THUMBNAILS:
+        options->thumbnails = value;
+        return master_thumbnails_are_sizes(value)
+                   ? RC_OK
+                   : err_set(err, RC_BAD_REQUEST, "--thumbnails %s: write widths, such as 128,400", value);
     case SHARD:
         return master_ingest_options_shard(value, &options->shard, &options->shard_count, err);
     case FORCE:

@@ -14,9 +14,11 @@ static const struct {
     {"serve [-c FILE] [OPTION...]", "serve pictures, in the foreground; the log goes to standard error"},
     {"resolve ID [OPTION...]", "say where an identifier leads, and by which rule"},
     {"ingest SOURCE... --into DIR", "make pyramids of masters; \"vitrine ingest --help\" lists its options"},
-    {"purge ID|--prefix TEXT|--all", "make a running server forget what it has cached of these images, at once"},
+    {"purge ID|--prefix TEXT|--all",
+     "make a running server forget what it has cached of these images, at once"},
     {"prune [--unused DAYS]", "remove cached answers that nobody has asked for in so long (30)"},
-    {"warm FILE [--sizes W,W...]", "have requests (or sizes of identifiers) made before anybody asks; - is standard input"},
+    {"warm FILE [--sizes W,W...]",
+     "have requests (or sizes of identifiers) made before anybody asks; - is standard input"},
     {"status", "say how a running server is"},
     {"check-config FILE", "say what is wrong with a configuration, with line numbers"},
     {"--help", "this text"},
@@ -253,7 +255,8 @@ void master_manual_man_page(void)
         "the log "
         "says what\nand nothing changes; otherwise new workers serve with the new settings, and connections "
         "go "
-        "on in them.\nlisten, admin, max_connections, cache_files and memory_cache stay as they are until the next start.\n"
+        "on in them.\nlisten, admin, max_connections, cache_files and memory_cache stay as they are until "
+        "the next start.\n"
         ".TP\n.B USR2\nthe program file is started again, with the same command line, and takes over every "
         "socket and connection\nas soon as it is ready; it has another process number then. When it does not "
         "come up, the old one goes on.\n"

@@ -14,8 +14,9 @@ struct ingest_task {
     /* While it is under way; the batch's. */
     char *path; /* of the destination */
     char *record;
-    double part;   /* of the master that has been read */
-    double pixels; /* of it */
+    bool is_unchanged; /* its pyramid is there */
+    double part;       /* of the master that has been read */
+    double pixels;     /* of it */
     int64_t started_ms;
 };
 

@@ -224,15 +224,23 @@ static void settle_without_work(struct ingest_batch *batch, struct ingest_task *
     settle(batch, task);
 }
 
+static void settle_unchanged(struct ingest_batch *batch, struct ingest_task *task)
+{
+    batch->unchanged++;
+    settle_without_work(batch, task, "unchanged");
+}
+
 struct ingest_task *ingest_batch_next(struct ingest_batch *batch)
 {
     while (!batch->is_stopped && batch->cursor < batch->agenda.count) {
         struct ingest_task *task = &batch->agenda.task[batch->cursor++];
         struct err err = {0};
         enum rc rc = prepare(batch, task, &err);
+        task->is_unchanged = rc == RC_NOT_FOUND;
+        if (rc == RC_NOT_FOUND && batch->request->returns_unchanged && !batch->request->is_dry_run)
+            return task;
         if (rc == RC_NOT_FOUND) {
-            batch->unchanged++;
-            settle_without_work(batch, task, "unchanged");
+            settle_unchanged(batch, task);
         } else if (rc == RC_OK && batch->request->is_dry_run) {
             batch->planned++;
             say_planned(batch, task);
@@ -310,6 +318,9 @@ void ingest_batch_ended(struct ingest_batch *batch, struct ingest_task *task,
         batch->dropped++;
     } else if (outcome->rc != RC_OK) {
         fail_task(batch, task, outcome->sentence, seconds, outcome->peak_memory_bytes);
+    } else if (task->is_unchanged) {
+        settle_unchanged(batch, task);
+        return;
     } else {
         batch->made++;
         batch->pixels += (double)outcome->result->size.width_px * outcome->result->size.height_px;

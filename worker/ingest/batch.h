@@ -25,9 +25,10 @@ struct ingest_request {
     const struct settings *settings;
     const bool *is_fixed; /* for each row of the settings whether rules leave it alone */
     const struct ingest_rules *rules;
-    uint32_t threads; /* for each conversion */
-    int said_fd;      /* progress and what is wrong */
-    int planned_fd;   /* what a dry run would do */
+    bool returns_unchanged; /* there is something to be done for pyramids that are there already */
+    uint32_t threads;       /* for each conversion */
+    int said_fd;            /* progress and what is wrong */
+    int planned_fd;         /* what a dry run would do */
 };
 
 struct ingest_outcome {
@@ -47,7 +48,8 @@ RC_MUST_USE enum rc ingest_batch_open(const struct ingest_request *request, stru
                                       struct err *err);
 void ingest_batch_close(struct ingest_batch **batch);
 
-/* The next master to convert; NULL: there is none, or the batch has stopped. */
+/* The next master to convert, or, where the request wants that, whose pyramid is there already (is_unchanged); NULL:
+ * there is none, or the batch has stopped. */
 struct ingest_task *ingest_batch_next(struct ingest_batch *batch);
 /* How the conversion of a task is to be done. `record` of the options is the task's. RC_BAD_REQUEST never
  * with settings that were checked. */

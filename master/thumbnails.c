@@ -1,0 +1,102 @@
+#include "master/thumbnails.h"
+
+#include "base/own.h"
+#include "master/ask.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define AGAIN_S    2
+#define MOST_AGAIN 300
+
+bool master_thumbnails_are_sizes(const char *sizes)
+{
+    for (;; sizes++) {
+        size_t digits = strspn(sizes, "0123456789");
+        if (digits == 0 || digits > 6 || sizes[0] == '0')
+            return false;
+        sizes += digits;
+        if (*sizes != ',')
+            return *sizes == '\0';
+    }
+}
+
+/* Where `path` lies below the image root, without links on the way. */
+static enum rc find_below_root(const struct settings *settings, const char *path, char **ret_below,
+                               struct err *err)
+{
+    if (settings_is_remote(settings->images))
+        return err_set(err, RC_BAD_REQUEST, "thumbnails: images is %s, which no folder lies below",
+                       settings->images);
+    OWN_FREE char *root = realpath(settings->images, NULL);
+    OWN_FREE char *real = realpath(path, NULL);
+    if (root == NULL || real == NULL)
+        return err_set_errno(err, RC_IO, errno, "thumbnails: %s cannot be found",
+                             root == NULL ? settings->images : path);
+    size_t length = strlen(root);
+    if (strncmp(real, root, length) != 0 || (real[length] != '/' && real[length] != '\0'))
+        return err_set(err, RC_BAD_REQUEST,
+                       "thumbnails: %s does not lie below the image root %s of the server", path,
+                       settings->images);
+    *ret_below = strdup(real[length] == '/' ? real + length + 1 : "");
+    return *ret_below != NULL ? RC_OK : err_set(err, RC_NO_MEMORY, "no memory for a name");
+}
+
+enum rc master_thumbnails_check(const struct settings *settings, const char *into, struct err *err)
+{
+    OWN_FREE char *below = NULL;
+    if (settings->admin_token[0] == '\0')
+        return err_set(err, RC_BAD_REQUEST,
+                       "thumbnails: a server makes them only for who has its admin_token");
+    return find_below_root(settings, into, &below, err);
+}
+
+static enum rc append_identifier(struct bytes *out, const char *name, struct err *err)
+{
+    enum rc rc = RC_OK;
+    for (const unsigned char *c = (const unsigned char *)name; *c != '\0' && rc == RC_OK; c++) {
+        bool is_plain = *c < 0x80 && (isalnum(*c) || strchr("-._~", *c) != NULL);
+        rc = bytes_format(out, err, is_plain ? "%c" : "%%%02X", *c);
+    }
+    return rc;
+}
+
+static enum rc ask_for(const struct settings *settings, const char *target, struct err *err)
+{
+    for (int again = 0;; again++) {
+        OWN(bytes_done) struct bytes body = {0};
+        unsigned status = 0;
+        enum rc rc = master_ask(settings, "GET", target, &status, &body, err);
+        if (rc != RC_OK || status == 200)
+            return rc;
+        if (status == 401 || status == 403)
+            return err_set(err, RC_FORBIDDEN, "the server at %s refuses the admin_token", settings->admin);
+        if (status != 503 || again == MOST_AGAIN)
+            return err_set(err, status == 404 ? RC_NOT_FOUND : RC_UNSUPPORTED, "the server at %s answers %u",
+                           settings->admin, status);
+        nanosleep(&(struct timespec){.tv_sec = AGAIN_S}, NULL); /* visitors go first */
+    }
+}
+
+enum rc master_thumbnails_make(const struct settings *settings, const char *path, const char *sizes,
+                               struct err *err)
+{
+    OWN_FREE char *below = NULL;
+    enum rc rc = find_below_root(settings, path, &below, err);
+    while (rc == RC_OK && *sizes != '\0') {
+        OWN(bytes_done) struct bytes target = {0};
+        size_t digits = strcspn(sizes, ",");
+        rc = bytes_format(&target, err, "/iiif/3/");
+        if (rc == RC_OK)
+            rc = append_identifier(&target, below, err);
+        if (rc == RC_OK)
+            rc = bytes_format(&target, err, "/full/%.*s,/0/default.jpg", (int)digits, sizes);
+        if (rc == RC_OK)
+            rc = ask_for(settings, (const char *)target.data, err);
+        sizes += digits + (sizes[digits] == ',');
+    }
+    return rc;
+}

@@ -1,0 +1,21 @@
+/* Thumbnails of a new pyramid in the cache of the server that serves it: asked for over the server's admin listener, as
+ * `vitrine warm` does, since the cache is the server's. Address, token and image root are those of the settings, which
+ * therefore have to be the server's. Runs in a process of its own per pyramid: an answer may take a while. */
+#ifndef MASTER_THUMBNAILS_H
+#define MASTER_THUMBNAILS_H
+
+#include "base/settings.h"
+
+/* Whether `sizes` is a list of widths: "128,400". */
+bool master_thumbnails_are_sizes(const char *sizes);
+
+/* Before a batch begins: whether its destination lies below the image root, and there is a token. RC_BAD_REQUEST. */
+RC_MUST_USE enum rc master_thumbnails_check(const struct settings *settings, const char *into,
+                                            struct err *err);
+
+/* Asks for every size of the pyramid at `path`, and waits while the server has better things to do. RC_IO: no server
+ * answers; RC_FORBIDDEN: not with this token; RC_NOT_FOUND, RC_UNSUPPORTED: another answer than the image. */
+RC_MUST_USE enum rc master_thumbnails_make(const struct settings *settings, const char *path,
+                                           const char *sizes, struct err *err);
+
+#endif

@@ -40,7 +40,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
     struct http_call *call = context;
     call->progress_ms = clock_monotonic_ms();
     http_answer_line(&call->answer, data, size * count);
-    return size * count;
+    if ((data[0] == '\r' || data[0] == '\n') && call->answer.status >= 200) /* the head's end */
+        give_head(call);
+    return call->rc == RC_OK ? size * count : 0;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *context)

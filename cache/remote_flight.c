@@ -10,7 +10,9 @@
 
 #define FIRST_BYTES  65536u /* of an unknown file: header and directories, in most */
 #define JOIN_BLOCKS  2u     /* so much that nobody asked for is cheaper than another request */
-#define MOST_FLIGHTS 64u    /* started at a time; the rest when those have landed */
+#define HEAD_BLOCKS  32u    /* of which directories and tables may take this much */
+#define HEAD_RUN     4u
+#define MOST_FLIGHTS 64u /* started at a time; the rest when those have landed */
 
 static struct remote_flight *flight_of(struct transport_fetch *fetch)
 {
@@ -265,6 +267,19 @@ enum rc remote_flight_look(struct remote_file *file, struct remote_flight **flig
     return rc;
 }
 
+/* At the head of a file one thing leads to the next: what lies around a missing block is likely to be asked for in the next round. */
+static void widen_at_head(struct remote_content *content, uint64_t *first, uint64_t *last)
+{
+    uint64_t count = block_file_count(content->blocks);
+    if (*first >= HEAD_BLOCKS)
+        return;
+    while (*first > 0 && *last - *first + 1 < HEAD_RUN && !block_file_has(content->blocks, *first - 1) &&
+           !bit(content->flying, *first - 1))
+        --*first;
+    while (*last + 1 < count && *last - *first + 1 < HEAD_RUN && !bit(content->flying, *last + 1))
+        ++*last;
+}
+
 /* The next run of wanted blocks from *at on that are neither here nor on their way. */
 static bool next_run(struct remote_content *content, uint64_t *at, uint64_t *ret_first, uint64_t *ret_count)
 {
@@ -284,6 +299,9 @@ static bool next_run(struct remote_content *content, uint64_t *at, uint64_t *ret
             found = true;
         }
     }
+    if (found)
+        widen_at_head(content, &first, &last);
+    *at = *at > last ? *at : last + 1;
     *ret_first = first;
     *ret_count = last - first + 1;
     return found;

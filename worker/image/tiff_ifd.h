@@ -16,7 +16,7 @@ struct image_tiff_file {
     uint64_t file_bytes;
     bool big_endian, big_tiff;
     bool never_waits;        /* reads are RC_BUSY where they would wait: for the event thread */
-    bool subsampling_is_said; /* the main picture's tag says what its JPEG streams do: so do those of its levels */
+    bool trusts_tags;        /* about chroma, without a look into each level's JPEG data: tiff_source.c confirms it with one */
     uint64_t first_ifd; /* 0: no directory at all */
 };
 

@@ -42,4 +42,8 @@ RC_MUST_USE enum rc image_tiff_reading_count_chunks(const struct image_tiff_read
 RC_MUST_USE enum rc image_tiff_reading_check_compression(const struct image_tiff_reading *r);
 RC_MUST_USE enum rc image_tiff_reading_check_memory(const struct image_tiff_reading *r);
 
+/* Whether a picture's JPEG data is as its tags have said. RC_IO, RC_AWAY, RC_NO_MEMORY. */
+RC_MUST_USE enum rc image_tiff_samples_confirm(const struct image_tiff_file *file, const struct image_tiff_picture *picture,
+                                               bool *ret_right, struct err *err);
+
 #endif

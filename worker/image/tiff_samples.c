@@ -230,6 +230,33 @@ static enum rc tiff_read_subsampling(const struct image_tiff_reading *r)
     return RC_OK;
 }
 
+/* What the header of the first tile or strip says. */
+static enum rc tiff_first_frame(const struct image_tiff_file *file, const struct image_tiff_picture *picture,
+                                struct image_jpeg_frame *ret_frame, struct err *err)
+{
+    struct image_jpeg_input input = {.blob = file->blob, .subject = "the TIFF's first tile or strip"};
+    enum rc rc = image_tiff_picture_chunks(picture, file, 0, 1, &input.offset, &input.length, err);
+    if (rc != RC_OK)
+        return rc;
+    struct image_jpeg *jpeg __attribute__((cleanup(image_jpeg_free))) = NULL;
+    struct image_jpeg_frame frame = {0};
+    if (picture->tiled && input.length > MOST_HEAD_BYTES)
+        input.length = MOST_HEAD_BYTES;
+    rc = image_jpeg_new(&jpeg, err);
+    if (rc == RC_OK)
+        rc = image_jpeg_begin(jpeg, &picture->jpeg_tables, &input, &frame, err);
+    if (rc != RC_OK)
+        return rc;
+    if (frame.components != (picture->separate ? 1 : picture->samples))
+        return err_set(err, RC_CORRUPT, "the TIFF has %u samples per pixel but its JPEG data has %u", picture->samples,
+                       frame.components);
+    bool subsampled = frame.sub_x_log2 > 0 || frame.sub_y_log2 > 0;
+    if (!frame.planes || (subsampled && picture->format.model != IMAGE_YCBCR))
+        return err_set(err, RC_UNSUPPORTED, "the TIFF's JPEG data is subsampled in a way that is not supported");
+    *ret_frame = frame;
+    return RC_OK;
+}
+
 /* The tag is often missing or wrong in JPEG-compressed files, whose streams know better. */
 static enum rc tiff_look_into_jpeg(const struct image_tiff_reading *r)
 {
@@ -251,31 +278,27 @@ static enum rc tiff_look_into_jpeg(const struct image_tiff_reading *r)
                            "TIFFs with subsampled chroma in separate planes are not supported");
     }
     field = image_tiff_ifd_find(r->ifd, TAG_SUBSAMPLING);
-    if (r->file->subsampling_is_said && (picture->format.model != IMAGE_YCBCR || (field != NULL && picture->samples == 3)))
+    bool says = picture->format.model != IMAGE_YCBCR || (field != NULL && picture->samples == 3);
+    if (r->file->trusts_tags && says && picture->tiled && !picture->separate)
         return picture->format.model == IMAGE_YCBCR ? tiff_read_subsampling(r) : RC_OK;
-    struct image_jpeg_input input = {.blob = r->file->blob, .subject = "the TIFF's first tile or strip"};
-    enum rc rc = image_tiff_picture_chunks(picture, r->file, 0, 1, &input.offset, &input.length, r->err);
-    if (rc != RC_OK)
-        return rc;
-    struct image_jpeg *jpeg __attribute__((cleanup(image_jpeg_free))) = NULL;
     struct image_jpeg_frame frame = {0};
-    if (picture->tiled && input.length > MOST_HEAD_BYTES)
-        input.length = MOST_HEAD_BYTES;
-    rc = image_jpeg_new(&jpeg, r->err);
-    if (rc == RC_OK)
-        rc = image_jpeg_begin(jpeg, &picture->jpeg_tables, &input, &frame, r->err);
+    enum rc rc = tiff_first_frame(r->file, picture, &frame, r->err);
     if (rc != RC_OK)
         return rc;
-    if (frame.components != (picture->separate ? 1 : picture->samples))
-        return err_set(r->err, RC_CORRUPT, "the TIFF has %u samples per pixel but its JPEG data has %u",
-                       picture->samples, frame.components);
-    bool subsampled = frame.sub_x_log2 > 0 || frame.sub_y_log2 > 0;
-    if (!frame.planes || (subsampled && picture->format.model != IMAGE_YCBCR))
-        return err_set(r->err, RC_UNSUPPORTED,
-                       "the TIFF's JPEG data is subsampled in a way that is not supported");
     picture->format.sub_x_log2 = frame.sub_x_log2;
     picture->format.sub_y_log2 = frame.sub_y_log2;
     return RC_OK;
+}
+
+enum rc image_tiff_samples_confirm(const struct image_tiff_file *file, const struct image_tiff_picture *picture, bool *ret_right,
+                                   struct err *err)
+{
+    struct image_jpeg_frame frame = {0};
+    enum rc rc = picture->compression == TIFF_JPEG ? tiff_first_frame(file, picture, &frame, err) : RC_OK;
+    *ret_right = picture->compression != TIFF_JPEG ||
+                 (rc == RC_OK && frame.sub_x_log2 == picture->format.sub_x_log2 &&
+                  frame.sub_y_log2 == picture->format.sub_y_log2);
+    return rc == RC_CORRUPT || rc == RC_UNSUPPORTED ? RC_OK : rc;
 }
 
 static enum rc tiff_check_chroma(const struct image_tiff_reading *r)

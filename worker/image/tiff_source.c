@@ -4,6 +4,7 @@
 #include "worker/image/source_kinds.h"
 #include "worker/image/tiff_metadata.h"
 #include "worker/image/tiff_pages.h"
+#include "worker/image/tiff_reading.h"
 #include "worker/image/tiff_record.h"
 #include "worker/image/tiff_tags.h"
 
@@ -138,19 +139,6 @@ static bool tiff_can_shrink(const struct image_tiff_picture *picture)
            (picture->chunks_down == 1 || (picture->chunk.height_px & y) == 0);
 }
 
-/* Whether the tag agrees with what was found in the JPEG data. Then the levels' tags are believed, whose data lies far away in the
- * file: opening takes two places of it instead of one per level. */
-static bool tiff_says_subsampling(const struct image_tiff_source *tiff, const struct image_tiff_ifd *ifd,
-                                  const struct image_tiff_picture *picture)
-{
-    const struct image_tiff_field *field = image_tiff_ifd_find(ifd, TAG_SUBSAMPLING);
-    uint64_t sub[2];
-    if (picture->compression != TIFF_JPEG || picture->format.model != IMAGE_YCBCR)
-        return picture->compression == TIFF_JPEG;
-    return field != NULL && image_tiff_numbers(&tiff->file, field, 0, 2, sub, NULL) == RC_OK &&
-           sub[0] == 1u << picture->format.sub_x_log2 && sub[1] == 1u << picture->format.sub_y_log2;
-}
-
 static enum rc tiff_read_main(struct image_tiff_source *tiff, uint64_t at, struct err *err)
 {
     OWN(image_tiff_ifd_done) struct image_tiff_ifd ifd = {0};
@@ -161,7 +149,6 @@ static enum rc tiff_read_main(struct image_tiff_source *tiff, uint64_t at, struc
         rc = image_tiff_picture_init(&picture, &tiff->file, &ifd, &source->limits, err);
     if (rc != RC_OK)
         return rc;
-    tiff->file.subsampling_is_said = tiff_says_subsampling(tiff, &ifd, &picture);
     tiff_add_level(tiff, &picture);
     source->format = picture.format;
     source->shrinks = tiff_can_shrink(&picture);
@@ -195,28 +182,45 @@ static enum rc tiff_read_candidate(struct image_tiff_source *tiff, uint64_t at, 
     return RC_OK;
 }
 
-enum rc image_tiff_source_open(const struct image_source_input *input, struct image_source **ret_source,
-                               struct err *err)
+/* *ret_right: what the tags say about chroma is true, or was not relied on. */
+static enum rc tiff_open(const struct image_source_input *input, bool trusts_tags, struct image_source **ret_source,
+                         bool *ret_right, struct err *err)
 {
     OWN(tiff_discard) struct image_tiff_source *tiff = calloc(1, sizeof *tiff);
     if (tiff == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for a TIFF source");
     image_source_init(&tiff->source, &tiff_ops, input);
     struct image_tiff_page page = {0};
+    bool right = true;
     enum rc rc = image_tiff_file_init(&tiff->file, input->blob, err);
+    tiff->file.trusts_tags = trusts_tags;
     if (rc == RC_OK)
         rc = image_tiff_page_find(&tiff->file, input->page, &page, err);
     if (rc == RC_OK)
         rc = tiff_read_main(tiff, page.main_at, err);
     for (uint32_t i = 0; rc == RC_OK && i < page.candidate_count; i++)
         rc = tiff_read_candidate(tiff, page.candidate_at[i], err);
-    if (rc == RC_OK)
+    if (rc == RC_OK && trusts_tags)
+        rc = image_tiff_samples_confirm(&tiff->file, &tiff->level[tiff->source.pyramid.level_count - 1], &right, err);
+    if (rc == RC_OK && right)
         rc = image_tiff_tiles_join(tiff, &tiff->source.pyramid.tiles_join, err);
     if (rc != RC_OK)
         return rc;
     tiff->source.pyramid.page_count = page.page_count;
-    *ret_source = &TAKE_PTR(tiff)->source;
+    *ret_right = right;
+    if (right)
+        *ret_source = &TAKE_PTR(tiff)->source;
     return RC_OK;
+}
+
+/* The smallest level's first tile stands for all others, whose places lie far apart: in files made for networks it is next to the
+ * directories. Where it proves the tags wrong, each level's own data is asked. */
+enum rc image_tiff_source_open(const struct image_source_input *input, struct image_source **ret_source,
+                               struct err *err)
+{
+    bool right = true;
+    enum rc rc = tiff_open(input, true, ret_source, &right, err);
+    return rc != RC_OK || right ? rc : tiff_open(input, false, ret_source, &right, err);
 }
 
 /* --- restoring ------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,252 @@
+"""Sources in an S3 bucket: what comes, what it costs in requests, and what happens when the store misbehaves."""
+import glob
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+
+from server import ROOT, free_port, until
+from storage.ceph import ACCESS, BUCKET, SECRET
+
+TILE = "/iiif/3/{}/0,0,256,256/256,/0/default.jpg"
+THUMBNAIL = "/iiif/3/{}/full/128,/0/default.jpg"
+KINDS = ["pyramid-jpeg-420.tif", "pyramid-jpeg-subifds.tif", "pyramid-vips.tif", "joined-420.tif", "jpeg-420-striped.tif",
+         "none-striped.tif", "lzw-striped.tif", "planar-lzw-striped.tif", "zstd-tiled.tif", "webp-lossy-tiled.tif",
+         "bigtiff-tiled.tif", "pages.tif", "orientation-5-pyramid.tif", "baseline-420.jpg", "progressive.jpg", "meta.tif",
+         "rgb.png", "interlaced.png", "lossy.webp"]
+
+
+def read(images, name):
+    with open(os.path.join(images, name), "rb") as file:
+        return file.read()
+
+
+def picture(images, number=0):
+    return read(images, KINDS[number])
+
+
+def test_answers_are_those_of_a_folder(s3, ceph, served, images):
+    for name in KINDS:
+        ceph.put(f"all/{name}", read(images, name))
+    server = s3("all")
+    for name in KINDS:
+        for path in ("/iiif/3/{}/full/100,/0/default.jpg", "/iiif/3/{}/0,0,60,50/60,50/90/gray.png", THUMBNAIL):
+            ours, theirs = server.get(path.format(name)), served.get(path.format(name))
+            assert ours.status == theirs.status, (name, path, ours)
+            assert ours.status != 200 or ours.body == theirs.body, (name, path)
+
+
+def test_names_are_encoded(s3, ceph, images):
+    data = picture(images)
+    ceph.put("odd/sub folder/ü+%&=.tif", data)
+    server = s3("odd")
+    assert server.get("/iiif/3/sub%20folder%2F%C3%BC+%25&=.tif/info.json").status == 200
+    for bad in ("..%2Fx", "sub%20folder%2F..%2F..%2Fx", "%2Fx", "a%2F%2Fb"):
+        assert server.get(f"/iiif/3/{bad}/info.json").status == 404
+
+
+def test_missing_is_404(s3, between):
+    reply = s3("nowhere").get(TILE.format("none.tif"))
+    assert reply.status == 404 and b"there is no image" in reply.body
+    assert len(between.take()) == 1
+
+
+def test_a_missing_bucket_is_named(start, between):
+    server = start("s3://no-such-bucket", workers=1, settings={
+        "s3_endpoint": f"http://127.0.0.1:{between.port}", "s3_path_style": "true", "s3_access_key": ACCESS,
+        "s3_secret_key": SECRET})
+    reply = server.get(TILE.format("a.tif"))
+    assert reply.status == 502 and b"no such bucket" in reply.body
+
+
+def test_wrong_secret(s3, between):
+    reply = s3("x", s3_secret_key="wrong").get(TILE.format("a.tif"))
+    assert reply.status == 502 and b"credentials" in reply.body and b"SignatureDoesNotMatch" in reply.body
+    assert len(between.take()) == 1, "a wrong secret is not tried again"
+
+
+def test_unknown_key(s3):
+    reply = s3("x", s3_access_key="NOBODYATALL").get(TILE.format("a.tif"))
+    assert reply.status == 502 and b"credentials" in reply.body
+
+
+def test_a_private_bucket_without_credentials(s3):
+    reply = s3("x", s3_access_key="", s3_secret_key="", s3_credentials="none").get(TILE.format("a.tif"))
+    assert reply.status == 502 and b"credentials" in reply.body
+
+
+def test_expired_clock(s3, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", glob.glob("/usr/lib/*/faketime/libfaketime.so.1")[0])
+    monkeypatch.setenv("FAKETIME", "-1h")
+    reply = s3("x").get(TILE.format("a.tif"))
+    assert reply.status == 502 and b"clock" in reply.body and b"RequestTimeTooSkewed" in reply.body
+
+
+def test_credentials_from_the_environment(start, ceph, between, images, monkeypatch):
+    ceph.put("env/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{between.port}")
+    server = start(f"s3://{BUCKET}/env", workers=1, settings={"s3_path_style": "true"})
+    assert server.get("/iiif/3/a.tif/info.json").status == 200
+
+
+def test_credentials_from_a_shared_file(start, ceph, between, images, monkeypatch, tmp_path):
+    ceph.put("env/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    shared = tmp_path / "credentials"
+    shared.write_text(f"[other]\naws_access_key_id=X\naws_secret_access_key=Y\n\n[pictures]\n"
+                      f"aws_access_key_id = {ACCESS}\naws_secret_access_key = {SECRET}\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
+    monkeypatch.setenv("AWS_PROFILE", "pictures")
+    server = start(f"s3://{BUCKET}/env", workers=1, settings={
+        "s3_path_style": "true", "s3_endpoint": f"http://127.0.0.1:{between.port}"})
+    assert server.get("/iiif/3/a.tif/info.json").status == 200
+
+
+@pytest.mark.parametrize("fault", [("status", 500, "InternalError"), ("status", 503, "SlowDown"), ("refuse",), ("cut", 1000)])
+def test_what_may_pass_is_tried_again(s3, ceph, between, images, fault):
+    ceph.put("faults/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    server, left = s3("faults"), [1]
+
+    def once(_seen):
+        left[0] -= 1
+        return fault if left[0] >= 0 else None
+    between.fault = once
+    good = server.get(THUMBNAIL.format("a.tif"))
+    assert good.status == 200 and good.image().width == 128
+    assert len(between.take()) >= 2
+
+
+@pytest.mark.parametrize("fault, status", [(("status", 500, "InternalError"), 502), (("status", 503, "SlowDown"), 503),
+                                           (("refuse",), 502), (("cut", 1000), 502)])
+def test_what_does_not_pass_is_given_up(s3, ceph, between, images, fault, status):
+    ceph.put("faults/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    server = s3("faults")
+    between.fault = lambda seen: fault
+    assert server.get(THUMBNAIL.format("a.tif")).status == status
+    assert len(between.take()) == 3, "fetch_tries"
+    between.fault = None
+    assert server.get(THUMBNAIL.format("a.tif")).status == 200
+
+
+def test_slow_down_by_the_store_itself(s3, ceph, between, images):
+    """With one place for requests the store answers some of many at once with 503 itself."""
+    for number in range(24):
+        ceph.put(f"busy/{number}.tif", picture(images))
+    server, replies = s3("busy", fetch_tries=1), []
+    ceph.most_requests(1)
+    try:
+        threads = [threading.Thread(target=lambda n=n: replies.append(server.get(THUMBNAIL.format(f"{n}.tif"))))
+                   for n in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        ceph.most_requests(1024)
+    refused = [reply for reply in replies if reply.status != 200]
+    assert refused and all(reply.status == 503 and b"overloaded" in reply.body for reply in refused), refused
+    assert all(server.get(THUMBNAIL.format(f"{n}.tif")).status == 200 for n in range(24))
+
+
+def test_a_stalled_store_holds_nobody_else(s3, ceph, between, images):
+    """Five seconds of silence for one image; meanwhile what is cached, and what is not, is answered."""
+    ceph.put("stall/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    ceph.put("stall/b.tif", read(images, "pyramid-jpeg-420.tif"))
+    ceph.put("stall/c.tif", read(images, "pyramid-jpeg-420.tif"))
+    server = s3("stall", fetch_timeout=1, fetch_tries=1, render_threads=1)
+    assert server.get(THUMBNAIL.format("b.tif")).status == 200
+    between.fault = lambda seen: ("stall", 5) if "/a.tif" in seen.line else None
+    replies = []
+    threads = [threading.Thread(target=lambda: replies.append(server.get(THUMBNAIL.format("a.tif")))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    until(lambda: any("/a.tif" in seen.line for seen in between.seen), 5, "the stalled request has begun")
+    for name in ("b.tif", "c.tif"):
+        assert server.get(THUMBNAIL.format(name)).status == 200
+    assert not replies, "the others were answered while the store was still silent"
+    for thread in threads:
+        thread.join()
+    assert [reply.status for reply in replies] == [504] * 8
+
+
+def test_an_object_replaced_in_the_middle_of_a_read(s3, ceph, between, served, images):
+    """Another picture takes the place of the first between two ranges: the answer is all of the new one."""
+    old, new = read(images, "pyramid-jpeg-420.tif"), read(images, "jpeg-444-tiled.tif")
+    paths = [THUMBNAIL, TILE, "/iiif/3/{}/full/max/0/default.png"]
+    for path in paths:
+        right = served.get(path.format("jpeg-444-tiled.tif"))
+        ceph.put("replace/a.tif", old + b"\0" * 300000)
+        server, first = s3("replace"), []
+
+        def replace(seen):
+            first.append(seen)
+            if len(first) == 2:
+                ceph.put("replace/a.tif", new)
+            return None
+        between.fault = replace
+        reply = server.get(path.format("a.tif"))
+        between.fault = None
+        whole = len(first) < 2
+        expected = served.get(path.format("pyramid-jpeg-420.tif")) if whole else right
+        assert reply.status == 200 and reply.body == expected.body, (path, first)
+
+
+def test_a_replaced_object_is_noticed(s3, ceph, between, served, images):
+    ceph.put("again/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    server = s3("again", revalidate=1)
+    assert server.get(THUMBNAIL.format("a.tif")).body == served.get(THUMBNAIL.format("pyramid-jpeg-420.tif")).body
+    ceph.put("again/a.tif", read(images, "jpeg-444-tiled.tif"))
+    right = served.get(THUMBNAIL.format("jpeg-444-tiled.tif")).body
+    until(lambda: server.get(THUMBNAIL.format("a.tif")).body == right, 4, "the new picture is served")
+    ceph.delete("again/a.tif")
+    until(lambda: server.get(THUMBNAIL.format("a.tif")).status == 404, 4, "the deleted picture is gone")
+
+
+def test_what_is_kept_is_served_while_the_store_is_away(s3, ceph, between, images):
+    ceph.put("away/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    server = s3("away", revalidate=1, fetch_tries=1)
+    good = server.get(THUMBNAIL.format("a.tif"))
+    assert good.status == 200
+    between.fault = lambda seen: ("refuse",)
+    time.sleep(1.2)
+    stale = server.get(THUMBNAIL.format("a.tif"))
+    assert stale.status == 200 and stale.body == good.body
+    assert server.get(THUMBNAIL.format("other.tif")).status == 502
+
+
+def test_the_circuit_breaks_and_closes(s3, ceph, between, images):
+    ceph.put("breaker/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    server = s3("breaker", fetch_tries=1)
+    between.fault = lambda seen: ("refuse",)
+    replies = [server.get(THUMBNAIL.format(f"{n}.tif")) for n in range(14)]
+    assert len(between.take()) == 10, "after ten failures nothing is asked"
+    assert replies[-1].status == 503 and b"in a row" in replies[-1].body
+    between.fault = None
+    until(lambda: server.get(THUMBNAIL.format("a.tif")).status == 200, 10, "the store is asked again")
+
+
+def test_blocks_survive_a_restart(s3, ceph, between, images, tmp_path):
+    ceph.put("keep/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o777)
+    cache.chmod(0o777)
+    os.chmod(tmp_path, 0o755)
+    first = s3("keep", cache=cache)
+    good = first.get(THUMBNAIL.format("a.tif"))
+    first.stop()
+    first.stop = lambda: None
+    between.take()
+    second = s3("keep", cache=cache)
+    again = second.get(THUMBNAIL.format("a.tif"))
+    assert again.status == 200 and again.body == good.body
+    assert not between.take(), "confirmed within revalidate, and all blocks are here"
+
+
+def test_a_store_needs_a_cache_directory():
+    done = subprocess.run([os.environ.get("VITRINE", os.path.join(ROOT, "vitrine")), "serve", "--images", "s3://bucket",
+                           "--listen", f"127.0.0.1:{free_port()}", "--admin", ""], capture_output=True, text=True, timeout=20,
+                          check=False, env={name: value for name, value in os.environ.items() if name != "CACHE_DIRECTORY"})
+    assert done.returncode == 1 and "needs a cache directory" in done.stderr

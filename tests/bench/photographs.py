@@ -14,6 +14,8 @@ TABLE = os.path.join(HERE, "photographs.txt")
 FRAME_PX = (4211, 2437)  # cut from the middle of each photograph on a sheet
 SHEETS_ACROSS_DOWN = [(2, 3), (3, 2), (2, 4), (3, 3), (4, 2)]
 
+JOINED = "joined-"
+
 # 256-pixel JPEG tiles; at quality 90 and above vips writes RGB without subsampling, below it YCbCr 4:2:0.
 PYRAMID = ["--tile", "--tile-width", "256", "--tile-height", "256", "--pyramid", "--compression", "jpeg", "--Q", "89",
            "--strip"]
@@ -89,3 +91,20 @@ def make(folder):
     with open(os.path.join(folder, "complete"), "w"):
         pass
     return folder
+
+
+def make_joined(folder, program):
+    """The same pictures as `vitrine ingest` makes them: tiles with restart intervals, which can be joined by copying bytes.
+    Their names begin with JOINED."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".tif") and not name.startswith(JOINED))
+    if all(os.path.exists(os.path.join(folder, JOINED + name)) for name in names):
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix="joined.") as work:
+        quietly([program, "ingest", "--quality", "89", "--into", work, *(os.path.join(folder, name) for name in names)])
+        for root, _, files in os.walk(work):
+            for name in files:
+                if name in names:
+                    os.rename(os.path.join(root, name), os.path.join(folder, JOINED + name))
+    missing = [name for name in names if not os.path.exists(os.path.join(folder, JOINED + name))]
+    if missing:
+        raise SystemExit(f"vitrine ingest made no {', '.join(missing)}")

@@ -1,7 +1,8 @@
 """What is asked for: each class of requests as a list, made from info.json and a fixed seed.
 
 Regions and sizes are what viewers send (tile grid by scale factor, sizes rounded up), written as `w,`: iipsrv 1.3
-passes stored tiles through for this form only, and both servers answer it in both IIIF versions.
+passes stored tiles through for this form only, and both servers answer it in both IIIF versions. Edge tiles of the classes with
+restart intervals are asked for as `w,h`, as viewers do in version 3: `w,` would make narrow ones another height than the grid's.
 """
 import math
 import random
@@ -19,12 +20,16 @@ CLASSES = {
     "w128": ("128 px of the whole", 2.5),
     "w1024": ("1,024 px of the whole", 2.7),
     "w4096": ("4,096 px of the whole", 3),
+    "jedge": ("edge tile, restart intervals", 8),
+    "jviewer": ("any viewer tile, restart intervals", 8),
+    "j512": ("whole 512 px tile, restart intervals", 15),
     "crop": ("800 × 600 crop, unaligned", 1.25),
     "mix": ("Getty mix", 2.7),
 }
 MIX = [("tile", 40), ("w128", 40), ("w1024", 16), ("w4096", 4)]
 LENGTH = {"tile": 20000, "edge": 8000, "viewer": 8000, "w128": 6000, "w1024": 1500, "w4096": 600, "crop": 3000,
-          "mix": 6000}
+          "mix": 6000, "jedge": 8000, "jviewer": 8000, "j512": 8000}
+JOINED = "joined-"  # how the names of pyramids with restart intervals begin; only classes with a J are played on these
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class Request:
     def path(self):
         is_full = self.region == (0, 0, self.picture.width, self.picture.height)
         region = "full" if is_full and not self.factor else ",".join(map(str, self.region))
-        return f"{self.picture.name}/{region}/{self.width},/0/default.jpg"
+        height = self.height if self.kind.startswith("j") and not is_stored_whole(self) else ""
+        return f"{self.picture.name}/{region}/{self.width},{height}/0/default.jpg"
 
 
 def picture_of(name, info):
@@ -61,18 +67,21 @@ def picture_of(name, info):
 
 def tiles_of(picture, factor, kind):
     """All tiles of one level."""
-    step = TILE_PX * factor
+    step = (512 if kind == "j512" else TILE_PX) * factor
     for y in range(0, picture.height, step):
         for x in range(0, picture.width, step):
             region = (x, y, min(step, picture.width - x), min(step, picture.height - y))
             width = math.ceil(region[2] / factor)
-            yield Request(kind, picture, region, width, max(1, round(region[3] * width / region[2])), factor)
+            height = math.ceil(region[3] / factor) if kind.startswith("j") else round(region[3] * width / region[2])
+            yield Request(kind, picture, region, width, max(1, height), factor)
 
 
-def is_stored_whole(request):
+def is_stored_whole(request, tile_px=TILE_PX):
     """Full in the stored level too, whose size is rounded down."""
     x, y, _, _ = request.region
-    right, bottom = x // request.factor + TILE_PX, y // request.factor + TILE_PX
+    right, bottom = x // request.factor + tile_px, y // request.factor + tile_px
+    if request.kind.startswith("j"):  # or up
+        return request.width == request.height == tile_px
     return right <= request.picture.width // request.factor and bottom <= request.picture.height // request.factor
 
 
@@ -101,6 +110,8 @@ def evenly(items, count, dice):
 def tile_list(kind, pictures, count, dice):
     """A picture, one of its levels, one of the level's tiles: each with equal chances."""
     wanted = {"tile": is_stored_whole, "edge": lambda tile: not is_stored_whole(tile), "viewer": lambda tile: True}
+    wanted = {**wanted, "jedge": wanted["edge"], "jviewer": wanted["viewer"],
+              "j512": lambda tile: is_stored_whole(tile, 512)}
     levels = {picture: [level for level in ([tile for tile in tiles_of(picture, factor, kind) if wanted[kind](tile)]
                                             for factor in picture.factors) if level]
               for picture in pictures}
@@ -108,7 +119,7 @@ def tile_list(kind, pictures, count, dice):
 
 
 def single_list(kind, pictures, count, dice):
-    if kind in ("tile", "edge", "viewer"):
+    if kind in ("tile", "edge", "viewer", "jedge", "jviewer", "j512"):
         return tile_list(kind, pictures, count, dice)
     if kind == "crop":
         return [crop(picture, dice) for picture in evenly(pictures, count, dice)]
@@ -120,7 +131,9 @@ def single_list(kind, pictures, count, dice):
 def make(pictures):
     """kind -> list of requests. The same pictures give the same lists."""
     lists = {}
+    every = pictures
     for kind in CLASSES:
+        pictures = [one for one in every if one.name.startswith(JOINED) == kind.startswith("j")]
         dice = random.Random(f"{SEED} {kind}")
         if kind != "mix":
             lists[kind] = single_list(kind, pictures, LENGTH[kind], dice)

@@ -68,6 +68,39 @@ static enum iiif_quality canonical_quality(enum iiif_quality quality, bool has_c
     return is_default ? IIIF_DEFAULT : quality;
 }
 
+static uint32_t ceil_div(uint32_t a, uint32_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static bool within_one(uint32_t a, uint32_t b)
+{
+    return (a > b ? a - b : b - a) <= 1;
+}
+
+/* The other edge of `w,` and `,h` is ours to round. Viewers that ask for tiles in this way mean tile arithmetic, which rounds up:
+ * where that fits the grid of a level, the answer is that part of the level, pixel for pixel. */
+static struct iiif_window choose_window(const struct iiif_request *request, const struct image_pyramid *pyramid,
+                                        const struct iiif_limits *limits, struct image_region region,
+                                        struct image_size *size)
+{
+    struct iiif_window window = iiif_window_choose(pyramid, region, *size);
+    bool by_width = request->size_form == IIIF_SIZE_WIDTH, by_height = request->size_form == IIIF_SIZE_HEIGHT;
+    for (uint32_t i = 1; !window.exact && (by_width || by_height) && i < pyramid->level_count; i++) {
+        uint32_t factor = pyramid->level[i].scale_factor;
+        struct image_size tile = {ceil_div(region.width_px, factor), ceil_div(region.height_px, factor)};
+        struct iiif_window fitting = {.exact = false};
+        if (by_width ? tile.width_px == size->width_px && within_one(tile.height_px, size->height_px)
+                     : tile.height_px == size->height_px && within_one(tile.width_px, size->width_px))
+            fitting = iiif_window_choose(pyramid, region, tile);
+        if (!fitting.exact || !iiif_size_within(tile, limits))
+            continue;
+        *size = tile;
+        return fitting;
+    }
+    return window;
+}
+
 enum rc iiif_plan_make(const struct iiif_request *request, const struct image_pyramid *pyramid,
                        const struct iiif_limits *limits, struct iiif_plan *ret_plan, struct err *err)
 {
@@ -81,7 +114,7 @@ enum rc iiif_plan_make(const struct iiif_request *request, const struct image_py
                                err);
     if (rc != RC_OK)
         return rc;
-    struct iiif_window window = iiif_window_choose(pyramid, region, size.size);
+    struct iiif_window window = choose_window(request, pyramid, limits, region, &size.size);
     *ret_plan = (struct iiif_plan){
         .version = request->version,
         .full = full,

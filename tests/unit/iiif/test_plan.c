@@ -80,6 +80,42 @@ static void test_regions(void **state)
     assert_memory_equal(&plan.region, &((struct image_region){0, 496, 7, 7}), sizeof plan.region);
 }
 
+/* `w,` and `,h` leave one edge to us. */
+static void test_an_edge_of_our_own_fits_the_grid(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        struct image_size right;
+        bool exact;
+    } rows[] = {
+        {"0,512,512,129/128,", {128, 33}, true}, /* 32.25 alone would be 32 */
+        {"512,0,488,641/,161", {122, 161}, true},
+        {"full/250,", {250, 161}, true}, /* 160.25 */
+        {"full/500,", {500, 321}, true},
+        {"896,0,104,512/26,", {26, 128}, true},
+        {"896,512,97,129/25,", {25, 33}, false}, /* its remainder is not at the edge of the picture */
+        {"896,0,101,512/26,", {26, 132}, false}, /* tile arithmetic would be far from the region's shape */
+        {"full/249,", {249, 160}, false},
+        {"0,512,512,129/128,32", {128, 32}, false},
+    };
+    struct image_pyramid pyramid = flat(1000, 641);
+    pyramid.level_count = 3;
+    pyramid.level[1] = (struct image_level){{500, 321}, {256, 256}, 2};
+    pyramid.level[2] = (struct image_level){{250, 161}, {256, 256}, 4};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct iiif_plan plan;
+        struct err err = {0};
+        char parameters[128];
+        snprintf(parameters, sizeof parameters, "%s/0/default.jpg", rows[i].text);
+        if (make(IIIF_2, parameters, &pyramid, &wide, &plan, &err) != RC_OK)
+            fail_msg("%s: %s", parameters, err.message);
+        if (plan.size.width_px != rows[i].right.width_px || plan.size.height_px != rows[i].right.height_px ||
+            plan.exact != rows[i].exact)
+            fail_msg("%s: %u x %u, %d", parameters, plan.size.width_px, plan.size.height_px, plan.exact);
+    }
+}
+
 static void test_bad_regions(void **state)
 {
     (void)state;
@@ -347,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_an_edge_of_our_own_fits_the_grid),
         cmocka_unit_test(test_bad_regions),
         cmocka_unit_test(test_orientation),
         cmocka_unit_test(test_canonical_3),

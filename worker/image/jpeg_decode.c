@@ -1,75 +1,15 @@
-#include "worker/image/jpeg_decode.h"
+#include "worker/image/jpeg_decoder.h"
 
 #include "base/own.h"
 
-#include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
-
-#include <jpeglib.h>
 #include <jerror.h>
 
 /* More scans than any encoder writes; a hostile progressive file could otherwise cost minutes. */
-#define MAX_SCANS        100
-#define READ_AHEAD_BYTES 32768u
-#define WHOLE_BYTES      (1u << 20) /* of streams that are read at once, the most */
-#define CONVERTED_ROWS   16u
-/* Behind a stream that lies in memory whole, so many bytes of end-of-image markers. libjpeg's quick Huffman decoder works
- * only as long as there are 512 bytes in the buffer for each of up to 10 blocks. */
-#define BEHIND_BYTES 5632u
-
-/* What a tables-only stream leaves in a decoder. */
-struct jpeg_tables {
-    bool has_quant[NUM_QUANT_TBLS], has_dc[NUM_HUFF_TBLS], has_ac[NUM_HUFF_TBLS];
-    JQUANT_TBL quant[NUM_QUANT_TBLS];
-    JHUFF_TBL dc[NUM_HUFF_TBLS], ac[NUM_HUFF_TBLS];
-};
-
-struct image_jpeg {
-    struct jpeg_decompress_struct lib;
-    struct jpeg_error_mgr errors;
-    struct jpeg_source_mgr source;
-    struct jpeg_progress_mgr progress;
-    bool created;
-
-    /* One call at a time: where its outcome goes. */
-    jmp_buf escape;
-    struct err *err;
-    enum rc rc;
-
-    struct image_jpeg_input input;
-    const struct bytes *tables; /* not NULL while the tables are being read */
-    const struct bytes *known;  /* the tables that `left` holds; NULL: none */
-    struct jpeg_tables left;
-    uint64_t done_bytes; /* of the input, handed to libjpeg or skipped */
-    bool ended;          /* libjpeg asked for more than there is */
-
-    enum image_jpeg_output output;
-    unsigned shrink_log2;
-    uint64_t most_bytes;
-    uint32_t rows_per_call;
-    uint32_t buffer_rows[IMAGE_MAX_PLANES]; /* of one call, per plane */
-    JSAMPROW row[IMAGE_MAX_PLANES][IMAGE_JPEG_MOST_ROWS_AT_ONCE];
-    uint8_t *buffer; /* planes of one call's rows */
-    uint8_t *line;   /* one interleaved line, when libjpeg converts */
-    struct image_band band;
-    uint8_t *data; /* what was read of the input */
-    size_t data_capacity;
-    const uint8_t *data_end; /* of a stream that lies there whole; else NULL */
-};
+#define MAX_SCANS      100
+#define CONVERTED_ROWS 16u
 
 /* --- libjpeg's call-backs ------------------------------------------------------------------------------------- */
-
-static struct image_jpeg *jpeg_of(void *client_data)
-{
-    return client_data;
-}
-
-__attribute__((noreturn)) static void jpeg_fail(struct image_jpeg *jpeg, enum rc rc)
-{
-    jpeg->rc = rc;
-    longjmp(jpeg->escape, 1);
-}
 
 static enum rc jpeg_rc_of_message(int code)
 {
@@ -89,11 +29,12 @@ static enum rc jpeg_rc_of_message(int code)
 
 __attribute__((noreturn)) static void jpeg_error_exit(j_common_ptr lib)
 {
-    struct image_jpeg *jpeg = jpeg_of(lib->client_data);
+    struct image_jpeg *jpeg = lib->client_data;
     char text[JMSG_LENGTH_MAX];
     lib->err->format_message(lib, text);
-    jpeg_fail(jpeg, err_set(jpeg->err, jpeg_rc_of_message(lib->err->msg_code),
-                            "the JPEG data of %s cannot be decoded: %.150s", jpeg->input.subject, text));
+    image_jpeg_decoder_fail(jpeg, err_set(jpeg->err, jpeg_rc_of_message(lib->err->msg_code),
+                                          "the JPEG data of %s cannot be decoded: %.150s",
+                                          jpeg->input.subject, text));
 }
 
 /* Warnings that mean: from here on the pixels are made up. Others (stray bytes between markers, odd headers) do not
@@ -120,60 +61,11 @@ static void jpeg_output_message(j_common_ptr lib)
 
 static void jpeg_progress(j_common_ptr lib)
 {
-    struct image_jpeg *jpeg = jpeg_of(lib->client_data);
+    struct image_jpeg *jpeg = lib->client_data;
     if (jpeg->lib.input_scan_number > MAX_SCANS)
-        jpeg_fail(jpeg, err_set(jpeg->err, RC_UNSUPPORTED, "the JPEG data of %s has more than %d scans",
-                                jpeg->input.subject, MAX_SCANS));
-}
-
-static void jpeg_init_source(j_decompress_ptr lib)
-{
-    (void)lib;
-}
-
-static boolean jpeg_fill_input_buffer(j_decompress_ptr lib)
-{
-    static const uint8_t end_of_image[] = {0xff, JPEG_EOI};
-    struct image_jpeg *jpeg = jpeg_of(lib->client_data);
-    uint64_t left = jpeg->input.length - jpeg->done_bytes;
-    if (jpeg->tables != NULL || left == 0 || jpeg->input.memory != NULL) {
-        /* libjpeg reads ahead, so this alone is no damage: jpeg_emit_message() hears when bits are missing. */
-        jpeg->ended = true;
-        lib->src->next_input_byte = end_of_image;
-        lib->src->bytes_in_buffer = sizeof end_of_image;
-        return TRUE;
-    }
-    size_t length = left < READ_AHEAD_BYTES ? (size_t)left : READ_AHEAD_BYTES;
-    enum rc rc = image_blob_read(jpeg->input.blob, jpeg->data, length, jpeg->input.offset + jpeg->done_bytes,
-                                 jpeg->err);
-    if (rc != RC_OK)
-        jpeg_fail(jpeg, rc);
-    jpeg->done_bytes += length;
-    lib->src->next_input_byte = jpeg->data;
-    lib->src->bytes_in_buffer = length;
-    return TRUE;
-}
-
-static void jpeg_skip_input_data(j_decompress_ptr lib, long count)
-{
-    struct image_jpeg *jpeg = jpeg_of(lib->client_data);
-    if (count <= 0)
-        return;
-    uint64_t skip = (uint64_t)count;
-    if (skip <= lib->src->bytes_in_buffer) {
-        lib->src->next_input_byte += skip;
-        lib->src->bytes_in_buffer -= (size_t)skip;
-        return;
-    }
-    skip -= lib->src->bytes_in_buffer;
-    lib->src->bytes_in_buffer = 0;
-    uint64_t left = jpeg->input.length - jpeg->done_bytes;
-    jpeg->done_bytes += skip < left ? skip : left;
-}
-
-static void jpeg_term_source(j_decompress_ptr lib)
-{
-    (void)lib;
+        image_jpeg_decoder_fail(jpeg, err_set(jpeg->err, RC_UNSUPPORTED,
+                                              "the JPEG data of %s has more than %d scans",
+                                              jpeg->input.subject, MAX_SCANS));
 }
 
 /* The only setjmp: owns nothing. Whatever `step` began is released by image_jpeg_free(). */
@@ -223,63 +115,6 @@ void image_jpeg_free(struct image_jpeg **jpeg)
     *jpeg = NULL;
 }
 
-static void jpeg_feed_memory(struct image_jpeg *jpeg, const uint8_t *data, uint64_t length)
-{
-    jpeg->source.next_input_byte = data;
-    jpeg->source.bytes_in_buffer = (size_t)length;
-}
-
-/* --- tables --------------------------------------------------------------------------------------------------- */
-
-static void huffman_keep(JHUFF_TBL *const from[NUM_HUFF_TBLS], bool has[NUM_HUFF_TBLS],
-                         JHUFF_TBL to[NUM_HUFF_TBLS])
-{
-    for (int i = 0; i < NUM_HUFF_TBLS; i++) {
-        has[i] = from[i] != NULL;
-        if (has[i])
-            to[i] = *from[i];
-    }
-}
-
-static bool huffman_is(JHUFF_TBL *const one[NUM_HUFF_TBLS], const bool has[NUM_HUFF_TBLS],
-                       const JHUFF_TBL other[NUM_HUFF_TBLS])
-{
-    for (int i = 0; i < NUM_HUFF_TBLS; i++)
-        if ((one[i] != NULL) != has[i] ||
-            (has[i] && (memcmp(one[i]->bits, other[i].bits, sizeof other[i].bits) != 0 ||
-                        memcmp(one[i]->huffval, other[i].huffval, sizeof other[i].huffval) != 0)))
-            return false;
-    return true;
-}
-
-static void jpeg_keep_tables(struct image_jpeg *jpeg)
-{
-    const struct jpeg_decompress_struct *lib = &jpeg->lib;
-    for (int i = 0; i < NUM_QUANT_TBLS; i++) {
-        jpeg->left.has_quant[i] = lib->quant_tbl_ptrs[i] != NULL;
-        if (jpeg->left.has_quant[i])
-            jpeg->left.quant[i] = *lib->quant_tbl_ptrs[i];
-    }
-    huffman_keep(lib->dc_huff_tbl_ptrs, jpeg->left.has_dc, jpeg->left.dc);
-    huffman_keep(lib->ac_huff_tbl_ptrs, jpeg->left.has_ac, jpeg->left.ac);
-    jpeg->known = jpeg->tables;
-}
-
-/* Whether the decoder is as `tables` left it: the last stream has brought none of its own. */
-static bool jpeg_has_tables(const struct image_jpeg *jpeg, const struct bytes *tables)
-{
-    const struct jpeg_decompress_struct *lib = &jpeg->lib;
-    if (!jpeg->created || tables == NULL || jpeg->known != tables)
-        return false;
-    for (int i = 0; i < NUM_QUANT_TBLS; i++)
-        if ((lib->quant_tbl_ptrs[i] != NULL) != jpeg->left.has_quant[i] ||
-            (jpeg->left.has_quant[i] && memcmp(lib->quant_tbl_ptrs[i]->quantval, jpeg->left.quant[i].quantval,
-                                               sizeof jpeg->left.quant[i].quantval) != 0))
-            return false;
-    return huffman_is(lib->dc_huff_tbl_ptrs, jpeg->left.has_dc, jpeg->left.dc) &&
-           huffman_is(lib->ac_huff_tbl_ptrs, jpeg->left.has_ac, jpeg->left.ac);
-}
-
 /* --- one stream ----------------------------------------------------------------------------------------------- */
 
 static void jpeg_step_create(struct image_jpeg *jpeg)
@@ -292,82 +127,23 @@ static void jpeg_step_create(struct image_jpeg *jpeg)
     lib->client_data = jpeg;
     jpeg_create_decompress(lib);
     jpeg->created = true;
-    jpeg->source = (struct jpeg_source_mgr){
-        .init_source = jpeg_init_source,
-        .fill_input_buffer = jpeg_fill_input_buffer,
-        .skip_input_data = jpeg_skip_input_data,
-        .resync_to_restart = jpeg_resync_to_restart,
-        .term_source = jpeg_term_source,
-    };
-    lib->src = &jpeg->source;
+    image_jpeg_decoder_connect(jpeg);
     jpeg->progress.progress_monitor = jpeg_progress;
     lib->progress = &jpeg->progress;
     if (jpeg->tables == NULL)
         return;
-    jpeg_feed_memory(jpeg, jpeg->tables->data, jpeg->tables->length);
+    image_jpeg_decoder_feed(jpeg, jpeg->tables->data, jpeg->tables->length);
     if (jpeg_read_header(lib, FALSE) != JPEG_HEADER_TABLES_ONLY)
-        jpeg_fail(jpeg, err_set(jpeg->err, RC_CORRUPT, "the JPEG tables for %s contain a picture",
-                                jpeg->input.subject));
-    jpeg_keep_tables(jpeg);
+        image_jpeg_decoder_fail(
+            jpeg,
+            err_set(jpeg->err, RC_CORRUPT, "the JPEG tables for %s contain a picture", jpeg->input.subject));
+    image_jpeg_decoder_keep_tables(jpeg);
     jpeg->tables = NULL;
 }
 
 static void jpeg_step_header(struct image_jpeg *jpeg)
 {
     jpeg_read_header(&jpeg->lib, TRUE);
-}
-
-static enum rc jpeg_make_room(struct image_jpeg *jpeg, size_t bytes, struct err *err)
-{
-    if (jpeg->data_capacity >= bytes)
-        return RC_OK;
-    free(jpeg->data);
-    jpeg->data_capacity = 0;
-    jpeg->data = malloc(bytes);
-    if (jpeg->data == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for the JPEG data of %s", jpeg->input.subject);
-    jpeg->data_capacity = bytes;
-    return RC_OK;
-}
-
-/* Makes the beginning of the stream what libjpeg reads next. */
-static enum rc jpeg_open_input(struct image_jpeg *jpeg, struct err *err)
-{
-    const struct image_jpeg_input *input = &jpeg->input;
-    jpeg->ended = false;
-    jpeg->done_bytes = 0;
-    jpeg->data_end = NULL;
-    if (input->memory != NULL) {
-        jpeg_feed_memory(jpeg, input->memory, input->length);
-        jpeg->done_bytes = input->length;
-        return RC_OK;
-    }
-    bool whole = input->is_wanted_whole && input->length <= WHOLE_BYTES;
-    size_t length = whole ? (size_t)input->length : READ_AHEAD_BYTES;
-    /* In steps, so that tiles of about one size share one buffer. */
-    enum rc rc = jpeg_make_room(
-        jpeg, (length + BEHIND_BYTES + READ_AHEAD_BYTES) & ~(size_t)(READ_AHEAD_BYTES - 1), err);
-    if (rc == RC_OK && whole)
-        rc = image_blob_read(input->blob, jpeg->data, length, input->offset, err);
-    if (rc != RC_OK)
-        return rc;
-    if (!whole) {
-        jpeg_feed_memory(jpeg, jpeg->data, 0);
-        return RC_OK;
-    }
-    static const uint8_t ends[8] = {0xff, JPEG_EOI, 0xff, JPEG_EOI, 0xff, JPEG_EOI, 0xff, JPEG_EOI};
-    for (size_t i = 0; i < BEHIND_BYTES; i += sizeof ends)
-        memcpy(jpeg->data + length + i, ends, sizeof ends);
-    jpeg->data_end = jpeg->data + length;
-    jpeg->done_bytes = length;
-    jpeg_feed_memory(jpeg, jpeg->data, length + BEHIND_BYTES);
-    return RC_OK;
-}
-
-/* Whether libjpeg has asked for more than there is. */
-static bool jpeg_has_ended(const struct image_jpeg *jpeg)
-{
-    return jpeg->ended || (jpeg->data_end != NULL && jpeg->source.next_input_byte > jpeg->data_end);
 }
 
 /* log2 of `whole / part`, if that is 1, 2 or 4; else -1. */
@@ -421,7 +197,7 @@ enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
     jpeg_release_rows(jpeg);
     jpeg->input = *input;
     enum rc rc = RC_OK;
-    if (jpeg_has_tables(jpeg, tables)) {
+    if (image_jpeg_decoder_has_tables(jpeg, tables)) {
         jpeg_abort_decompress(&jpeg->lib);
     } else {
         jpeg_release_lib(jpeg);
@@ -429,10 +205,10 @@ enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
         rc = jpeg_guard(jpeg, jpeg_step_create, err);
     }
     if (rc == RC_OK)
-        rc = jpeg_open_input(jpeg, err);
+        rc = image_jpeg_decoder_open_input(jpeg, err);
     if (rc == RC_OK)
         rc = jpeg_guard(jpeg, jpeg_step_header, err);
-    if (rc == RC_OK && jpeg_has_ended(jpeg))
+    if (rc == RC_OK && image_jpeg_decoder_has_ended(jpeg))
         rc = err_set(err, RC_CORRUPT, "the JPEG data of %s ends before its pixels begin", input->subject);
     if (rc != RC_OK)
         return rc;
@@ -479,9 +255,10 @@ static void jpeg_step_start(struct image_jpeg *jpeg)
     struct jpeg_decompress_struct *lib = &jpeg->lib;
     uint64_t needed = jpeg_coefficient_bytes(lib);
     if (needed > jpeg->most_bytes)
-        jpeg_fail(jpeg, err_set(jpeg->err, RC_TOO_LARGE,
-                                "the progressive JPEG data of %s would take %llu bytes of memory",
-                                jpeg->input.subject, (unsigned long long)needed));
+        image_jpeg_decoder_fail(jpeg,
+                                err_set(jpeg->err, RC_TOO_LARGE,
+                                        "the progressive JPEG data of %s would take %llu bytes of memory",
+                                        jpeg->input.subject, (unsigned long long)needed));
     bool several_scans = jpeg_has_multiple_scans(lib);
     lib->scale_num = 1;
     lib->scale_denom = 1u << jpeg->shrink_log2;
@@ -493,9 +270,10 @@ static void jpeg_step_start(struct image_jpeg *jpeg)
     else
         lib->out_color_space = jpeg->output == IMAGE_JPEG_TO_CMYK ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(lib);
-    if (several_scans && jpeg_has_ended(jpeg))
-        jpeg_fail(jpeg, err_set(jpeg->err, RC_CORRUPT, "the JPEG data of %s ends before its last scan",
-                                jpeg->input.subject));
+    if (several_scans && image_jpeg_decoder_has_ended(jpeg))
+        image_jpeg_decoder_fail(jpeg, err_set(jpeg->err, RC_CORRUPT,
+                                              "the JPEG data of %s ends before its last scan",
+                                              jpeg->input.subject));
 }
 
 /* Lays out the planes of one call's rows in one buffer. */
@@ -588,6 +366,8 @@ enum rc image_jpeg_rows(struct image_jpeg *jpeg, struct image_band *ret_band, st
         if (rc != RC_OK)
             return rc;
     }
+    for (int i = 0; i < lib->num_components; i++)
+        lib->comp_info[i].component_needed = TRUE;
     uint32_t y_px = lib->output_scanline, left = lib->output_height - y_px;
     jpeg->band.y_px = y_px;
     jpeg->band.height_px = left < jpeg->rows_per_call ? left : jpeg->rows_per_call;
@@ -612,4 +392,15 @@ enum rc image_jpeg_rows_to(struct image_jpeg *jpeg, const struct image_jpeg_plac
             jpeg->row[i][y] = to->plane[i] + y * to->stride_bytes[i];
     }
     return jpeg_guard(jpeg, jpeg_step_raw_rows, err);
+}
+
+enum rc image_jpeg_skip_rows(struct image_jpeg *jpeg, uint32_t until_px, struct err *err)
+{
+    const struct image_jpeg_place nowhere = {.plane = {NULL}};
+    enum rc rc = RC_OK;
+
+    while (rc == RC_OK && jpeg->output == IMAGE_JPEG_PLANES &&
+           (uint64_t)jpeg->lib.output_scanline + jpeg->rows_per_call <= until_px)
+        rc = image_jpeg_rows_to(jpeg, &nowhere, err);
+    return rc;
 }

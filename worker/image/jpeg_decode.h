@@ -75,7 +75,11 @@ struct image_jpeg_place {
 };
 #define IMAGE_JPEG_MOST_ROWS_AT_ONCE 32u
 uint32_t image_jpeg_rows_at_once(const struct image_jpeg *jpeg);
-RC_MUST_USE enum rc image_jpeg_rows_to(struct image_jpeg *jpeg, const struct image_jpeg_place *to, struct err *err);
+RC_MUST_USE enum rc image_jpeg_rows_to(struct image_jpeg *jpeg, const struct image_jpeg_place *to,
+                                       struct err *err);
+
+/* Goes over rows that nobody wants, as far as that costs less: none at or below `until_px`. */
+RC_MUST_USE enum rc image_jpeg_skip_rows(struct image_jpeg *jpeg, uint32_t until_px, struct err *err);
 
 /* The chroma subsampling that image_jpeg_start() will report for planes. */
 void image_jpeg_shrunk_subsampling(unsigned shrink_log2, uint8_t *sub_x_log2, uint8_t *sub_y_log2);

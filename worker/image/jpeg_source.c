@@ -36,8 +36,11 @@ static enum rc jpeg_reader_read(struct image_reader *reader, struct image_band *
     struct jpeg_reader *r = (struct jpeg_reader *)reader;
     const struct image_format *format = &reader->format;
     struct image_band rows = {0};
+    enum rc rc = image_jpeg_skip_rows(r->jpeg, r->next_y_px, err);
+    if (rc != RC_OK)
+        return rc;
     do {
-        enum rc rc = image_jpeg_rows(r->jpeg, &rows, err);
+        rc = image_jpeg_rows(r->jpeg, &rows, err);
         if (rc != RC_OK)
             return rc;
     } while (rows.y_px + rows.height_px <= r->next_y_px);
@@ -113,7 +116,8 @@ static void jpeg_close(struct image_source *source)
     free(source);
 }
 
-static enum rc jpeg_metadata(struct image_source *source, struct image_metadata *ret_metadata, struct err *err)
+static enum rc jpeg_metadata(struct image_source *source, struct image_metadata *ret_metadata,
+                             struct err *err)
 {
     return image_jpeg_markers_read(source->blob, ret_metadata, err);
 }

@@ -1,6 +1,7 @@
 #include "worker/image/resample.h"
 
 #include "base/own.h"
+#include "worker/image/resample_deep.h"
 #include "worker/image/resample_filter.h"
 #include "worker/image/ycc_rgb.h"
 
@@ -182,19 +183,11 @@ static enum rc prepare(struct resampler *r, struct err *err)
     return r->pointer != NULL ? RC_OK : err_set(err, RC_NO_MEMORY, "no memory to resample %u rows", taps);
 }
 
-/* ---- samples made deep, and back ---- */
-
-static uint32_t sample_at(const uint8_t *row, uint8_t depth_bits, size_t x)
-{
-    return depth_bits == 16 ? ((const uint16_t *)(const void *)row)[x] : row[x] * 257u;
-}
-
 /* Rows [from, until) of a piece as 16 bits. Straight alpha: the colours times alpha. */
 static struct piece deepen(struct resampler *r, const struct lane *lane, const struct piece *piece,
                            uint32_t from, uint32_t until)
 {
     const struct image_resample_group *group = &lane->group;
-    const uint8_t depth = r->reader->format.depth_bits;
     uint32_t width = source_width(r, lane), last = group->count - 1;
     struct piece deep = {.top = from, .bottom = until};
 
@@ -204,33 +197,12 @@ static struct piece deepen(struct resampler *r, const struct lane *lane, const s
         for (uint32_t y = from; y < until; y++) {
             const uint8_t *row = piece->plane[i] + (y - piece->top) * piece->stride_bytes[i];
             const uint8_t *alpha = piece->plane[last] + (y - piece->top) * piece->stride_bytes[last];
-            uint16_t *to = (uint16_t *)(void *)row_at(&r->deepened[i], y - from);
-            for (size_t x = 0; x < width; x++) {
-                uint32_t value = sample_at(row, depth, x);
-                to[x] = (uint16_t)(group->weighted && i < last
-                                       ? (value * sample_at(alpha, depth, x) + 32767) / 65535
-                                       : value);
-            }
+            image_resample_deepen(row, group->weighted && i < last ? alpha : NULL, width,
+                                  r->reader->format.depth_bits,
+                                  (uint16_t *)(void *)row_at(&r->deepened[i], y - from));
         }
     }
     return deep;
-}
-
-/* A row of 16 bits per sample as the stage wants it; `alpha` is what its colours are to be divided by, or NULL. */
-static void undeepen(const uint16_t *from, const uint16_t *alpha, uint32_t width, uint8_t depth_bits,
-                     uint8_t *to)
-{
-    for (size_t x = 0; x < width; x++) {
-        uint32_t value = from[x];
-        if (alpha != NULL) {
-            value = alpha[x] == 0 ? 0 : (value * 65535u + alpha[x] / 2) / alpha[x];
-            value = value > 65535 ? 65535 : value;
-        }
-        if (depth_bits == 16)
-            ((uint16_t *)(void *)to)[x] = (uint16_t)value;
-        else
-            to[x] = (uint8_t)((value + 128) / 257);
-    }
 }
 
 /* ---- rows ---- */
@@ -270,8 +242,9 @@ static void finish_deep(struct resampler *r, struct lane *lane)
     if (group->weighted)
         alpha = (const uint16_t *)(const void *)r->along[group->count - 1].data;
     for (uint32_t i = 0; i < group->count; i++)
-        undeepen((const uint16_t *)(const void *)r->along[i].data, i == group->count - 1 ? NULL : alpha,
-                 lane->x.outputs, r->stage.depth_bits, row_at(&lane->done[group->stage[i]], lane->done_rows));
+        image_resample_undeepen((const uint16_t *)(const void *)r->along[i].data,
+                                i == group->count - 1 ? NULL : alpha, lane->x.outputs, r->stage.depth_bits,
+                                row_at(&lane->done[group->stage[i]], lane->done_rows));
 }
 
 /* Makes output row `output`, the rest of whose rows is in the piece. */

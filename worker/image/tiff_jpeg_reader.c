@@ -114,11 +114,9 @@ static enum rc tiff_decode_chunk(struct tiff_jpeg_reader *r, unsigned sample, ui
                                  const struct image_tiff_part *part, struct err *err)
 {
     uint32_t step = image_jpeg_rows_at_once(r->jpeg), first = tiff_first_row(part);
-    enum rc rc = RC_OK;
-    for (uint32_t y = 0; rc == RC_OK && y < part->bottom_px; y += step) {
-        struct image_jpeg_place place = {.plane = {NULL}};
-        if (y + step > part->top_px)
-            place = tiff_place(r, sample, column, y - first);
+    enum rc rc = image_jpeg_skip_rows(r->jpeg, part->top_px, err);
+    for (uint32_t y = part->top_px / step * step; rc == RC_OK && y < part->bottom_px; y += step) {
+        const struct image_jpeg_place place = tiff_place(r, sample, column, y - first);
         rc = image_jpeg_rows_to(r->jpeg, &place, err);
     }
     return rc;
@@ -210,12 +208,13 @@ static enum rc tiff_read_mcu_row(struct tiff_jpeg_reader *r, struct image_band *
             return rc;
     }
     uint32_t step = image_jpeg_rows_at_once(r->jpeg);
-    struct image_jpeg_place nowhere = {.plane = {NULL}}, place = tiff_place(r, 0, 0, 0);
-    for (; y <= top; y += step) {
-        enum rc rc = image_jpeg_rows_to(r->jpeg, y + step > top ? &place : &nowhere, err);
-        if (rc != RC_OK)
-            return rc;
-    }
+    const struct image_jpeg_place place = tiff_place(r, 0, 0, 0);
+    enum rc rc = image_jpeg_skip_rows(r->jpeg, top, err);
+    if (rc == RC_OK)
+        rc = image_jpeg_rows_to(r->jpeg, &place, err);
+    if (rc != RC_OK)
+        return rc;
+    y = top / step * step + step;
     uint32_t bottom = least(y, part.bottom_px), from = top - (y - step);
     r->chunk_y_px = bottom < part.bottom_px ? y : 0;
     tiff_map_rows(r, from, from + bottom - top);

@@ -14,14 +14,15 @@ def folder(tmp_path_factory):
     """A full-size level of 4:2:0 JPEG tiles, some of which come again and again."""
     place = tmp_path_factory.mktemp("huge")
     photo = pictures.photo(TILE, TILE) // 8 * 2 + 64
-    tiles = [tiff_writer.jpeg_bytes(shade, sampling="4:2:0", quality=40) for shade in (photo, photo // 2, 255 - photo)]
+    tiles = [tiff_writer.jpeg_bytes(shade, sampling="4:2:0", quality=40)
+             for shade in (photo, photo // 2, 255 - photo)]
     tables = tiff_writer.split_tables(tiles[0])[0]
     bare = [tiff_writer.split_tables(tile)[1] for tile in tiles]
     count = -(-WIDTH // TILE) * -(-HEIGHT // TILE)
-    tags = {256: (tiff_writer.LONG, [WIDTH]), 257: (tiff_writer.LONG, [HEIGHT]), 258: (tiff_writer.SHORT, [8, 8, 8]),
-            259: (tiff_writer.SHORT, [7]), 262: (tiff_writer.SHORT, [tiff_writer.YCBCR]),
-            277: (tiff_writer.SHORT, [3]), 284: (tiff_writer.SHORT, [1]), 322: (tiff_writer.LONG, [TILE]),
-            323: (tiff_writer.LONG, [TILE]), 530: (tiff_writer.SHORT, [2, 2]), 347: (tiff_writer.UNDEFINED, tables)}
+    short, long = tiff_writer.SHORT, tiff_writer.LONG
+    tags = {256: (long, [WIDTH]), 257: (long, [HEIGHT]), 258: (short, [8, 8, 8]), 259: (short, [7]),
+            262: (short, [tiff_writer.YCBCR]), 277: (short, [3]), 284: (short, [1]), 322: (long, [TILE]),
+            323: (long, [TILE]), 530: (short, [2, 2]), 347: (tiff_writer.UNDEFINED, tables)}
     page = tiff_writer.Page(tags, [bare[number * 7 % 3] for number in range(count)], True)
     tiff_writer.write(os.path.join(place, "huge.tif"), [page])
     return place

@@ -9,7 +9,8 @@
 #define MAX_SCANS      100
 #define CONVERTED_ROWS 16u
 
-/* --- libjpeg's call-backs ------------------------------------------------------------------------------------- */
+/* --- libjpeg's call-backs
+ * ------------------------------------------------------------------------------------- */
 
 static enum rc jpeg_rc_of_message(int code)
 {
@@ -37,8 +38,8 @@ __attribute__((noreturn)) static void jpeg_error_exit(j_common_ptr lib)
                                           jpeg->input.subject, text));
 }
 
-/* Warnings that mean: from here on the pixels are made up. Others (stray bytes between markers, odd headers) do not
- * change a pixel. */
+/* Warnings that mean: from here on the pixels are made up. Others (stray bytes between markers, odd headers)
+ * do not change a pixel. */
 static void jpeg_emit_message(j_common_ptr lib, int level)
 {
     if (level >= 0)
@@ -78,7 +79,8 @@ static enum rc jpeg_guard(struct image_jpeg *jpeg, void (*step)(struct image_jpe
     return RC_OK;
 }
 
-/* --- one picture ---------------------------------------------------------------------------------------------- */
+/* --- one picture
+ * ---------------------------------------------------------------------------------------------- */
 
 static void jpeg_release_rows(struct image_jpeg *jpeg)
 {
@@ -115,7 +117,8 @@ void image_jpeg_free(struct image_jpeg **jpeg)
     *jpeg = NULL;
 }
 
-/* --- one stream ----------------------------------------------------------------------------------------------- */
+/* --- one stream
+ * ----------------------------------------------------------------------------------------------- */
 
 static void jpeg_step_create(struct image_jpeg *jpeg)
 {
@@ -152,7 +155,8 @@ static int jpeg_ratio_log2(int whole, int part)
     return whole == part ? 0 : whole == 2 * part ? 1 : whole == 4 * part ? 2 : -1;
 }
 
-/* Whether the components can leave as planes of struct image_format: all alike, or 2 and 3 smaller by powers of two. */
+/* Whether the components can leave as planes of struct image_format: all alike, or 2 and 3 smaller by powers
+ * of two. */
 static bool jpeg_has_planes(const struct jpeg_decompress_struct *lib, struct image_jpeg_frame *frame)
 {
     const jpeg_component_info *c = lib->comp_info;
@@ -228,14 +232,16 @@ enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
 
 void image_jpeg_shrunk_subsampling(unsigned shrink_log2, uint8_t *sub_x_log2, uint8_t *sub_y_log2)
 {
-    /* libjpeg doubles the block size of chroma as long as that brings it nearer to luma's resolution both ways. */
+    /* libjpeg doubles the block size of chroma as long as that brings it nearer to luma's resolution both
+     * ways. */
     for (; shrink_log2 > 0 && *sub_x_log2 > 0 && *sub_y_log2 > 0; shrink_log2--) {
         --*sub_x_log2;
         --*sub_y_log2;
     }
 }
 
-/* --- pixels --------------------------------------------------------------------------------------------------- */
+/* --- pixels
+ * --------------------------------------------------------------------------------------------------- */
 
 /* A progressive stream, or one with a scan per component, is complete only after its last scan. */
 static uint64_t jpeg_coefficient_bytes(struct jpeg_decompress_struct *lib)

@@ -1,8 +1,9 @@
 /* JPEG streams to planes: the reading half of libjpeg, for plain files and for the tiles of a TIFF alike.
  *
- * What is coded as YCbCr or gray leaves as it is coded: planar, chroma subsampled, no colour conversion. Decoding at 1/2,
- * 1/4 or 1/8 takes the corresponding part of each block's frequencies. A stream that is damaged where pixels come from is
- * an error, never gray filling. One decoder belongs to one reader and so to one thread at a time. */
+ * What is coded as YCbCr or gray leaves as it is coded: planar, chroma subsampled, no colour conversion.
+ * Decoding at 1/2, 1/4 or 1/8 takes the corresponding part of each block's frequencies. A stream that is
+ * damaged where pixels come from is an error, never gray filling. One decoder belongs to one reader and so to
+ * one thread at a time. */
 #ifndef WORKER_IMAGE_JPEG_DECODE_H
 #define WORKER_IMAGE_JPEG_DECODE_H
 
@@ -30,7 +31,8 @@ enum image_jpeg_coding {
     IMAGE_JPEG_UNKNOWN,
 };
 
-/* What the stream's header says, as plain JPEG files are to be understood (JFIF, Adobe marker, component names). */
+/* What the stream's header says, as plain JPEG files are to be understood (JFIF, Adobe marker, component
+ * names). */
 struct image_jpeg_frame {
     struct image_size size;
     enum image_jpeg_coding coding;
@@ -48,27 +50,28 @@ enum image_jpeg_output {
 RC_MUST_USE enum rc image_jpeg_new(struct image_jpeg **ret_jpeg, struct err *err);
 void image_jpeg_free(struct image_jpeg **jpeg);
 
-/* Reads the header of a stream and forgets whatever was decoded before. `tables` (may be empty) is a tables-only stream
- * that comes first, as in TIFF's JPEGTables; the one of the call before is not read again. RC_CORRUPT, RC_UNSUPPORTED, RC_IO, RC_NO_MEMORY. */
+/* Reads the header of a stream and forgets whatever was decoded before. `tables` (may be empty) is a
+ * tables-only stream that comes first, as in TIFF's JPEGTables; the one of the call before is not read again.
+ * RC_CORRUPT, RC_UNSUPPORTED, RC_IO, RC_NO_MEMORY. */
 RC_MUST_USE enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
                                      const struct image_jpeg_input *input, struct image_jpeg_frame *ret_frame,
                                      struct err *err);
 
-/* Starts decoding what image_jpeg_begin() found, at 1/2^shrink_log2 (0 to 3): the size becomes ceil(size / 2^n).
- * A shrunk picture may have less subsampled chroma than the stored one, since libjpeg then leaves chroma larger:
- * *ret_sub_x_log2 and *ret_sub_y_log2 say what comes. A progressive stream has to be held as a whole: RC_TOO_LARGE when
- * that takes more than `most_bytes`. */
+/* Starts decoding what image_jpeg_begin() found, at 1/2^shrink_log2 (0 to 3): the size becomes ceil(size /
+ * 2^n). A shrunk picture may have less subsampled chroma than the stored one, since libjpeg then leaves
+ * chroma larger: *ret_sub_x_log2 and *ret_sub_y_log2 say what comes. A progressive stream has to be held as a
+ * whole: RC_TOO_LARGE when that takes more than `most_bytes`. */
 RC_MUST_USE enum rc image_jpeg_start(struct image_jpeg *jpeg, enum image_jpeg_output output,
                                      unsigned shrink_log2, uint64_t most_bytes, uint8_t *ret_sub_x_log2,
                                      uint8_t *ret_sub_y_log2, struct err *err);
 
-/* The next rows of the whole picture, top to bottom: a row of MCUs. Valid until the next call. Not to be called after the
- * last row, nor after a failure. */
+/* The next rows of the whole picture, top to bottom: a row of MCUs. Valid until the next call. Not to be
+ * called after the last row, nor after a failure. */
 RC_MUST_USE enum rc image_jpeg_rows(struct image_jpeg *jpeg, struct image_band *ret_band, struct err *err);
 
-/* The same into memory of the caller's: `to` has a place for each component of the stream, or NULL for those that are
- * not wanted, which cost less. Rows are as wide as whole blocks, and as many as image_jpeg_rows_at_once() says, or
- * what of them chroma has. Needs IMAGE_JPEG_PLANES. */
+/* The same into memory of the caller's: `to` has a place for each component of the stream, or NULL for those
+ * that are not wanted, which cost less. Rows are as wide as whole blocks, and as many as
+ * image_jpeg_rows_at_once() says, or what of them chroma has. Needs IMAGE_JPEG_PLANES. */
 struct image_jpeg_place {
     uint8_t *plane[IMAGE_MAX_PLANES];
     size_t stride_bytes[IMAGE_MAX_PLANES];

@@ -5,8 +5,8 @@
 
 #define READ_AHEAD_BYTES 32768u
 #define WHOLE_BYTES      (1u << 20) /* of streams that are read at once, the most */
-/* Behind a stream that lies in memory whole, so many bytes of end-of-image markers. libjpeg's quick Huffman decoder works
- * only as long as there are 512 bytes in the buffer for each of up to 10 blocks. */
+/* Behind a stream that lies in memory whole, so many bytes of end-of-image markers. libjpeg's quick Huffman
+ * decoder works only as long as there are 512 bytes in the buffer for each of up to 10 blocks. */
 #define BEHIND_BYTES 5632u
 
 void image_jpeg_decoder_fail(struct image_jpeg *jpeg, enum rc rc)
@@ -28,7 +28,8 @@ static boolean jpeg_fill_input_buffer(j_decompress_ptr lib)
     struct image_jpeg *jpeg = lib->client_data;
     uint64_t left = jpeg->input.length - jpeg->done_bytes;
     if (jpeg->tables != NULL || left == 0 || jpeg->input.memory != NULL) {
-        /* libjpeg reads ahead, so this alone is no damage: jpeg_emit_message() hears when bits are missing. */
+        /* libjpeg reads ahead, so this alone is no damage: jpeg_emit_message() hears when bits are missing.
+         */
         jpeg->ended = true;
         lib->src->next_input_byte = end_of_image;
         lib->src->bytes_in_buffer = sizeof end_of_image;

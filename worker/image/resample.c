@@ -7,13 +7,13 @@
 
 #include <string.h>
 
-/* Driven by what the reader lends: every row of a band is taken into account while the band is there, and nothing of
- * it is kept. An output row whose samples all lie in one band is summed from it directly, first down the columns, then
- * along the row; one that needs the next band too leaves its sums behind. So memory is a few rows, whatever the
- * reduction, and the reader's own band.
+/* Driven by what the reader lends: every row of a band is taken into account while the band is there, and
+ * nothing of it is kept. An output row whose samples all lie in one band is summed from it directly, first
+ * down the columns, then along the row; one that needs the next band too leaves its sums behind. So memory is
+ * a few rows, whatever the reduction, and the reader's own band.
  *
- * Each group of planes advances on its own: chroma of 4:2:0 is a picture of half the size with a window of half the
- * size. Finished rows wait until both groups have whole rows of MCUs. */
+ * Each group of planes advances on its own: chroma of 4:2:0 is a picture of half the size with a window of
+ * half the size. Finished rows wait until both groups have whole rows of MCUs. */
 
 /* Written at a time where possible: as many rows of MCUs as are still in the cache then. */
 #define MCU_ROWS    16u
@@ -207,7 +207,8 @@ static struct piece deepen(struct resampler *r, const struct lane *lane, const s
 
 /* ---- rows ---- */
 
-/* Takes rows [from, until) of the piece into output row `output`. The line of a plane is whole when it ends. */
+/* Takes rows [from, until) of the piece into output row `output`. The line of a plane is whole when it ends.
+ */
 static void sum_down(struct resampler *r, struct lane *lane, const struct piece *piece, uint32_t output,
                      uint32_t from, uint32_t until, uint32_t plane)
 {

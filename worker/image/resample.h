@@ -4,8 +4,8 @@
  * Area-true: on reduction the kernel is widened, so nothing aliases. Region-invariant: the caller reads what
  * image_resample_reads() names, which is the window and, where the picture has one, a margin around it; so a
  * tile's pixels are those of the whole picture's crop. At the picture's edges the kernel sees the edge
- * mirrored. One render thread per call. Holds a few rows, whatever the reduction: what the reader lends is used
- * where it lies. */
+ * mirrored. One render thread per call. Holds a few rows, whatever the reduction: what the reader lends is
+ * used where it lies. */
 #ifndef WORKER_IMAGE_RESAMPLE_H
 #define WORKER_IMAGE_RESAMPLE_H
 

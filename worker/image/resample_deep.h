@@ -1,5 +1,5 @@
-/* Samples made 16 bits deep for resampling, and back: for sources that have 16, and where straight alpha weighs colours, which
- * are multiplied by it on the way. Pure; a row at a time. */
+/* Samples made 16 bits deep for resampling, and back: for sources that have 16, and where straight alpha
+ * weighs colours, which are multiplied by it on the way. Pure; a row at a time. */
 #ifndef WORKER_IMAGE_RESAMPLE_DEEP_H
 #define WORKER_IMAGE_RESAMPLE_DEEP_H
 

@@ -28,7 +28,8 @@ static void add_deep_row(const uint16_t *restrict row, int16_t weight, int32_t *
         sum[i] += row[i] * weight;
 }
 
-/* Chunk `chunk` of COLUMNS columns begins here. The last one ends with the row, and so overlaps the one before. */
+/* Chunk `chunk` of COLUMNS columns begins here. The last one ends with the row, and so overlaps the one
+ * before. */
 static uint32_t column_of(const struct image_resample_part *part, uint32_t chunk)
 {
     uint32_t x = chunk * COLUMNS;

@@ -9,9 +9,9 @@
 #include "worker/image/resample.h"
 
 enum image_resample_kernel {
-    IMAGE_RESAMPLE_BICUBIC, /* b = 0, c = 0.5, two samples to each side: of the usual kernels, widened on reduction,
-                              * the one nearest to the exact average of the area (53 dB at 2:1, 39 dB at 10:1; Lanczos 42 and 35,
-                              * bilinear 38 and 36) */
+    IMAGE_RESAMPLE_BICUBIC,  /* b = 0, c = 0.5, two samples to each side: of the usual kernels, widened on
+                              * reduction, the one nearest to the exact average of the area (53 dB at 2:1, 39
+                              * dB at 10:1; Lanczos 42 and 35, bilinear 38 and 36) */
     IMAGE_RESAMPLE_BILINEAR, /* one sample to each side; for chroma: at 1:2 what every JPEG decoder does */
 };
 

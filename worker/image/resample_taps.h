@@ -1,5 +1,5 @@
-/* The weights of one axis: which source samples make an output sample, and in what shares. Made once per axis and
- * render, on its thread; freed with it. */
+/* The weights of one axis: which source samples make an output sample, and in what shares. Made once per axis
+ * and render, on its thread; freed with it. */
 #ifndef WORKER_IMAGE_RESAMPLE_TAPS_H
 #define WORKER_IMAGE_RESAMPLE_TAPS_H
 
@@ -15,9 +15,9 @@ struct image_resample_taps {
     int16_t *weight; /* those of one output add up to exactly 2^14; up to 7 more rows are 0 */
 };
 
-/* Shares of `extent` samples, beyond whose ends they are mirrored. The same place in the picture gives the same
- * weights, whatever window it is part of: places count in 1/65536 of a sample, which hides how `axis` was rounded.
- * RC_NO_MEMORY, RC_TOO_LARGE. */
+/* Shares of `extent` samples, beyond whose ends they are mirrored. The same place in the picture gives the
+ * same weights, whatever window it is part of: places count in 1/65536 of a sample, which hides how `axis`
+ * was rounded. RC_NO_MEMORY, RC_TOO_LARGE. */
 RC_MUST_USE enum rc image_resample_taps_make(const struct image_resample_axis *axis,
                                              enum image_resample_kernel kernel, uint32_t extent,
                                              struct image_resample_taps *ret_taps, struct err *err);

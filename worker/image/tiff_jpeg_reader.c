@@ -1,5 +1,5 @@
-/* Reads JPEG-compressed tiles and strips with libjpeg itself, so that chroma stays subsampled, blocks can be decoded
- * shrunk, and no tile that the window does not touch is looked at. */
+/* Reads JPEG-compressed tiles and strips with libjpeg itself, so that chroma stays subsampled, blocks can be
+ * decoded shrunk, and no tile that the window does not touch is looked at. */
 #include "worker/image/tiff_source.h"
 
 #include "base/own.h"
@@ -13,8 +13,8 @@
 /* A higher strip or tile column is delivered MCU row by MCU row instead of as one band. */
 #define MAX_BAND_ROWS 1024u
 
-/* Chunks are decoded straight into `rows`, each at its place in the row of chunks, so that this begins left of the window
- * and above it, at a row of MCUs. The last column's blocks may stand out to the right. */
+/* Chunks are decoded straight into `rows`, each at its place in the row of chunks, so that this begins left
+ * of the window and above it, at a row of MCUs. The last column's blocks may stand out to the right. */
 #define MCU_ROWS    IMAGE_JPEG_MOST_ROWS_AT_ONCE
 #define OVERHANG_PX 64u
 
@@ -29,8 +29,7 @@ struct tiff_jpeg_reader {
     uint32_t first_column, columns;
     uint32_t next_y_px; /* of the level */
     bool streams;       /* one chunk at a time, a row of MCUs per band */
-    uint32_t
-        chunk_y_px; /* if it streams: of the chunk, what the decoder comes to next; 0: no chunk is open */
+    bool chunk_open;    /* if it streams: the decoder is inside the chunk that holds next_y_px */
     struct image_jpeg *jpeg;
     uint64_t *chunk_at, *chunk_bytes; /* of one row of chunks within the window */
     uint8_t *buffer;
@@ -85,8 +84,8 @@ static unsigned tiff_sub_x(const struct tiff_jpeg_reader *r, unsigned p)
     return r->reader.format.model == IMAGE_YCBCR && (p == 1 || p == 2) ? r->reader.format.sub_x_log2 : 0;
 }
 
-/* Where the planes that come of a chunk (all of them, or the one of `sample`) have row `y_px` of `rows` and the chunk's
- * first column. */
+/* Where the planes that come of a chunk (all of them, or the one of `sample`) have row `y_px` of `rows` and
+ * the chunk's first column. */
 static struct image_jpeg_place tiff_place(const struct tiff_jpeg_reader *r, unsigned sample, uint32_t column,
                                           uint32_t y_px)
 {
@@ -198,14 +197,15 @@ static enum rc tiff_read_mcu_row(struct tiff_jpeg_reader *r, struct image_band *
 {
     uint32_t row = r->next_y_px / r->chunk.height_px;
     struct image_tiff_part part = image_tiff_part_of(&r->window, r->chunk, r->first_column, row);
-    uint32_t top = r->next_y_px - row * r->chunk.height_px, y = r->chunk_y_px;
-    if (y == 0) {
+    uint32_t top = r->next_y_px - row * r->chunk.height_px;
+    if (!r->chunk_open) {
         uint64_t first = 0;
         enum rc rc = tiff_find_row(r, 0, row, &first, err);
         if (rc == RC_OK)
             rc = tiff_begin_chunk(r, first, r->chunk_at[0], r->chunk_bytes[0], row, err);
         if (rc != RC_OK)
             return rc;
+        r->chunk_open = true;
     }
     uint32_t step = image_jpeg_rows_at_once(r->jpeg);
     const struct image_jpeg_place place = tiff_place(r, 0, 0, 0);
@@ -214,9 +214,8 @@ static enum rc tiff_read_mcu_row(struct tiff_jpeg_reader *r, struct image_band *
         rc = image_jpeg_rows_to(r->jpeg, &place, err);
     if (rc != RC_OK)
         return rc;
-    y = top / step * step + step;
-    uint32_t bottom = least(y, part.bottom_px), from = top - (y - step);
-    r->chunk_y_px = bottom < part.bottom_px ? y : 0;
+    uint32_t from = top % step, bottom = least(top - from + step, part.bottom_px);
+    r->chunk_open = bottom < part.bottom_px;
     tiff_map_rows(r, from, from + bottom - top);
     *ret_band = tiff_band(r, from, bottom - top);
     return RC_OK;

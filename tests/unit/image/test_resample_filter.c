@@ -28,7 +28,8 @@ static struct image_resample_taps taps_of(double start, double step, uint32_t co
     return taps;
 }
 
-/* Every weight within the rounding of a share, all of them exactly one, all samples there, never a step back. */
+/* Every weight within the rounding of a share, all of them exactly one, all samples there, never a step back.
+ */
 static void test_weights(void **state)
 {
     static const double steps[] = {0.01, 0.3, 1, 1.0001, 1.37, 2, 3.5, 17, 499.9, 2000};

@@ -181,5 +181,5 @@ INFO = "/iiif/3/small.tif/info.json"
 SMALL = "/iiif/3/small.tif/full/max/0/default.jpg"
 PHOTO = "/iiif/3/photo.jpg/full/300,/0/default.jpg"
 STREAMED = "/iiif/3/noise.tif/full/900,/0/default.jpg"  # more than 256 KB of what can leave while it is made
-LARGE_STREAMED = "/iiif/3/noise.tif/full/max/0/default.png"  # 21.6 MB
+LARGE_STREAMED = "/iiif/3/noise.tif/full/max/0/default.jpg"  # 5 MB
 LARGE = "/iiif/3/noise.tif/full/max/0/default.tif"  # 21.6 MB

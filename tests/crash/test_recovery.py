@@ -279,11 +279,11 @@ def test_after_a_request_longer_than_the_journal_the_next_survives(shared, stop)
 
 # ---- many kills --------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("workers, target", [(1, LARGE), (2, LARGE), (1, LARGE_STREAMED), (2, LARGE_STREAMED)])
+@pytest.mark.parametrize("workers, target", [(1, LARGE), (2, LARGE), (1, LARGE_STREAMED)])
 def test_ten_kills_during_one_long_answer_read_slowly(begin, workers, target):
     served = begin(workers=workers)
     wanted = undisturbed(served, get(target))
-    assert len(wanted) > 20_000_000
+    assert len(wanted) > (20_000_000 if target == LARGE else 4_000_000)
     line = Line(served, get(target), receive_buffer=65536)
     data = bytearray()
     for kill in range(1, 11):

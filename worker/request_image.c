@@ -49,6 +49,24 @@ static uint32_t silence_ms(const struct iiif_plan *plan)
     return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
+/* What a thread that helps works on, so that it is blamed for the right request. */
+struct helped {
+    uint64_t connection_id;
+    const char *target;
+};
+
+static void begin_help(void *context)
+{
+    const struct helped *helped = context;
+    worker_fault_begin(helped->connection_id, helped->target);
+}
+
+static void end_help(void *context)
+{
+    (void)context;
+    worker_fault_end();
+}
+
 static enum rc render(struct request *request, struct err *err)
 {
     struct worker_service *service = request->service;
@@ -59,8 +77,14 @@ static enum rc render(struct request *request, struct err *err)
         return err_set(err, RC_BUSY, "the request had waited too long, please try again");
     worker_fault_allow(silence_ms(&request->plan));
     worker_fault_alive();
-    const struct render_output output = {
-        .bytes = &request->answer.body, .cancelled = is_cancelled, .made = has_made_more, .context = request};
+    struct helped helped = {http_exchange_connection_id(request->exchange), request->answer.target};
+    const struct render_help help = {
+        .pool = service->pool, .begin = begin_help, .end = end_help, .context = &helped};
+    const struct render_output output = {.bytes = &request->answer.body,
+                                         .cancelled = is_cancelled,
+                                         .made = has_made_more,
+                                         .context = request,
+                                         .help = &help};
     struct render_spent spent;
     enum rc rc = render_picture(request->picture, &request->plan, &service->options, &output, &spent, err);
     render_pool_return(service->pool, memory_bytes);
@@ -103,6 +127,12 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
     request->planned = true;
     *ret_done = request_is_not_modified(request, representation);
     return RC_OK;
+}
+
+static double cost_ms_of(const struct request *request)
+{
+    const struct worker_service *service = request->service;
+    return render_cost_ms(&service->segment->effort, request->picture, &request->plan, &service->options);
 }
 
 /* ---- cached images ---- */
@@ -157,8 +187,7 @@ static bool make_wanted(struct worker_wanted *wanted, struct worker_flight *flig
     struct request *request = request_of(wanted);
     request->looked_up = true;
     request->flight = flight;
-    request->job.cost_ms = render_cost_ms(&request->service->segment->effort, request->picture,
-                                          &request->plan);
+    request->job.cost_ms = cost_ms_of(request);
     return request_submit(request, ret_err) == RC_OK;
 }
 
@@ -220,7 +249,7 @@ static bool answer_from_cache(struct request *request)
 /* A job that was taken for a small one, before its picture was open, queues again among the large ones. */
 static bool is_larger_than_thought(struct request *request)
 {
-    double cost_ms = render_cost_ms(&request->service->segment->effort, request->picture, &request->plan);
+    double cost_ms = cost_ms_of(request);
     if (cost_ms <= RENDER_POOL_SMALL_MS || request->job.cost_ms > RENDER_POOL_SMALL_MS)
         return false;
     request->job.cost_ms = cost_ms;
@@ -309,7 +338,6 @@ bool request_answer_image_early(struct request *request)
     else if (rc != RC_UNSUPPORTED)
         request->job.cost_ms = READ_MS;
     else
-        request->job.cost_ms = render_cost_ms(&request->service->segment->effort, request->picture,
-                                              &request->plan);
+        request->job.cost_ms = cost_ms_of(request);
     return rc == RC_OK || (rc == RC_UNSUPPORTED && answer_from_cache(request));
 }

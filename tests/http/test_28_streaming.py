@@ -162,11 +162,11 @@ def test_a_source_that_is_broken_further_on_cuts_the_connection(served):
 def test_too_long_a_wait_is_refused_at_once(start, folder):
     served = start(folder, workers=1,
                    settings={"render_threads": 1, "queue_deadline": 1, "derivative_cache": "false"})
-    served.get(PNG), served.get(PNG)  # so that it knows what they take
+    served.get(JPEG), served.get(JPEG)  # so that it knows what they take
     replies, lock = [], threading.Lock()
 
     def ask(_):
-        reply = served.get(PNG)
+        reply = served.get(JPEG)
         with lock:
             replies.append(reply)
 
@@ -183,4 +183,25 @@ def test_too_long_a_wait_is_refused_at_once(start, folder):
         assert 1 <= int(reply["retry-after"]) <= 60 and reply["cache-control"] == "no-store"
     assert all(reply.status == 200 for reply in small)
     until(lambda: status(served)["queued"] == 0, 10, "nothing is left")
-    assert served.get(PNG).status == 200
+    assert served.get(JPEG).status == 200
+
+
+def threads(served):
+    names = []
+    for pid in served.worker_pids():
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/comm") as comm:
+                names.append(comm.read().strip())
+    return names
+
+
+@pytest.mark.parametrize("form", ["full/3000,/0/default.jpg", "full/max/0/gray.jpg", "1000,700,5000,4000/2000,/90/gray.png",
+                                  "full/2900,/!0/default.jpg"])
+def test_help_from_idle_processors_changes_no_byte(start, images, form):
+    """Rows of tiles that other threads decode ahead."""
+    bodies = []
+    for places in (1, 4):
+        served = start(images, workers=1, settings={"render_threads": places, "derivative_cache": "false"})
+        bodies.append([served.get(f"/iiif/3/big.tif/{form}").body for _ in range(3)])
+        assert any(name.startswith("help") for name in threads(served)) == (places > 1)
+    assert len(bodies[0][0]) > 10_000 and all(body == bodies[0][0] for body in bodies[0] + bodies[1])

@@ -1,10 +1,13 @@
 #include "worker/render/cost.h"
 
+#include "worker/render/passthrough.h"
+
 /* Steps of shm/effort.h. One kind of reading for sources that the decoder can shrink (JPEG), one for all others. */
 enum step {
     STEP_OPEN, /* per source */
     STEP_DECODE_JPEG,
     STEP_DECODE_OTHER,
+    STEP_JOIN,     /* of stored tiles, per pixel made */
     STEP_RESAMPLE, /* everything between reading and encoding, per pixel read */
     STEP_ENCODE,   /* one per format */
     STEPS = STEP_ENCODE + IIIF_FORMATS,
@@ -13,11 +16,17 @@ static_assert(STEPS <= SHM_EFFORT_STEPS, "there is a place for each step");
 
 /* Until measured: picoseconds per pixel of one core of 2020. */
 static const uint64_t preset_ps[STEPS] = {
-    [STEP_OPEN] = 300000000,           [STEP_DECODE_JPEG] = 4000,
-    [STEP_DECODE_OTHER] = 15000,       [STEP_RESAMPLE] = 2000,
-    [STEP_ENCODE + IIIF_JPG] = 4000,   [STEP_ENCODE + IIIF_PNG] = 60000,
-    [STEP_ENCODE + IIIF_WEBP] = 80000, [STEP_ENCODE + IIIF_TIF] = 25000,
-    [STEP_ENCODE + IIIF_GIF] = 60000,  [STEP_ENCODE + IIIF_AVIF] = 700000,
+    [STEP_OPEN] = 300000000,
+    [STEP_DECODE_JPEG] = 4000,
+    [STEP_DECODE_OTHER] = 15000,
+    [STEP_JOIN] = 2500,
+    [STEP_RESAMPLE] = 2000,
+    [STEP_ENCODE + IIIF_JPG] = 4000,
+    [STEP_ENCODE + IIIF_PNG] = 60000,
+    [STEP_ENCODE + IIIF_WEBP] = 80000,
+    [STEP_ENCODE + IIIF_TIF] = 25000,
+    [STEP_ENCODE + IIIF_GIF] = 60000,
+    [STEP_ENCODE + IIIF_AVIF] = 700000,
 };
 
 #define FIXED_MS     0.1    /* of any render: threads, headers, tables */
@@ -50,9 +59,12 @@ static double step_ms(const struct shm_effort *effort, unsigned step, uint64_t u
 }
 
 double render_cost_ms(const struct shm_effort *effort, const struct picture *picture,
-                      const struct iiif_plan *plan)
+                      const struct iiif_plan *plan, const struct render_options *options)
 {
     struct pixels pixels = count(picture, plan);
+    /* Not all that may be joined can be, but most. */
+    if (pixels.decode == STEP_DECODE_JPEG && render_passthrough_applies(picture, plan, options))
+        return FIXED_MS + step_ms(effort, STEP_JOIN, pixels.made);
     return FIXED_MS + step_ms(effort, pixels.decode, pixels.read) +
            step_ms(effort, STEP_RESAMPLE, pixels.read) +
            step_ms(effort, STEP_ENCODE + plan->format, pixels.made);
@@ -69,6 +81,10 @@ void render_cost_learn(struct shm_effort *effort, const struct picture *picture,
     struct pixels pixels = count(picture, plan);
     if (pixels.read < LEAST_PIXELS || pixels.made < LEAST_PIXELS)
         return;
+    if (spent->joined) {
+        shm_effort_learn(effort, STEP_JOIN, spent->total_ns, pixels.made);
+        return;
+    }
     shm_effort_learn(effort, pixels.decode, spent->decode_ns, pixels.read);
     shm_effort_learn(effort, STEP_RESAMPLE, spent->total_ns - spent->decode_ns - spent->encode_ns,
                      pixels.read);

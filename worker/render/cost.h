@@ -10,7 +10,7 @@
 #include "worker/render/render.h"
 
 double render_cost_ms(const struct shm_effort *effort, const struct picture *picture,
-                      const struct iiif_plan *plan);
+                      const struct iiif_plan *plan, const struct render_options *options);
 /* What a source costs to open, of which nothing is known yet. */
 double render_cost_open_ms(const struct shm_effort *effort);
 

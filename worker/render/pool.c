@@ -19,7 +19,7 @@
 #define CLAIM_AGAIN_MS  5 /* other workers give memory back without a word */
 #define URGENT_AFTER_MS 1000
 
-enum lane_kind { SMALL, LARGE, LANES };
+enum lane_kind { SMALL, LARGE, HELP, LANES }; /* helpers have no queue: they are let in or sent away */
 
 struct thread {
     pthread_t id;
@@ -51,7 +51,7 @@ struct render_pool {
     struct lane lane[LANES];
     uint32_t running, jobs; /* jobs: submitted and not done */
     uint32_t memory_waiters;
-    atomic_uint small_waiting;
+    atomic_uint small_waiting, waiting;
     double wall_ms, estimated_ms; /* of jobs lately: how long they took, and should have taken */
     bool stopping;
     uint32_t thread_count, most_threads;
@@ -115,11 +115,14 @@ static enum lane_kind choose(const struct render_pool *pool)
     return first_key(&pool->lane[LARGE]) < first_key(&pool->lane[SMALL]) ? LARGE : SMALL;
 }
 
-static void note_small_waiting(struct render_pool *pool)
+static void note_waiting(struct render_pool *pool)
 {
     const struct lane *small = &pool->lane[SMALL];
-    atomic_store_explicit(&pool->small_waiting, small->queue.count + (small->returning != NULL),
-                          memory_order_relaxed);
+    const struct lane *large = &pool->lane[LARGE];
+    uint32_t small_count = small->queue.count + (small->returning != NULL);
+    uint32_t large_count = large->queue.count + (large->returning != NULL);
+    atomic_store_explicit(&pool->small_waiting, small_count, memory_order_relaxed);
+    atomic_store_explicit(&pool->waiting, small_count + large_count, memory_order_relaxed);
 }
 
 static bool start_thread(struct render_pool *pool, enum lane_kind kind);
@@ -152,7 +155,7 @@ static void fill_places(struct render_pool *pool, struct thread *self)
     while (pool->running < pool->options.processors) {
         enum lane_kind kind = choose(pool);
         if (kind == LANES)
-            break;
+            break; /* nobody waits, or for something else than a place */
         struct lane *lane = &pool->lane[kind];
         const struct render_job *job = render_queue_first(&lane->queue);
         struct thread *returning = lane->returning;
@@ -167,7 +170,7 @@ static void fill_places(struct render_pool *pool, struct thread *self)
             send_to_work(pool, lane, kind, self);
         }
     }
-    note_small_waiting(pool);
+    note_waiting(pool);
 }
 
 /* The calling thread's job goes on when its turn comes. */
@@ -203,8 +206,10 @@ static void end_job(struct thread *thread)
     leave_place(thread);
     thread->job = NULL;
     /* Of the last hundred jobs or so, each by its weight. */
-    pool->wall_ms = pool->wall_ms * 0.99 + thread->held_ms;
-    pool->estimated_ms = pool->estimated_ms * 0.99 + thread->cost_ms;
+    if (thread->kind != HELP) {
+        pool->wall_ms = pool->wall_ms * 0.99 + thread->held_ms;
+        pool->estimated_ms = pool->estimated_ms * 0.99 + thread->cost_ms;
+    }
     if (--pool->jobs == 0 && pool->stopping)
         for (enum lane_kind kind = SMALL; kind < LANES; kind++)
             pthread_cond_broadcast(&pool->lane[kind].work);
@@ -240,10 +245,10 @@ static void *render_thread(void *argument)
     own_thread = thread;
     /* By itself: of another thread's name the kernel hears through a file, which a worker may not open. */
     char name[16];
-    snprintf(name, sizeof name, "%s %u", thread->kind == SMALL ? "render" : "large",
-             (unsigned)(thread - pool->thread) % 1000);
+    static const char *const names[LANES] = {"render", "large", "help"};
+    snprintf(name, sizeof name, "%s %u", names[thread->kind], (unsigned)(thread - pool->thread) % 1000);
     pthread_setname_np(pthread_self(), name);
-    if (thread->kind == LARGE)
+    if (thread->kind != SMALL)
         setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + LARGE_NICE); /* Linux: of this thread */
     pthread_mutex_lock(&pool->mutex);
     while (find_work(thread)) {
@@ -348,6 +353,27 @@ int64_t render_pool_wait_ms(struct render_pool *pool, double cost_ms)
     return (int64_t)ms;
 }
 
+bool render_pool_help(struct render_pool *pool, struct render_job *job)
+{
+    struct lane *lane = &pool->lane[HELP];
+    pthread_mutex_lock(&pool->mutex);
+    bool is_free = pool->running < pool->options.processors && choose(pool) == LANES && !pool->stopping;
+    bool helps = is_free && (lane->idle > lane->ready_count || start_thread(pool, HELP));
+    if (helps) {
+        pool->jobs++;
+        take_place(pool, HELP);
+        lane->ready[lane->ready_count++] = job;
+        pthread_cond_signal(&lane->work);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return helps;
+}
+
+bool render_pool_is_crowded(struct render_pool *pool)
+{
+    return atomic_load_explicit(&pool->waiting, memory_order_relaxed) > 0;
+}
+
 /* ---- by running jobs ---- */
 
 bool render_pool_is_wanted(struct render_pool *pool)
@@ -447,11 +473,11 @@ static enum rc init_lanes(struct render_pool *pool, struct err *err)
 {
     uint32_t processors = pool->options.processors;
     pool->lane[SMALL].most_running = processors;
-    pool->lane[LARGE].most_running = processors > 1 ? processors - 1 : 1;
+    pool->lane[LARGE].most_running = pool->lane[HELP].most_running = processors > 1 ? processors - 1 : 1;
     for (enum lane_kind kind = SMALL; kind < LANES; kind++) {
         pthread_cond_init(&pool->lane[kind].work, NULL);
         /* What runs may be submitted again, beyond those that wait. */
-        uint32_t room = pool->options.queue_length + pool->most_threads;
+        uint32_t room = kind == HELP ? 1 : pool->options.queue_length + pool->most_threads;
         enum rc rc = render_queue_init(&pool->lane[kind].queue, room, err);
         if (rc != RC_OK)
             return rc;

@@ -65,6 +65,11 @@ int64_t render_pool_wait_ms(struct render_pool *pool, double cost_ms);
 bool render_pool_is_wanted(struct render_pool *pool);
 /* Lets small jobs that wait go first; returns when this job's turn has come again. */
 void render_pool_yield(struct render_pool *pool);
+/* Runs the job at once, beside what waits in the queue, if a place is free and nobody waits for one; false: not, and the job
+ * stays the caller's. For work that can be shared; its cost_ms is part of somebody else's. */
+bool render_pool_help(struct render_pool *pool, struct render_job *job);
+/* Whether anybody waits for a place: who helps should leave. Any thread; no lock. */
+bool render_pool_is_crowded(struct render_pool *pool);
 /* Gives the place back, before waiting for something; takes one again, waiting for it. */
 void render_pool_park(struct render_pool *pool);
 void render_pool_unpark(struct render_pool *pool);

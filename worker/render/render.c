@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "worker/image/resample.h"
 #include "worker/image/rotate.h"
+#include "worker/render/ahead.h"
 #include "worker/render/stitch.h"
 #include "worker/render/tap.h"
 
@@ -225,7 +226,11 @@ static enum rc run(const struct picture *picture, const struct iiif_plan *plan,
     const struct image_region whole = before_shrinking(&region, reading.shrink_log2,
                                                        picture->source->pyramid.level[reading.level].size);
     rc = image_source_want(picture->source, reading.level, &whole, err);
-    if (rc == RC_OK)
+    if (rc == RC_OK && output->help != NULL &&
+        render_ahead_suits(picture->source, reading.level, reading.shrink_log2, &region))
+        rc = render_ahead_read(picture->source, reading.level, reading.shrink_log2, &region, output->help, spent,
+                               &reader, err);
+    else if (rc == RC_OK)
         rc = image_source_read(picture->source, reading.level, reading.shrink_log2, &region, &reader, err);
     if (rc == RC_OK)
         rc = render_tap_read(TAKE_PTR(reader), spent, &reader, err);
@@ -256,12 +261,16 @@ enum rc render_picture(const struct picture *picture, const struct iiif_plan *pl
     int64_t begun_ns = clock_thread_cpu_ns();
     struct render_spent spent = {0};
     enum rc rc = render_stitch(picture, plan, options, output, err);
+    spent.joined = rc == RC_OK;
     if (rc == RC_UNSUPPORTED)
         rc = run(picture, plan, options, output, &spent, err);
-    spent.total_ns = clock_thread_cpu_ns() - begun_ns;
+    spent.decode_ns += spent.helped_ns;
+    spent.total_ns = clock_thread_cpu_ns() - begun_ns + spent.helped_ns;
     *ret_spent = spent;
     return rc;
 }
+
+#define MOST_UNSENT_BYTES ((uint64_t)8 << 20) /* of an answer that leaves while it is made */
 
 uint64_t render_memory_bytes(const struct picture *picture, const struct iiif_plan *plan)
 {
@@ -273,8 +282,12 @@ uint64_t render_memory_bytes(const struct picture *picture, const struct iiif_pl
     if (band_px == 0)
         band_px = 64;
     double rows_px = reading.window.height_px < band_px ? reading.window.height_px : band_px;
-    uint64_t bytes = (uint64_t)(reading.window.width_px * rows_px) * sample_bytes;
+    /* What is read, what the resampler keeps of it, and what helpers have read ahead. */
+    uint64_t bytes = (uint64_t)(reading.window.width_px * rows_px) * sample_bytes * 3;
     /* A compressed answer takes less, but the formats and turns that hold the picture take it whole. */
-    bytes += image_size_area(plan->size) * (plan->format == IIIF_JPG && plan->rotation_deg == 0.0 ? 1 : 4);
+    bool leaves_early = image_encode_streams(render_file_type(plan->format)) && plan->rotation_deg == 0.0 &&
+                        !image_orientation_swaps(source->pyramid.orientation);
+    uint64_t area = image_size_area(plan->size);
+    bytes += leaves_early && area > MOST_UNSENT_BYTES ? MOST_UNSENT_BYTES : area * (leaves_early ? 1 : 4);
     return bytes;
 }

@@ -26,6 +26,16 @@ RC_MUST_USE enum rc render_want(const struct picture *picture, const struct iiif
 /* Roughly how much pixel memory the plan holds at its peak; what the pool's budget is claimed with. Pure. */
 uint64_t render_memory_bytes(const struct picture *picture, const struct iiif_plan *plan);
 
+struct render_pool;
+
+/* Other threads may take a share of the work (worker/render/ahead.h): each calls begin() before and end() after every piece. */
+struct render_help {
+    struct render_pool *pool;
+    void (*begin)(void *context);
+    void (*end)(void *context);
+    void *context;
+};
+
 /* Where an answer's bytes go, and whether anybody still wants them. */
 struct render_output {
     struct bytes
@@ -36,11 +46,14 @@ struct render_output {
      * empty. Called after each band, not after the last bytes. A failure ends the render. NULL: all at the end. */
     enum rc (*made)(void *context, struct err *err);
     void *context;
+    const struct render_help *help; /* NULL: it is made by the calling thread alone */
 };
 
 /* CPU time that a render took, for worker/render/cost.h. */
 struct render_spent {
-    int64_t decode_ns, encode_ns, total_ns;
+    int64_t decode_ns, encode_ns, total_ns; /* decode and total with what helped */
+    int64_t helped_ns;                      /* of decode_ns, by other threads */
+    bool joined;                            /* nothing was decoded, stored tiles were joined */
 };
 
 /* The largest edge the format can hold is kept, with RC_BAD_REQUEST; otherwise the codes of reader, encoder and

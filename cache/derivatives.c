@@ -475,6 +475,7 @@ enum rc derivative_file_end(struct derivative_file *file, const struct derivativ
     }
     file->name[0] = '\0';
     enter(derivatives, key, size_bytes);
+    derivatives_evict(derivatives, 0, 0); /* where several have made the same room for theirs */
     count(&derivatives->shared->counters->stored);
     return RC_OK;
 }

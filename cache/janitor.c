@@ -17,6 +17,7 @@
 #define LOCK_NAME      "janitor"
 #define LOOK_EVERY_MS  500
 #define ROUND_EVERY_MS INT64_C(3600000)
+#define AGAIN_MS       3000
 #define FOLDERS        256
 #define FILES_AT_ONCE  32 /* then a pause, so that others get at the disc */
 #define PAUSE_NS       1000000
@@ -28,6 +29,7 @@ struct janitor {
     void (*note)(const char *sentence);
     int lock; /* -1: another one is the janitor */
     int64_t round_ms;
+    bool looks_again; /* something was too young to be judged */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     bool stops;
@@ -59,12 +61,15 @@ static void go_easy(struct round *round)
 /* ---- files ---- */
 
 /* A file that is being written is locked by whoever writes it. */
-static void look_at_unfinished(int folder, const char *name)
+static void look_at_unfinished(struct janitor *janitor, int folder, const char *name)
 {
     struct stat status;
     OWN_FD int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &status) == 0 && time(NULL) - status.st_mtime >= UNFINISHED_S &&
-        flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return;
+    if (time(NULL) - status.st_mtime < UNFINISHED_S || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        janitor->looks_again = true;
+    else
         unlinkat(folder, name, 0);
 }
 
@@ -160,7 +165,7 @@ static void look_into(struct round *round, unsigned number)
         if (derivative_name_read(name, entry->d_name, &hash))
             look_at(round, fd, entry->d_name, hash);
         else if (entry->d_name[0] == '.' && strlen(entry->d_name) > 2)
-            look_at_unfinished(fd, entry->d_name);
+            look_at_unfinished(round->janitor, fd, entry->d_name);
         go_easy(round);
     }
     round->failed |= errno != 0;
@@ -217,6 +222,7 @@ static void go_round(struct janitor *janitor)
                           .must_read = atomic_load_explicit(&shared->fences->any, memory_order_relaxed) !=
                                            0 ||
                                        derivatives->limits.most_age_s > 0};
+    janitor->looks_again = false;
     /* Before looking: what is found to be missing from now on asks for another round. */
     atomic_store_explicit(&shared->catalogue->incomplete, SHM_CATALOGUE_COUNTING, memory_order_relaxed);
     for (unsigned i = 0; i < FOLDERS && !is_stopping(janitor); i++)
@@ -244,6 +250,8 @@ static bool is_due(const struct janitor *janitor, int64_t now_ms)
     int64_t every_ms = ROUND_EVERY_MS, most_age_ms = derivatives->limits.most_age_s * 1000;
     if (most_age_ms > 0 && most_age_ms / 4 < every_ms)
         every_ms = most_age_ms / 4;
+    if (janitor->looks_again && every_ms > AGAIN_MS)
+        every_ms = AGAIN_MS;
     return now_ms - janitor->round_ms >= every_ms ||
            (atomic_load_explicit(&derivatives->shared->catalogue->incomplete, memory_order_relaxed) != 0 &&
             (janitor->round_ms == 0 || now_ms - janitor->round_ms >= LOOK_EVERY_MS));

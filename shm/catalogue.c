@@ -140,6 +140,7 @@ static struct shm_catalogue_entry *make_room(struct shm_catalogue *catalogue, co
     struct shm_catalogue_entry *first =
         &catalogue->entry[(size_t)bucket_of(catalogue, key) * SHM_CATALOGUE_WAYS];
     struct shm_catalogue_entry *worst = NULL;
+    struct shm_catalogue_item victim = {.key = {0, 0}};
     uint64_t files = shm_catalogue_files(catalogue);
     double least = 0;
     for (struct shm_catalogue_entry *entry = first; entry < first + SHM_CATALOGUE_WAYS; entry++) {
@@ -150,9 +151,10 @@ static struct shm_catalogue_entry *make_room(struct shm_catalogue *catalogue, co
         if (worst == NULL || worth < least) {
             worst = entry;
             least = worth;
-            *ret_victim = item;
+            victim = item;
         }
     }
+    *ret_victim = victim; /* only when there is no free one */
     return worst;
 }
 

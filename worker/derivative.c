@@ -545,6 +545,8 @@ enum rc worker_derivatives_start(struct worker_derivatives *derivatives, struct 
 {
     if (purges_load(&derivatives->cache, err) != RC_OK)
         log_warning("%s", err->message);
+    /* Whoever was here before may have died with a file that it had not counted yet. */
+    atomic_store_explicit(&derivatives->cache.shared->catalogue->incomplete, 1, memory_order_relaxed);
     if (derivatives->cache.folder >= 0 &&
         janitor_start(&derivatives->cache, note, &derivatives->janitor, err) != RC_OK)
         log_warning("%s", err->message);

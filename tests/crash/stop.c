@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@
 
 #include <jpeglib.h>
 
-enum point { NONE, ADOPTED, RECEIVE, RECEIVED, DECODE, SEND, SENT, SHUTDOWN, SHUT };
+enum point { NONE, ADOPTED, RECEIVE, RECEIVED, DECODE, SEND, SENT, SHUTDOWN, SHUT, RENAME, STRIPE };
 
 static struct control {
     _Atomic uint32_t point; /* where to stand still, once */
@@ -171,4 +172,20 @@ boolean jpeg_start_decompress(j_decompress_ptr decoder)
 {
     come_to(DECODE);
     return REAL(jpeg_start_decompress)(decoder);
+}
+
+int renameat(int from, const char *old, int to, const char *new)
+{
+    come_to(RENAME);
+    return REAL(renameat)(from, old, to, new);
+}
+
+#define ROBUST 16 /* in the kind of a mutex, by glibc */
+
+int pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+    int failed = REAL(pthread_mutex_trylock)(mutex);
+    if (failed == 0 && (mutex->__data.__kind & ROBUST) != 0)
+        come_to(STRIPE);
+    return failed;
 }

@@ -212,7 +212,11 @@ enum rc ingest_turn(struct image_symmetry symmetry, struct image_size size, cons
 {
     static const struct image_sink_ops ops = {turn_write, turn_finish, turn_close};
 
-    if (symmetry.quarter_turns == 0 && (!symmetry.mirror || next->format.depth_bits == 8))
+    if (symmetry.quarter_turns == 0 && !symmetry.mirror) {
+        *ret_sink = next;
+        return RC_OK;
+    }
+    if (symmetry.quarter_turns == 0 && next->format.depth_bits == 8)
         return image_rotate_by_symmetry(symmetry, size, next, ret_sink, err);
     struct turn *t = calloc(1, sizeof *t);
     if (t == NULL) {

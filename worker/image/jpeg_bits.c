@@ -27,8 +27,8 @@ static uint16_t make_leap(const struct image_jpeg_decoder *decoder, uint32_t ind
     return (uint16_t)(at << 8 | coefficients);
 }
 
-enum rc image_jpeg_decoder_init(struct image_jpeg_decoder *decoder, const struct image_jpeg_table *table, bool leaps,
-                                struct err *err)
+enum rc image_jpeg_decoder_init(struct image_jpeg_decoder *decoder, const struct image_jpeg_table *table,
+                                bool leaps, struct err *err)
 {
     uint32_t code = 0, symbols = 0;
     memset(decoder, 0, offsetof(struct image_jpeg_decoder, leap));
@@ -41,7 +41,8 @@ enum rc image_jpeg_decoder_init(struct image_jpeg_decoder *decoder, const struct
         for (uint32_t i = 0; i < count && length <= IMAGE_JPEG_QUICK_BITS; i++) {
             uint32_t spread = 1u << (IMAGE_JPEG_QUICK_BITS - length);
             for (uint32_t j = 0; j < spread; j++)
-                decoder->quick[(code + i) * spread + j] = (uint16_t)(length << 8 | decoder->symbol[symbols + i]);
+                decoder->quick[(code + i) * spread + j] = (uint16_t)(length << 8 |
+                                                                     decoder->symbol[symbols + i]);
         }
         symbols += count;
         code += count;
@@ -101,8 +102,8 @@ static bool ask_libjpeg(struct libjpeg *l)
     return true;
 }
 
-static enum rc take_table(struct image_jpeg_standard *standard, unsigned class, unsigned number, const JHUFF_TBL *table,
-                          struct err *err)
+static enum rc take_table(struct image_jpeg_standard *standard, unsigned class, unsigned number,
+                          const JHUFF_TBL *table, struct err *err)
 {
     uint8_t *bytes = standard->bytes[2 * class + number];
     uint16_t symbols = 0;
@@ -112,7 +113,8 @@ static enum rc take_table(struct image_jpeg_standard *standard, unsigned class, 
     memcpy(bytes + 16, table->huffval, symbols);
     const struct image_jpeg_table taken = {bytes, (uint16_t)(16 + symbols)};
     standard->table[class][number] = taken;
-    enum rc rc = image_jpeg_decoder_init(&standard->decoder[class][number], &taken, class == IMAGE_JPEG_AC, err);
+    enum rc rc = image_jpeg_decoder_init(&standard->decoder[class][number], &taken, class == IMAGE_JPEG_AC,
+                                         err);
     return rc == RC_OK ? image_jpeg_encoder_init(&standard->encoder[class][number], &taken, err) : rc;
 }
 

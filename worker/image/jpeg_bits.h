@@ -17,9 +17,11 @@
 #define IMAGE_JPEG_LEAP_BITS  12u
 
 struct image_jpeg_decoder {
-    uint16_t quick[1u << IMAGE_JPEG_QUICK_BITS]; /* by the next bits: length of the code << 8 | symbol; 0: it is longer */
-    uint32_t limit[17];                          /* by length: codes below, padded to 16 bits, are that long at most */
-    int32_t base[17];                            /* what makes an index into `symbol` of a code of that length */
+    uint16_t quick
+        [1u
+         << IMAGE_JPEG_QUICK_BITS]; /* by the next bits: length of the code << 8 | symbol; 0: it is longer */
+    uint32_t limit[17];             /* by length: codes below, padded to 16 bits, are that long at most */
+    int32_t base[17];               /* what makes an index into `symbol` of a code of that length */
     uint8_t symbol[256];
     /* Of AC tables, by the next bits: as many whole codes with their values as these hold. 0: not one. */
     uint16_t leap[1u << IMAGE_JPEG_LEAP_BITS];
@@ -47,10 +49,11 @@ struct image_jpeg_encoder {
 };
 
 /* RC_UNSUPPORTED when the table is broken. `leap` is made only when `leaps`. */
-RC_MUST_USE enum rc image_jpeg_decoder_init(struct image_jpeg_decoder *decoder, const struct image_jpeg_table *table,
-                                            bool leaps, struct err *err);
-RC_MUST_USE enum rc image_jpeg_encoder_init(struct image_jpeg_encoder *encoder, const struct image_jpeg_table *table,
+RC_MUST_USE enum rc image_jpeg_decoder_init(struct image_jpeg_decoder *decoder,
+                                            const struct image_jpeg_table *table, bool leaps,
                                             struct err *err);
+RC_MUST_USE enum rc image_jpeg_encoder_init(struct image_jpeg_encoder *encoder,
+                                            const struct image_jpeg_table *table, struct err *err);
 
 /* The tables of T.81 K.3, which have a code for every symbol of 8-bit pictures and are what most files use. By class and by what
  * they are meant for: 0 luma, 1 chroma. */
@@ -68,9 +71,9 @@ RC_MUST_USE enum rc image_jpeg_standard_get(const struct image_jpeg_standard **r
 
 struct image_jpeg_reader {
     const uint8_t *at, *end;
-    uint64_t bits;         /* the next ones, from the top */
-    uint32_t count;        /* how many of them are good */
-    uint32_t beyond;       /* how many of those lie behind the end of the data */
+    uint64_t bits;   /* the next ones, from the top */
+    uint32_t count;  /* how many of them are good */
+    uint32_t beyond; /* how many of those lie behind the end of the data */
 };
 
 static inline bool image_jpeg_has_ff(uint64_t bytes)
@@ -129,7 +132,8 @@ static inline uint32_t image_jpeg_peek_symbol(const struct image_jpeg_reader *r,
     uint32_t next = (uint32_t)(r->bits >> 48);
     for (uint32_t length = IMAGE_JPEG_QUICK_BITS + 1; length <= 16; length++)
         if (next < decoder->limit[length])
-            return length << 8 | decoder->symbol[(decoder->base[length] + (int32_t)(next >> (16 - length))) & 255];
+            return length << 8 |
+                   decoder->symbol[(decoder->base[length] + (int32_t)(next >> (16 - length))) & 255];
     return 0;
 }
 
@@ -141,8 +145,8 @@ static inline bool image_jpeg_overran(const struct image_jpeg_reader *r)
 /* ---- writing ---- */
 
 struct image_jpeg_writer {
-    uint8_t *at; /* the caller sees to it that there is room */
-    uint64_t bits; /* the low `count` ones are yet to be written */
+    uint8_t *at;    /* the caller sees to it that there is room */
+    uint64_t bits;  /* the low `count` ones are yet to be written */
     uint32_t count; /* below 32 between calls */
 };
 

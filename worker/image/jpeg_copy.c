@@ -16,10 +16,10 @@ static enum rc copy_start(const struct image_jpeg_stitch *stitch, const struct i
     enum rc rc = image_jpeg_head_read(stitch->grid.tables, tile->data, tile->length, &head, err);
     if (rc != RC_OK)
         return rc;
-    uint32_t mcus = stitch->tile_mcus.width_px * stitch->tile_mcus.height_px, each = stitch->first.restart_mcus;
-    *lane = (struct copy_lane){.at = tile->data + head.scan_at,
-                               .end = tile->data + tile->length,
-                               .count = (mcus + each - 1) / each};
+    uint32_t mcus = stitch->tile_mcus.width_px * stitch->tile_mcus.height_px,
+             each = stitch->first.restart_mcus;
+    *lane = (struct copy_lane){
+        .at = tile->data + head.scan_at, .end = tile->data + tile->length, .count = (mcus + each - 1) / each};
     return RC_OK;
 }
 
@@ -70,8 +70,8 @@ static bool copy_part(struct image_jpeg_stitch *stitch, struct copy_lane *lane, 
     return true;
 }
 
-enum rc image_jpeg_copy_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles, struct bytes *out,
-                            struct err *err)
+enum rc image_jpeg_copy_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
+                            struct bytes *out, struct err *err)
 {
     OWN_FREE struct copy_lane *lane = calloc(stitch->columns, sizeof *lane);
     if (lane == NULL)
@@ -86,11 +86,12 @@ enum rc image_jpeg_copy_row(struct image_jpeg_stitch *stitch, const struct image
         rc = bytes_reserve(out, most_bytes, err);
     if (rc != RC_OK)
         return rc;
-    struct image_jpeg_range rows = image_jpeg_range_in(stitch->down, stitch->tile_mcus.height_px, stitch->next_row);
+    struct image_jpeg_range rows = image_jpeg_range_in(stitch->down, stitch->tile_mcus.height_px,
+                                                       stitch->next_row);
     for (uint32_t row = rows.from; row < rows.to; row++)
         for (uint32_t i = 0; i < stitch->columns; i++)
-            if (!copy_part(stitch, &lane[i], row, image_jpeg_range_in(stitch->across, stitch->tile_mcus.width_px, i),
-                           out))
+            if (!copy_part(stitch, &lane[i], row,
+                           image_jpeg_range_in(stitch->across, stitch->tile_mcus.width_px, i), out))
                 return err_set(err, RC_UNSUPPORTED, "the tile does not restart where it says");
     return RC_OK;
 }

@@ -7,7 +7,7 @@
 
 /* Appends whole segments with what `options` has of metadata, for a picture of `size`. A payload that a JPEG has no room for is left
  * out. RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_jpeg_metadata_write(const struct image_encode_options *options, struct image_size size,
-                                              struct bytes *out, struct err *err);
+RC_MUST_USE enum rc image_jpeg_metadata_write(const struct image_encode_options *options,
+                                              struct image_size size, struct bytes *out, struct err *err);
 
 #endif

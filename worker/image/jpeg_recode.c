@@ -22,7 +22,8 @@ struct image_jpeg_lane {
 
 /* ---- tables ---- */
 
-static const struct image_jpeg_table *table_of(const struct image_jpeg_head *head, unsigned class, unsigned component)
+static const struct image_jpeg_table *table_of(const struct image_jpeg_head *head, unsigned class,
+                                               unsigned component)
 {
     return &head->huffman[class][head->component[component].huffman[class]];
 }
@@ -59,12 +60,13 @@ static enum rc prepare_encoders(struct image_jpeg_stitch *stitch, struct err *er
     return rc;
 }
 
-static const struct image_jpeg_decoder *standard_decoder(const struct image_jpeg_standard *standard, unsigned class,
-                                                         const struct image_jpeg_table *table)
+static const struct image_jpeg_decoder *standard_decoder(const struct image_jpeg_standard *standard,
+                                                         unsigned class, const struct image_jpeg_table *table)
 {
     for (unsigned number = 0; number < 2; number++) {
         const struct image_jpeg_table *known = &standard->table[class][number];
-        if (known->length_bytes == table->length_bytes && memcmp(known->data, table->data, known->length_bytes) == 0)
+        if (known->length_bytes == table->length_bytes &&
+            memcmp(known->data, table->data, known->length_bytes) == 0)
             return &standard->decoder[class][number];
     }
     return NULL;
@@ -118,7 +120,9 @@ static struct sequence sequence_of(const struct image_jpeg_head *head)
 {
     struct sequence sequence = {.blocks = 0};
     for (uint8_t i = 0; i < head->components; i++) {
-        unsigned blocks = head->components == 1 ? 1 : (unsigned)head->component[i].across * head->component[i].down;
+        unsigned blocks = head->components == 1
+                              ? 1
+                              : (unsigned)head->component[i].across * head->component[i].down;
         while (blocks-- > 0)
             sequence.component[sequence.blocks++] = i;
     }
@@ -131,7 +135,8 @@ static inline int32_t signed_value(uint32_t bits, uint32_t count)
     return bits < 1u << (count - 1) ? (int32_t)bits - (int32_t)((1u << count) - 1) : (int32_t)bits;
 }
 
-static inline bool read_difference(struct image_jpeg_reader *r, const struct image_jpeg_decoder *decoder, int32_t *value)
+static inline bool read_difference(struct image_jpeg_reader *r, const struct image_jpeg_decoder *decoder,
+                                   int32_t *value)
 {
     image_jpeg_refill(r);
     uint32_t found = image_jpeg_peek_symbol(r, decoder), count = found & 255;
@@ -145,7 +150,8 @@ static inline bool read_difference(struct image_jpeg_reader *r, const struct ima
     return *value >= INT16_MIN && *value <= INT16_MAX;
 }
 
-static inline bool write_difference(struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder, int32_t value)
+static inline bool write_difference(struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder,
+                                    int32_t value)
 {
     uint32_t magnitude = (uint32_t)(value < 0 ? -value : value);
     uint32_t count = magnitude == 0 ? 0 : 32 - (uint32_t)__builtin_clz(magnitude);
@@ -159,7 +165,8 @@ static inline bool write_difference(struct image_jpeg_writer *w, const struct im
 /* One code and its value. `encoder` NULL: they stay as they are. Returns how many coefficients they are, 128 where the rest of the
  * block are zeros, 0 where this cannot be. */
 static inline uint32_t move_one(struct image_jpeg_reader *r, const struct image_jpeg_decoder *decoder,
-                                struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder, bool keeps)
+                                struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder,
+                                bool keeps)
 {
     uint32_t found = image_jpeg_peek_symbol(r, decoder);
     uint32_t symbol = found & 255, count = symbol & 15, total = (found >> 8) + count;
@@ -171,7 +178,8 @@ static inline uint32_t move_one(struct image_jpeg_reader *r, const struct image_
         uint32_t value = (uint32_t)(r->bits >> (64 - total)) & ((1u << count) - 1);
         if (encoder->length[symbol] == 0)
             return 0;
-        image_jpeg_write(w, (uint32_t)encoder->code[symbol] << count | value, encoder->length[symbol] + count);
+        image_jpeg_write(w, (uint32_t)encoder->code[symbol] << count | value,
+                         encoder->length[symbol] + count);
     }
     image_jpeg_skip(r, total);
     return symbol == 0 ? 128 : (symbol >> 4) + 1;
@@ -179,13 +187,15 @@ static inline uint32_t move_one(struct image_jpeg_reader *r, const struct image_
 
 /* The 63 coefficients behind the first, several at a time where they stay as they are. */
 static inline bool move_rest(struct image_jpeg_reader *r, const struct image_jpeg_decoder *decoder,
-                             struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder, bool keeps)
+                             struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder,
+                             bool keeps)
 {
     for (uint32_t k = 1; k < 64;) {
         image_jpeg_refill(r);
         uint32_t leap = encoder == NULL ? decoder->leap[r->bits >> (64 - IMAGE_JPEG_LEAP_BITS)] : 0;
         uint32_t bits = image_jpeg_leap_bits(leap), reached = k + image_jpeg_leap_coefficients(leap);
-        if (bits > 0 && reached + image_jpeg_leap_ends(leap) <= 64) { /* else its end is part of the next block */
+        if (bits > 0 &&
+            reached + image_jpeg_leap_ends(leap) <= 64) { /* else its end is part of the next block */
             if (keeps)
                 image_jpeg_write(w, (uint32_t)(r->bits >> (64 - bits)), bits);
             image_jpeg_skip(r, bits);
@@ -204,7 +214,8 @@ static inline bool move_rest(struct image_jpeg_reader *r, const struct image_jpe
 
 /* `count` MCUs without a restart among them. */
 static inline bool move_mcus(struct image_jpeg_stitch *stitch, struct image_jpeg_lane *lane,
-                             const struct sequence *sequence, uint32_t count, bool keeps, struct image_jpeg_writer *writer)
+                             const struct sequence *sequence, uint32_t count, bool keeps,
+                             struct image_jpeg_writer *writer)
 {
     struct image_jpeg_reader r = lane->reader;
     struct image_jpeg_writer w = *writer;
@@ -218,7 +229,8 @@ static inline bool move_mcus(struct image_jpeg_stitch *stitch, struct image_jpeg
                                             lane->predicted[c] - stitch->predicted[c]);
                 stitch->predicted[c] = lane->predicted[c];
             }
-            const struct image_jpeg_encoder *encoder = stitch->translates ? &stitch->encoder[IMAGE_JPEG_AC][c] : NULL;
+            const struct image_jpeg_encoder *encoder = stitch->translates ? &stitch->encoder[IMAGE_JPEG_AC][c]
+                                                                          : NULL;
             ok = ok && move_rest(&r, lane->decoders.of[IMAGE_JPEG_AC][c], &w, encoder, keeps);
         }
     lane->reader = r;
@@ -244,8 +256,9 @@ static bool restart(struct image_jpeg_lane *lane)
 }
 
 /* The next `count` MCUs of a tile, into the output or over them. */
-static enum rc move(struct image_jpeg_stitch *stitch, struct image_jpeg_lane *lane, const struct sequence *sequence,
-                    uint32_t count, bool keeps, struct bytes *out, struct err *err)
+static enum rc move(struct image_jpeg_stitch *stitch, struct image_jpeg_lane *lane,
+                    const struct sequence *sequence, uint32_t count, bool keeps, struct bytes *out,
+                    struct err *err)
 {
     while (count > 0) {
         if (lane->until_restart == 0 && !restart(lane))
@@ -288,7 +301,8 @@ static enum rc lane_start(struct image_jpeg_stitch *stitch, struct image_jpeg_la
         memcpy(lane->decoders.of, stitch->decoders.of, sizeof lane->decoders.of);
     if (rc != RC_OK)
         return rc;
-    lane->reader = (struct image_jpeg_reader){.at = tile->data + head.scan_at, .end = tile->data + tile->length};
+    lane->reader = (struct image_jpeg_reader){.at = tile->data + head.scan_at,
+                                              .end = tile->data + tile->length};
     memset(lane->predicted, 0, sizeof lane->predicted);
     lane->restart_mcus = head.restart_mcus;
     lane->until_restart = head.restart_mcus == 0 ? UINT32_MAX : head.restart_mcus;
@@ -296,15 +310,16 @@ static enum rc lane_start(struct image_jpeg_stitch *stitch, struct image_jpeg_la
     return RC_OK;
 }
 
-enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles, struct bytes *out,
-                              struct err *err)
+enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
+                              struct bytes *out, struct err *err)
 {
     const struct sequence sequence = sequence_of(&stitch->first);
     const uint32_t width = stitch->tile_mcus.width_px;
     enum rc rc = RC_OK;
     for (uint32_t i = 0; rc == RC_OK && i < stitch->columns; i++)
         rc = lane_start(stitch, &stitch->lane[i], &tiles[i], err);
-    struct image_jpeg_range rows = image_jpeg_range_in(stitch->down, stitch->tile_mcus.height_px, stitch->next_row);
+    struct image_jpeg_range rows = image_jpeg_range_in(stitch->down, stitch->tile_mcus.height_px,
+                                                       stitch->next_row);
     for (uint32_t row = 0; row < rows.to; row++)
         for (uint32_t i = 0; i < stitch->columns; i++) {
             struct image_jpeg_lane *lane = &stitch->lane[i];

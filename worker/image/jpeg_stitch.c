@@ -56,14 +56,16 @@ static enum rc check_tables(const struct image_jpeg_head *head, struct err *err)
     return RC_OK;
 }
 
-static enum rc check_head(const struct image_jpeg_stitch *stitch, const struct image_jpeg_head *head, struct err *err)
+static enum rc check_head(const struct image_jpeg_stitch *stitch, const struct image_jpeg_head *head,
+                          struct err *err)
 {
     struct image_size mcu = image_jpeg_head_mcu(head), tile = stitch->grid.tile;
     struct image_jpeg_table marker;
     if (head->process > 1 || head->depth_bits != 8 || !head->scan_is_whole)
         return err_set(err, RC_UNSUPPORTED, "the tile is not coded in one sequential scan of 8 bits");
     if (head->size.width_px != tile.width_px || head->size.height_px != tile.height_px)
-        return err_set(err, RC_UNSUPPORTED, "the tile holds %u x %u pixels", head->size.width_px, head->size.height_px);
+        return err_set(err, RC_UNSUPPORTED, "the tile holds %u x %u pixels", head->size.width_px,
+                       head->size.height_px);
     if (tile.width_px % mcu.width_px != 0 || tile.height_px % mcu.height_px != 0)
         return err_set(err, RC_UNSUPPORTED, "the tile does not end with an MCU");
     if (!image_jpeg_stored_marker(head, stitch->grid.model, false, &marker))
@@ -110,19 +112,21 @@ static enum rc keep_first(struct image_jpeg_stitch *stitch, const struct image_j
         return err_set(err, RC_UNSUPPORTED, "the window does not begin with an MCU");
     enum rc rc = bytes_append(&stitch->first_start, tile->data, head->scan_at, err);
     if (rc == RC_OK)
-        rc = image_jpeg_head_read(stitch->grid.tables, stitch->first_start.data, head->scan_at, &stitch->first, err);
+        rc = image_jpeg_head_read(stitch->grid.tables, stitch->first_start.data, head->scan_at,
+                                  &stitch->first, err);
     if (rc != RC_OK)
         return rc;
     stitch->tile_mcus = (struct image_size){stitch->grid.tile.width_px / mcu.width_px,
                                             stitch->grid.tile.height_px / mcu.height_px};
-    stitch->across = (struct image_jpeg_range){window->x_px / mcu.width_px,
-                                               up_to((uint64_t)window->x_px + window->width_px, mcu.width_px)};
-    stitch->down = (struct image_jpeg_range){window->y_px / mcu.height_px,
-                                             up_to((uint64_t)window->y_px + window->height_px, mcu.height_px)};
+    stitch->across = (struct image_jpeg_range){
+        window->x_px / mcu.width_px, up_to((uint64_t)window->x_px + window->width_px, mcu.width_px)};
+    stitch->down = (struct image_jpeg_range){
+        window->y_px / mcu.height_px, up_to((uint64_t)window->y_px + window->height_px, mcu.height_px)};
     return RC_OK;
 }
 
-enum rc image_jpeg_stitch_look(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tile, struct err *err)
+enum rc image_jpeg_stitch_look(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tile,
+                               struct err *err)
 {
     struct image_jpeg_head head;
     enum rc rc = image_jpeg_head_read(stitch->grid.tables, tile->data, tile->length, &head, err);
@@ -136,14 +140,15 @@ enum rc image_jpeg_stitch_look(struct image_jpeg_stitch *stitch, const struct im
 bool image_jpeg_stitch_is_copy(const struct image_jpeg_stitch *stitch)
 {
     uint32_t each = stitch->first.restart_mcus;
-    return each > 0 && !stitch->restarts_differ && !stitch->tables_differ && stitch->tile_mcus.width_px % each == 0 &&
-           stitch->across.from % each == 0 && stitch->across.to % each == 0;
+    return each > 0 && !stitch->restarts_differ && !stitch->tables_differ &&
+           stitch->tile_mcus.width_px % each == 0 && stitch->across.from % each == 0 &&
+           stitch->across.to % each == 0;
 }
 
 /* ---- the file's head ---- */
 
-static enum rc append_segment(struct bytes *out, enum image_jpeg_marker marker, const void *body, size_t length,
-                              struct err *err)
+static enum rc append_segment(struct bytes *out, enum image_jpeg_marker marker, const void *body,
+                              size_t length, struct err *err)
 {
     const uint8_t start[4] = {0xff, (uint8_t)marker, (uint8_t)((length + 2) >> 8), (uint8_t)(length + 2)};
     enum rc rc = bytes_append(out, start, sizeof start, err);
@@ -167,8 +172,8 @@ static enum rc append_quantisers(const struct image_jpeg_head *head, struct byte
     return rc;
 }
 
-static enum rc append_table(unsigned class, unsigned name, const struct image_jpeg_table *table, struct bytes *out,
-                            struct err *err)
+static enum rc append_table(unsigned class, unsigned name, const struct image_jpeg_table *table,
+                            struct bytes *out, struct err *err)
 {
     uint8_t body[1 + 16 + 256] = {(uint8_t)(class << 4 | name)};
     memcpy(body + 1, table->data, table->length_bytes);
@@ -199,8 +204,8 @@ static enum rc append_frame(const struct image_jpeg_stitch *stitch, struct bytes
 {
     const struct image_jpeg_head *head = &stitch->first;
     uint32_t width = stitch->grid.window.width_px, height = stitch->grid.window.height_px;
-    uint8_t body[6 + 3 * 4] = {8, (uint8_t)(height >> 8), (uint8_t)height, (uint8_t)(width >> 8), (uint8_t)width,
-                               head->components};
+    uint8_t body[6 + 3 * 4] = {
+        8, (uint8_t)(height >> 8), (uint8_t)height, (uint8_t)(width >> 8), (uint8_t)width, head->components};
     for (unsigned i = 0; i < head->components; i++) {
         const struct image_jpeg_component *c = &head->component[i];
         body[6 + 3 * i] = c->id;
@@ -218,8 +223,9 @@ static enum rc append_scan(const struct image_jpeg_stitch *stitch, struct bytes 
         const uint8_t *huffman = head->component[i].huffman;
         const uint8_t standard = (uint8_t)(0x11 * image_jpeg_standard_number(stitch, i));
         body[1 + 2 * i] = head->component[i].id;
-        body[2 + 2 * i] = stitch->translates ? standard
-                                             : (uint8_t)(huffman[IMAGE_JPEG_DC] << 4 | huffman[IMAGE_JPEG_AC]);
+        body[2 + 2 * i] = stitch->translates
+                              ? standard
+                              : (uint8_t)(huffman[IMAGE_JPEG_DC] << 4 | huffman[IMAGE_JPEG_AC]);
     }
     body[2 + 2 * head->components] = 63;
     return append_segment(out, IMAGE_JPEG_SOS, body, 4u + 2u * head->components, err);
@@ -231,8 +237,8 @@ static enum rc append_restart(uint16_t mcus, struct bytes *out, struct err *err)
     return append_segment(out, IMAGE_JPEG_DRI, body, sizeof body, err);
 }
 
-enum rc image_jpeg_stitch_begin(struct image_jpeg_stitch *stitch, const struct bytes *segments, struct bytes *out,
-                                struct err *err)
+enum rc image_jpeg_stitch_begin(struct image_jpeg_stitch *stitch, const struct bytes *segments,
+                                struct bytes *out, struct err *err)
 {
     static const uint8_t start[2] = {0xff, IMAGE_JPEG_SOI};
     bool is_copy = image_jpeg_stitch_is_copy(stitch);
@@ -260,8 +266,8 @@ enum rc image_jpeg_stitch_begin(struct image_jpeg_stitch *stitch, const struct b
 
 /* ---- the rest ---- */
 
-enum rc image_jpeg_stitch_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles, struct bytes *out,
-                              struct err *err)
+enum rc image_jpeg_stitch_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
+                              struct bytes *out, struct err *err)
 {
     enum rc rc = image_jpeg_stitch_is_copy(stitch) ? image_jpeg_copy_row(stitch, tiles, out, err)
                                                    : image_jpeg_recode_row(stitch, tiles, out, err);

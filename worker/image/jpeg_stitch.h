@@ -15,10 +15,12 @@
 #include "worker/image/pixels.h"
 
 struct image_jpeg_grid {
-    struct image_size tile;     /* of each tile, in pixels */
-    struct image_region window; /* in pixels, from the upper left corner of the first tile, which it begins in */
-    enum image_model model;     /* GRAY, YCBCR or RGB */
-    const struct bytes *tables; /* a tables-only stream that belongs before every tile; may be empty. Borrowed */
+    struct image_size tile; /* of each tile, in pixels */
+    struct image_region
+        window;             /* in pixels, from the upper left corner of the first tile, which it begins in */
+    enum image_model model; /* GRAY, YCBCR or RGB */
+    const struct bytes
+        *tables; /* a tables-only stream that belongs before every tile; may be empty. Borrowed */
 };
 
 struct image_jpeg_tile {
@@ -39,14 +41,14 @@ static inline uint32_t image_jpeg_grid_rows(const struct image_jpeg_grid *grid)
 }
 
 /* RC_UNSUPPORTED, RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_jpeg_stitch_new(const struct image_jpeg_grid *grid, struct image_jpeg_stitch **ret_stitch,
-                                          struct err *err);
+RC_MUST_USE enum rc image_jpeg_stitch_new(const struct image_jpeg_grid *grid,
+                                          struct image_jpeg_stitch **ret_stitch, struct err *err);
 void image_jpeg_stitch_free(struct image_jpeg_stitch **stitch);
 
 /* Once for each tile that the window touches, in any order: `tile` need only reach beyond its head. RC_UNSUPPORTED, also where it
  * does not go with the others, RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_jpeg_stitch_look(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tile,
-                                           struct err *err);
+RC_MUST_USE enum rc image_jpeg_stitch_look(struct image_jpeg_stitch *stitch,
+                                           const struct image_jpeg_tile *tile, struct err *err);
 /* After the last look: whether it goes by bytes, at the speed of copying. */
 bool image_jpeg_stitch_is_copy(const struct image_jpeg_stitch *stitch);
 
@@ -54,8 +56,10 @@ bool image_jpeg_stitch_is_copy(const struct image_jpeg_stitch *stitch);
 RC_MUST_USE enum rc image_jpeg_stitch_begin(struct image_jpeg_stitch *stitch, const struct bytes *segments,
                                             struct bytes *out, struct err *err);
 /* Appends the next row of tiles, each of them whole. Between calls `out` may be emptied. */
-RC_MUST_USE enum rc image_jpeg_stitch_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
-                                          struct bytes *out, struct err *err);
-RC_MUST_USE enum rc image_jpeg_stitch_end(struct image_jpeg_stitch *stitch, struct bytes *out, struct err *err);
+RC_MUST_USE enum rc image_jpeg_stitch_row(struct image_jpeg_stitch *stitch,
+                                          const struct image_jpeg_tile *tiles, struct bytes *out,
+                                          struct err *err);
+RC_MUST_USE enum rc image_jpeg_stitch_end(struct image_jpeg_stitch *stitch, struct bytes *out,
+                                          struct err *err);
 
 #endif

@@ -22,11 +22,11 @@ struct image_jpeg_lane; /* jpeg_recode.c: one column of tiles while a row is rea
 
 struct image_jpeg_stitch {
     struct image_jpeg_grid grid;
-    uint32_t columns, next_row;   /* of tiles */
-    struct image_size tile_mcus;  /* MCUs of a tile across and down */
+    uint32_t columns, next_row;           /* of tiles */
+    struct image_size tile_mcus;          /* MCUs of a tile across and down */
     struct image_jpeg_range across, down; /* of the window, counted from the first tile */
-    struct bytes first_start;     /* the first tile's head, kept for `first` to point into */
-    struct image_jpeg_head first; /* components 0: no tile has been looked at */
+    struct bytes first_start;             /* the first tile's head, kept for `first` to point into */
+    struct image_jpeg_head first;         /* components 0: no tile has been looked at */
     bool restarts_differ, tables_differ;
 
     uint64_t intervals; /* by bytes: how many have been written */
@@ -35,9 +35,9 @@ struct image_jpeg_stitch {
     const struct image_jpeg_standard *standard;
     struct image_jpeg_decoders decoders; /* of the first tile; of all unless tables_differ */
     struct image_jpeg_lane *lane;
-    bool translates;        /* codes become those of the standard's tables */
-    int32_t predicted[3];   /* what the next first coefficients are differences to */
-    uint64_t bits;          /* the low ones that do not make a byte yet */
+    bool translates;      /* codes become those of the standard's tables */
+    int32_t predicted[3]; /* what the next first coefficients are differences to */
+    uint64_t bits;        /* the low ones that do not make a byte yet */
     uint32_t bit_count;
     struct image_jpeg_encoder encoder[2][3];
 };
@@ -49,7 +49,8 @@ static inline uint8_t image_jpeg_standard_number(const struct image_jpeg_stitch 
 }
 
 /* The MCUs of a column (row) of tiles that lie in the window, counted within the tile. */
-static inline struct image_jpeg_range image_jpeg_range_in(struct image_jpeg_range whole, uint32_t tile_mcus, uint32_t tile)
+static inline struct image_jpeg_range image_jpeg_range_in(struct image_jpeg_range whole, uint32_t tile_mcus,
+                                                          uint32_t tile)
 {
     uint64_t start = (uint64_t)tile * tile_mcus;
     uint64_t from = whole.from > start ? whole.from - start : 0;
@@ -60,11 +61,13 @@ static inline struct image_jpeg_range image_jpeg_range_in(struct image_jpeg_rang
 /* Moves a row of tiles whose heads are known to fit. RC_UNSUPPORTED when one's data are not what its head says. */
 RC_MUST_USE enum rc image_jpeg_copy_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
                                         struct bytes *out, struct err *err);
-RC_MUST_USE enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
-                                          struct bytes *out, struct err *err);
+RC_MUST_USE enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch,
+                                          const struct image_jpeg_tile *tiles, struct bytes *out,
+                                          struct err *err);
 /* Decides `translates` and makes the tables for image_jpeg_recode_row(). RC_UNSUPPORTED, RC_NO_MEMORY. */
 RC_MUST_USE enum rc image_jpeg_recode_prepare(struct image_jpeg_stitch *stitch, struct err *err);
-RC_MUST_USE enum rc image_jpeg_recode_end(struct image_jpeg_stitch *stitch, struct bytes *out, struct err *err);
+RC_MUST_USE enum rc image_jpeg_recode_end(struct image_jpeg_stitch *stitch, struct bytes *out,
+                                          struct err *err);
 
 void image_jpeg_recode_done(struct image_jpeg_stitch *stitch);
 

@@ -7,7 +7,7 @@
 
 /* RC_UNSUPPORTED when the bytes are not one still picture of `size`, transparent only where `has_alpha`, with nothing else in the
  * file: such a tile had better be decoded. */
-RC_MUST_USE enum rc image_webp_stored_check(const uint8_t *data, size_t length, struct image_size size, bool has_alpha,
-                                            struct err *err);
+RC_MUST_USE enum rc image_webp_stored_check(const uint8_t *data, size_t length, struct image_size size,
+                                            bool has_alpha, struct err *err);
 
 #endif

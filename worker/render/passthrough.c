@@ -19,7 +19,8 @@ static bool find_tile(const struct picture *picture, const struct iiif_plan *pla
     const struct image_pyramid *pyramid = &picture->source->pyramid;
     const struct image_size tile = pyramid->level[plan->level].tile;
     if ((plan->format != IIIF_JPG && plan->format != IIIF_WEBP) ||
-        !render_passthrough_applies(picture, plan, options) || render_carries_metadata(picture, plan, options))
+        !render_passthrough_applies(picture, plan, options) ||
+        render_carries_metadata(picture, plan, options))
         return false;
     if (plan->size.width_px != tile.width_px || plan->size.height_px != tile.height_px)
         return false;
@@ -33,8 +34,8 @@ static bool find_tile(const struct picture *picture, const struct iiif_plan *pla
     return true;
 }
 
-static enum rc read_tile(struct image_source *source, const struct image_stored_tile *tile, bool may_block, uint8_t *to,
-                         struct err *err)
+static enum rc read_tile(struct image_source *source, const struct image_stored_tile *tile, bool may_block,
+                         uint8_t *to, struct err *err)
 {
     return may_block ? image_blob_read(source->blob, to, tile->length_bytes, tile->offset, err)
                      : image_blob_read_resident(source->blob, to, tile->length_bytes, tile->offset, err);

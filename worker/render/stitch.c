@@ -5,12 +5,14 @@
 #include "worker/image/jpeg_stitch.h"
 #include "worker/render/passthrough.h"
 
-#define EVENT_BYTES  (192u << 10) /* of tiles that are copied on the event thread; at 256 px some sixteen */
-#define EVENT_CODES_BYTES (24u << 10) /* of tiles whose codes are moved there: 0.1 ms, less than handing them to a thread */
-#define EVENT_TILES  16u
-#define HELD_BYTES   (2u << 20)   /* of tiles that are all held at once; beyond, one row of them at a time */
-#define HEAD_BYTES   2048u
-#define COALESCE_GAP 64u          /* read along rather than read around: writers align tiles */
+#define EVENT_BYTES (192u << 10) /* of tiles that are copied on the event thread; at 256 px some sixteen */
+#define EVENT_CODES_BYTES \
+    (24u << 10) /* of tiles whose codes are moved there: 0.1 ms, less than handing them to a thread */
+#define EVENT_METADATA_BYTES (32u << 10)
+#define EVENT_TILES          16u
+#define HELD_BYTES           (2u << 20) /* of tiles that are all held at once; beyond, one row of them at a time */
+#define HEAD_BYTES           2048u
+#define COALESCE_GAP         64u /* read along rather than read around: writers align tiles */
 
 /* One answer in the making. */
 struct joining {
@@ -116,7 +118,8 @@ static enum rc hold(struct joining *j, size_t first, size_t count, struct err *e
                  ? image_blob_read(j->source->blob, to, (size_t)length, stored[i].offset, err)
                  : image_blob_read_resident(j->source->blob, to, (size_t)length, stored[i].offset, err);
         for (size_t n = i; n < i + run; n++)
-            j->tile[n] = (struct image_jpeg_tile){to + (stored[n].offset - stored[i].offset), stored[n].length_bytes};
+            j->tile[n] = (struct image_jpeg_tile){to + (stored[n].offset - stored[i].offset),
+                                                  stored[n].length_bytes};
         j->held.length += (size_t)length;
     }
     return rc;
@@ -194,15 +197,38 @@ static enum rc join_rows(struct joining *j, const struct bytes *segments, const 
     return rc == RC_OK ? image_jpeg_stitch_end(j->stitch, output->bytes, err) : rc;
 }
 
+static enum rc make_segments(const struct picture *picture, const struct iiif_plan *plan,
+                             const struct render_options *options, struct bytes *out, struct err *err)
+{
+    struct image_encode_options encode = {.icc = NULL};
+    enum rc rc = render_choose_metadata(picture, plan, options, picture->source->format.model == IMAGE_GRAY,
+                                        &encode, err);
+    return rc == RC_OK ? image_jpeg_metadata_write(&encode, plan->size, out, err) : rc;
+}
+
+/* Metadata that is to go along and would have to be read, or is long. */
+static bool metadata_waits(const struct picture *picture, const struct iiif_plan *plan,
+                           const struct render_options *options)
+{
+    struct image_source *source = picture->source;
+    if (!render_carries_metadata(picture, plan, options))
+        return false;
+    if (atomic_load_explicit(&source->lacks_metadata, memory_order_acquire))
+        return true;
+    const struct image_metadata *metadata = &source->metadata;
+    return metadata->icc.length + metadata->exif.length + metadata->xmp.length + metadata->iptc.length >
+           EVENT_METADATA_BYTES;
+}
+
 enum rc render_stitch_resident(const struct picture *picture, const struct iiif_plan *plan,
                                const struct render_options *options, struct bytes *out, struct err *err)
 {
     OWN(joining_done) struct joining j = {.source = NULL};
-    const struct bytes no_segments = {.data = NULL};
+    OWN(bytes_done) struct bytes segments = {0};
     bool holds_all;
     if (!find_window(picture, plan, options, &j))
         return err_set(err, RC_UNSUPPORTED, "the request cannot be made of stored tiles");
-    if (render_carries_metadata(picture, plan, options))
+    if (metadata_waits(picture, plan, options))
         return err_set(err, RC_BUSY, "the answer carries metadata");
     if ((uint64_t)j.columns * j.rows > EVENT_TILES)
         return err_set(err, RC_BUSY, "the request takes many tiles");
@@ -214,19 +240,14 @@ enum rc render_stitch_resident(const struct picture *picture, const struct iiif_
         rc = look(&j, &holds_all, err);
     if (rc == RC_OK && j.stored_bytes > EVENT_CODES_BYTES && !image_jpeg_stitch_is_copy(j.stitch))
         rc = err_set(err, RC_BUSY, "the tiles cannot be copied");
-    return rc == RC_OK ? join_held(&j, &no_segments, out, err) : rc;
-}
-
-static enum rc make_segments(const struct picture *picture, const struct iiif_plan *plan,
-                             const struct render_options *options, struct bytes *out, struct err *err)
-{
-    struct image_encode_options encode = {.icc = NULL};
-    enum rc rc = render_choose_metadata(picture, plan, options, picture->source->format.model == IMAGE_GRAY, &encode, err);
-    return rc == RC_OK ? image_jpeg_metadata_write(&encode, plan->size, out, err) : rc;
+    if (rc == RC_OK)
+        rc = make_segments(picture, plan, options, &segments, err);
+    return rc == RC_OK ? join_held(&j, &segments, out, err) : rc;
 }
 
 enum rc render_stitch(const struct picture *picture, const struct iiif_plan *plan,
-                      const struct render_options *options, const struct render_output *output, struct err *err)
+                      const struct render_options *options, const struct render_output *output,
+                      struct err *err)
 {
     OWN(joining_done) struct joining j = {.source = NULL};
     OWN(bytes_done) struct bytes segments = {0};

@@ -34,7 +34,7 @@ REPLAYS   := $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=$B/tests/fuzz/replay_%)
 # libraries ----------------------------------------------------------------------------------------------------
 
 PKGS := libmicrohttpd libtiff-4 libjpeg lcms2 libconfig libzstd libwebp libwebpmux libpng libavif jansson \
-        libseccomp libxxhash lmdb libpcre2-8 libexif libiptcdata exempi-2.0 libcurl nettle
+        libseccomp libxxhash lmdb libpcre2-8 libexif libiptcdata exempi-2.0 libcurl nettle zlib
 
 # Asked once, when the first recipe needs it.
 pkg_config = $(shell pkg-config $(1))$(if $(filter 0,$(.SHELLSTATUS)),,$(error A library is missing: run "make deps"))

@@ -112,6 +112,14 @@ void origin_await(struct origin *origin, const char *path, struct origin_waiter 
     origin->ops->await(origin, path, waiter);
 }
 
+enum rc origin_list(struct origin *origin, const char *path, struct arena *arena,
+                    struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
+{
+    if (origin->ops->list == NULL)
+        return err_set(err, RC_UNSUPPORTED, "folders are listed only where images lie in a local folder");
+    return origin->ops->list(origin, path, arena, ret_entries, ret_count, err);
+}
+
 uint64_t origin_version_hash(const struct origin_version *version)
 {
     const uint64_t words[] = {version->size_bytes, version->inode, (uint64_t)version->modified.tv_sec,

@@ -11,6 +11,7 @@
 #ifndef CACHE_ORIGIN_H
 #define CACHE_ORIGIN_H
 
+#include "base/arena.h"
 #include "base/settings.h"
 #include "worker/image/blob.h"
 
@@ -62,6 +63,21 @@ RC_MUST_USE enum rc origin_stat_file(struct origin *origin, const char *path,
                                      struct origin_version *ret_version, struct err *err);
 /* After RC_AWAY: fetches what is missing of the file at `path`, then calls the waiter. Any thread. */
 void origin_await(struct origin *origin, const char *path, struct origin_waiter *waiter);
+
+/* What lies in a folder. */
+struct origin_entry {
+    const char *name;
+    bool is_folder;
+    struct origin_version version; /* of a file */
+};
+
+#define ORIGIN_MOST_ENTRIES 100000u
+
+/* Files and folders below `path` ("": the root), hidden ones and anything else left out, in no order; in the arena. RC_NOT_FOUND: there is
+ * no such folder. RC_UNSUPPORTED: this kind of origin cannot be listed. RC_TOO_LARGE: more than ORIGIN_MOST_ENTRIES. Blocks on the
+ * file system. */
+RC_MUST_USE enum rc origin_list(struct origin *origin, const char *path, struct arena *arena,
+                                struct origin_entry **ret_entries, size_t *ret_count, struct err *err);
 
 uint64_t origin_version_hash(const struct origin_version *version);
 

@@ -3,9 +3,11 @@
 
 #include "base/own.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 static int open_beneath(int root_fd, const char *path, uint64_t flags)
@@ -35,6 +37,12 @@ static enum rc open_failed(const char *path, struct err *err)
     }
 }
 
+static struct origin_version version_from(const struct stat *status)
+{
+    return (struct origin_version){
+        .size_bytes = (uint64_t)status->st_size, .inode = status->st_ino, .modified = status->st_mtim};
+}
+
 static enum rc version_of(int fd, const char *path, struct origin_version *ret_version, struct err *err)
 {
     struct stat status;
@@ -42,8 +50,7 @@ static enum rc version_of(int fd, const char *path, struct origin_version *ret_v
         return err_set_errno(err, RC_IO, errno, "image '%s' cannot be examined", path);
     if (!S_ISREG(status.st_mode))
         return err_set(err, RC_NOT_FOUND, "there is no image '%s'", path);
-    *ret_version = (struct origin_version){
-        .size_bytes = (uint64_t)status.st_size, .inode = status.st_ino, .modified = status.st_mtim};
+    *ret_version = version_from(&status);
     return RC_OK;
 }
 
@@ -81,6 +88,90 @@ static enum rc folder_stat_file(struct origin *origin, const char *path, struct 
     return origin_folder_open_file(origin->needs.root_fd, path, O_PATH, &fd, ret_version, err);
 }
 
+/* ---- listing ---- */
+
+struct listing {
+    struct arena *arena;
+    struct origin_entry *entry;
+    size_t count, capacity;
+};
+
+static enum rc grow(struct listing *listing, struct err *err)
+{
+    if (listing->count < listing->capacity)
+        return RC_OK;
+    if (listing->count >= ORIGIN_MOST_ENTRIES)
+        return err_set(err, RC_TOO_LARGE, "the folder has more than %u entries", ORIGIN_MOST_ENTRIES);
+    size_t capacity = listing->capacity == 0 ? 64 : listing->capacity * 2;
+    struct origin_entry *grown = arena_alloc(listing->arena, capacity * sizeof *grown);
+    if (grown == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a folder of %zu entries", listing->count);
+    if (listing->count > 0)
+        memcpy(grown, listing->entry, listing->count * sizeof *grown);
+    listing->entry = grown;
+    listing->capacity = capacity;
+    return RC_OK;
+}
+
+/* A link counts as what it leads to, if that lies below the root. What is gone meanwhile, or may not be seen, is left out. */
+static enum rc add_entry(struct listing *listing, int root_fd, int folder_fd, const char *path,
+                         const char *name, struct err *err)
+{
+    struct stat status;
+    if (name[0] == '.' || fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return RC_OK;
+    if (S_ISLNK(status.st_mode)) {
+        const char *whole = arena_format(listing->arena, "%s%s%s", path, path[0] == '\0' ? "" : "/", name);
+        OWN_FD int fd = whole == NULL ? -1 : open_beneath(root_fd, whole, O_PATH);
+        if (fd < 0 || fstat(fd, &status) != 0)
+            return RC_OK;
+    }
+    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+        return RC_OK;
+    enum rc rc = grow(listing, err);
+    const char *kept = rc == RC_OK ? arena_text(listing->arena, name, strlen(name)) : NULL;
+    if (rc == RC_OK && kept == NULL)
+        rc = err_set(err, RC_NO_MEMORY, "no memory for a folder of %zu entries", listing->count);
+    if (rc == RC_OK)
+        listing->entry[listing->count++] = (struct origin_entry){
+            .name = kept, .is_folder = S_ISDIR(status.st_mode), .version = version_from(&status)};
+    return rc;
+}
+
+static void folder_done(DIR **directory)
+{
+    if (*directory != NULL)
+        closedir(*directory);
+}
+
+static enum rc folder_list(struct origin *origin, const char *path, struct arena *arena,
+                           struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
+{
+    int root_fd = origin->needs.root_fd;
+    OWN_FD int fd = open_beneath(root_fd, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        return open_failed(path, err);
+    OWN(folder_done) DIR *directory = fdopendir(fd);
+    if (directory == NULL)
+        return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
+    int folder_fd = TAKE_FD(fd); /* the directory's from now on */
+    struct listing listing = {.arena = arena};
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (entry == NULL && errno != 0)
+            return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
+        if (entry == NULL)
+            break;
+        enum rc rc = add_entry(&listing, root_fd, folder_fd, path, entry->d_name, err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    *ret_entries = listing.entry;
+    *ret_count = listing.count;
+    return RC_OK;
+}
+
 static void folder_close(struct origin *origin)
 {
     close(origin->needs.root_fd);
@@ -88,7 +179,7 @@ static void folder_close(struct origin *origin)
 }
 
 static const struct origin_ops folder_ops = {
-    .close = folder_close, .open_blob = folder_open_blob, .stat_file = folder_stat_file};
+    .close = folder_close, .list = folder_list, .open_blob = folder_open_blob, .stat_file = folder_stat_file};
 
 enum rc origin_folder_open(int root_fd, struct origin **ret_origin, struct err *err)
 {

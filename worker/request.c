@@ -52,13 +52,17 @@ static void work(struct request *request)
 {
     struct err err;
     enum rc rc = RC_OK;
+    if (request->iiif.what == IIIF_PRESENTATION) {
+        request_answer_presentation(request);
+        return;
+    }
     if (request->picture == NULL) {
         rc = open_picture(request, &err);
         if (rc == RC_OK)
             leave_flight_of_replaced(request);
     }
     if (rc == RC_AWAY)
-        request_wait_for_source(request);
+        request_wait_for_source(request, request->identifier.path);
     else if (rc != RC_OK)
         request_fail_for_all(request, &err);
     else if (request->iiif.what == IIIF_IMAGE)
@@ -189,7 +193,7 @@ static void on_fetched(struct origin_waiter *waiter, enum rc rc, const struct er
 }
 
 /* Whatever was planned is forgotten, since the source may have been replaced by then. */
-void request_wait_for_source(struct request *request)
+void request_wait_for_source(struct request *request, const char *path)
 {
     if (request->picture != NULL)
         request->looked_up_version = request->picture->version_hash;
@@ -202,7 +206,7 @@ void request_wait_for_source(struct request *request)
         return;
     }
     request->waiter = (struct origin_waiter){.ready = on_fetched};
-    origin_await(request->service->origin, request->identifier.path, &request->waiter);
+    origin_await(request->service->origin, path, &request->waiter);
 }
 
 /* ---- its beginning ---- */

@@ -34,12 +34,8 @@ static void answer_info(struct request *request)
         request_out_of_memory(request);
         return;
     }
-    const struct settings *settings = request->service->settings;
     representation.media_type = media_type;
-    representation.vary =
-        settings->base_url[0] == '\0' && settings->trusted_proxies[0] != '\0'
-            ? "Accept, Forwarded, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix"
-            : "Accept";
+    representation.vary = request_vary(request, "Accept");
     if (request_is_not_modified(request, &representation))
         return;
     struct err err;

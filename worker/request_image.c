@@ -263,7 +263,7 @@ static void answer_pixels(struct request *request)
     struct worker_answer *answer = &request->answer;
     enum rc rc = render_want(request->picture, &request->plan, &err);
     if (rc == RC_AWAY) {
-        request_wait_for_source(request);
+        request_wait_for_source(request, request->identifier.path);
         return;
     }
     if (rc != RC_OK) {
@@ -288,7 +288,7 @@ static void answer_pixels(struct request *request)
     }
     if (rc == RC_AWAY && !answer->begun) { /* a block was lost meanwhile, or more is read than was expected */
         worker_answer_done(answer);
-        request_wait_for_source(request);
+        request_wait_for_source(request, request->identifier.path);
         return;
     }
     struct worker_answer taken = *answer; /* the request's memory may go with the answer */

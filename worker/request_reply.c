@@ -27,6 +27,17 @@ const char *request_header(struct request *request, const char *name)
     return http_exchange_header(request->exchange, name);
 }
 
+const char *request_vary(struct request *request, const char *own)
+{
+    const struct settings *settings = request->service->settings;
+    bool is_told = settings->base_url[0] == '\0' && settings->trusted_proxies[0] != '\0';
+    return !is_told ? own
+                    : arena_format(http_exchange_arena(request->exchange),
+                                   "%s, Forwarded, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port, "
+                                   "X-Forwarded-Prefix",
+                                   own);
+}
+
 const char *request_id(struct request *request)
 {
     return arena_format(http_exchange_arena(request->exchange), "%s/iiif/%d/%s", request->base_url,

@@ -104,12 +104,53 @@ static bool route_image(struct request *request, const char *target, size_t leng
     return false;
 }
 
+static void handle_presentation(struct request *request, const char *prefix, int version, const char *path,
+                                size_t length)
+{
+    struct err err;
+    if (!request_parse_presentation(request, version, path, length, &err)) {
+        request_fail(request, &err);
+        return;
+    }
+    enum rc rc = RC_OK;
+    if (request->iiif.identifier[0] != '\0') {
+        if (answer_retired(request, prefix, path))
+            return;
+        rc = gateway_source(request->service->gateway, request->iiif.identifier, &request->identifier, &err);
+    }
+    if (rc == RC_OK && request->identifier.page > 1)
+        rc = err_set(&err, RC_NOT_FOUND, "a page has no document of its own; it is in that of its file");
+    if (rc != RC_OK)
+        request_fail(request, &err);
+    else
+        request_continue(request);
+}
+
+/* False: the target is no document's. Without a version: the newest. */
+static bool route_presentation(struct request *request, const char *target, size_t length)
+{
+    static const char *const prefixes[] = {"/presentation/3/", "/presentation/2/", "/presentation/"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        size_t start = strlen(prefixes[i]);
+        if (length < start || memcmp(target, prefixes[i], start) != 0)
+            continue;
+        if (i < 2)
+            handle_presentation(request, prefixes[i], 3 - (int)i, target + start, length - start);
+        else
+            request_redirect(request, 302,
+                             arena_format(http_exchange_arena(request->exchange), "%s/presentation/3/%s",
+                                          request->base_url, target + start));
+        return true;
+    }
+    return false;
+}
+
 void request_route(struct request *request)
 {
     struct err err;
     const char *target = http_exchange_target(request->exchange);
     size_t length = strcspn(target, "?#");
-    if (route_image(request, target, length))
+    if (route_image(request, target, length) || route_presentation(request, target, length))
         return;
     if (length > 6 && memcmp(target, "/iiif/", 6) == 0) {
         answer_unversioned(request, target + 6, length - 6);

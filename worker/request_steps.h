@@ -4,6 +4,7 @@
  *     request.c           begins each request, and runs what needs a render thread
  *     request_route.c     from the target to the image that is meant: routes, retired identifiers, rules
  *     request_document.c  info.json and its like
+ *     request_presentation.c  manifests and collections
  *     request_image.c     images: plan, cache, stored tiles, render
  *     request_reply.c     what all answers have in common
  *
@@ -25,8 +26,10 @@ struct request {
     struct iiif_identifier identifier;
     const char *base_url;
     struct picture *picture; /* one reference, from the moment it is found until the reply */
-    bool condemned;          /* it has killed its worker twice: it is only to be answered */
-    bool planned;            /* plan and representation of the image hold */
+    int presentation_version;
+    bool wants_collection;
+    bool condemned; /* it has killed its worker twice: it is only to be answered */
+    bool planned;   /* plan and representation of the image hold */
     struct iiif_plan plan;
     struct http_representation representation;
     struct worker_answer answer; /* of an image, while it is rendered */
@@ -50,8 +53,8 @@ void request_suspend(struct request *request);
 /* Lets the pool run the job again, or refuses it; the exchange is suspended already. */
 void request_queue(struct request *request);
 RC_MUST_USE enum rc request_submit(struct request *request, struct err *err);
-/* On a render thread, which is free again afterwards: the request starts over when what is missing of its source is here. */
-void request_wait_for_source(struct request *request);
+/* On a render thread, which is free again afterwards: the request starts over when what is missing of the source `path` is here. */
+void request_wait_for_source(struct request *request, const char *path);
 
 /* ---- request_route.c ---- */
 
@@ -61,6 +64,14 @@ void request_route(struct request *request);
 
 /* Any thread, with the picture. */
 void request_answer_document(struct request *request);
+
+/* ---- request_presentation.c ---- */
+
+/* `path` is what follows "/presentation/{version}/". False: `err` says why it is no document. */
+bool request_parse_presentation(struct request *request, int version, const char *path, size_t length,
+                                struct err *err);
+/* On a render thread. */
+void request_answer_presentation(struct request *request);
 
 /* ---- request_image.c ---- */
 
@@ -76,6 +87,8 @@ void request_fail(struct request *request, const struct err *err);
 /* The same where others may wait for what this request was to make. */
 void request_fail_for_all(struct request *request, const struct err *err);
 void request_out_of_memory(struct request *request);
+/* `own` and the headers that the base URL may come from; NULL when memory is out. */
+const char *request_vary(struct request *request, const char *own);
 /* NULL where there is none. */
 const char *request_header(struct request *request, const char *name);
 /* The picture's URI; NULL when memory is out. */

@@ -19,6 +19,7 @@ enum iiif_what {
     IIIF_BASE, /* {id}            → 303 to info.json */
     IIIF_INFO, /* {id}/info.json */
     IIIF_IMAGE, /* {id}/{region}/{size}/{rotation}/{quality}.{format}; also a tile of another protocol (worker/iiif/zoom.h) */
+    IIIF_PRESENTATION,    /* a manifest or collection: no picture by itself */
     IIIF_ZOOM_DESCRIPTOR, /* what info.json is in the other protocols */
 };
 

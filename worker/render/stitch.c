@@ -125,17 +125,6 @@ static enum rc hold(struct joining *j, size_t first, size_t count, struct err *e
     return rc;
 }
 
-/* A remote source fetches in one go what it hears of in time. */
-static void announce(struct joining *j)
-{
-    size_t count = (size_t)j->columns * j->rows;
-    uint64_t length = 0;
-    for (size_t i = 0, run = 0; i < count; i += run) {
-        run = run_of(j->stored + i, count - i, &length);
-        image_blob_want(j->source->blob, j->stored[i].offset, length);
-    }
-}
-
 static enum rc look_at_heads(struct joining *j, struct err *err)
 {
     uint8_t start[HEAD_BYTES];
@@ -157,7 +146,6 @@ static enum rc look(struct joining *j, bool *ret_holds_all, struct err *err)
     j->tile = malloc((holds_all ? count : j->columns) * sizeof *j->tile);
     if (j->tile == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory to join %zu tiles", count);
-    announce(j);
     *ret_holds_all = holds_all;
     if (!holds_all)
         return look_at_heads(j, err);

@@ -2,12 +2,15 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "cache/picture_record.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #define BUCKET_COUNT 1024u
+#define SETTLED_S    2
 
 /* Pictures hang in a bucket's chain while they are the current one for their key, and in the recency list with it. One
  * that was replaced or pushed out hangs nowhere and lives until its last reference goes. */
@@ -15,33 +18,29 @@ struct entry {
     struct picture picture; /* first: a picture's address is its entry's */
     struct entry *chain;
     struct entry *newer, *older;
+    struct picture_shelf shelf;
     uint32_t references; /* one of them is the table's own while `listed` */
     bool listed;
-    int64_t checked_ms;
+    atomic_bool is_kept; /* in the index */
+    int64_t checked_ms;  /* the source was of this version then */
     uint32_t page;
     char path[];
 };
 
 struct pictures {
-    struct origin *origin;
-    struct image_source_limits limits;
-    uint32_t capacity, count;
-    int64_t revalidate_ms;
+    struct pictures_options options;
+    uint32_t count;
     pthread_mutex_t mutex;
     struct entry *newest, *oldest;
     struct entry *bucket[BUCKET_COUNT];
 };
 
-enum rc pictures_new(struct origin *origin, const struct image_source_limits *limits, uint32_t capacity,
-                     int64_t revalidate_ms, struct pictures **ret_pictures, struct err *err)
+enum rc pictures_new(const struct pictures_options *options, struct pictures **ret_pictures, struct err *err)
 {
     struct pictures *pictures = calloc(1, sizeof *pictures);
     if (pictures == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the table of open pictures");
-    pictures->origin = origin;
-    pictures->limits = *limits;
-    pictures->capacity = capacity;
-    pictures->revalidate_ms = revalidate_ms;
+    pictures->options = *options;
     pthread_mutex_init(&pictures->mutex, NULL);
     *ret_pictures = pictures;
     return RC_OK;
@@ -115,33 +114,194 @@ static struct picture *lend(struct pictures *pictures, struct entry *entry)
     return &entry->picture;
 }
 
+/* Lists what was made outside the lock, in place of what is there. */
+static void list_instead(struct pictures *pictures, struct entry *made)
+{
+    struct entry *dead = NULL;
+    pthread_mutex_lock(&pictures->mutex);
+    struct entry *rival = find(pictures, made->path, made->page);
+    if (rival != NULL)
+        dead = unlist(pictures, rival);
+    else if (pictures->count >= pictures->options.capacity)
+        dead = unlist(pictures, pictures->oldest);
+    list(pictures, made);
+    pthread_mutex_unlock(&pictures->mutex);
+    if (dead != NULL)
+        entry_free(dead);
+}
+
+/* ---- making entries ---- */
+
+/* What is asked for, and what is known of it so far. */
+struct wanted {
+    const char *path;
+    uint32_t page;
+    struct shm_index_key key;
+    uint64_t version;
+    int64_t modified_s;
+    int64_t checked_ms;
+};
+
+static struct entry *entry_new(const struct wanted *wanted, struct err *err)
+{
+    size_t path_bytes = strlen(wanted->path) + 1;
+    struct entry *entry = calloc(1, sizeof *entry + path_bytes);
+    if (entry == NULL) {
+        err_set(err, RC_NO_MEMORY, "no memory to open image '%s'", wanted->path);
+        return NULL;
+    }
+    memcpy(entry->path, wanted->path, path_bytes);
+    entry->page = wanted->page;
+    entry->references = 1;
+    entry->checked_ms = wanted->checked_ms;
+    entry->picture.version_hash = wanted->version;
+    entry->picture.modified_s = wanted->modified_s;
+    return entry;
+}
+
+/* From the index alone, if that knows the version; else NULL. */
+static struct entry *entry_recall(struct pictures *pictures, struct wanted *wanted, bool may_wait)
+{
+    OWN(picture_record_done) struct picture_record record = {0};
+    struct image_pyramid pyramid;
+    if (!picture_record_find(pictures->options.index, &wanted->key, wanted->version, may_wait, &record) ||
+        image_record_pyramid(&record.record, &pyramid, NULL) != RC_OK)
+        return NULL;
+    wanted->modified_s = record.modified_s;
+    struct entry *entry = entry_new(wanted, NULL);
+    if (entry != NULL)
+        entry->picture.pyramid = pyramid;
+    return entry;
+}
+
+/* The source from the index, or from the file where that does not help: `blob` is used up then. */
+static enum rc entry_restore(struct pictures *pictures, const struct wanted *wanted, struct image_blob **blob,
+                             struct image_source **ret_source)
+{
+    OWN(picture_record_done) struct picture_record record = {0};
+    const struct pictures_options *options = &pictures->options;
+    if (!picture_record_find(options->index, &wanted->key, wanted->version, true, &record))
+        return RC_NOT_FOUND;
+    return picture_record_restore(options->index, &record, TAKE_PTR(*blob), &options->limits, ret_source,
+                                  NULL);
+}
+
+static enum rc entry_parse(struct pictures *pictures, const struct wanted *wanted, struct image_blob *blob,
+                           struct image_source **ret_source, struct err *err)
+{
+    const struct pictures_options *options = &pictures->options;
+    if (blob ==
+        NULL) { /* restoring has used it up; whatever is wrong with the file now, it shows further on */
+        struct origin_version version;
+        enum rc rc = origin_open_blob(options->origin, wanted->path, &blob, &version, err);
+        if (rc != RC_OK)
+            return rc;
+        if (origin_version_hash(&version) != wanted->version) {
+            image_blob_close(&blob);
+            return err_set(err, RC_BUSY, "image '%s' is being replaced, please try again", wanted->path);
+        }
+    }
+    return image_source_open(blob, wanted->page, &options->limits, ret_source, err);
+}
+
+static enum rc entry_decide_colour(struct picture *picture, struct err *err)
+{
+    enum rc rc = image_colour_decide(&picture->source->format, &picture->source->metadata.icc,
+                                     &picture->colour, &picture->note, err);
+    if (rc == RC_OK && !image_colour_is_untouched(picture->colour))
+        picture->source->pyramid.tiles_join =
+            false; /* tiles of another colour space are never sent as they are */
+    return rc;
+}
+
+/* With everything; takes `blob` over. */
+static enum rc entry_open(struct pictures *pictures, const struct wanted *wanted, struct image_blob *blob,
+                          struct entry **ret_entry, bool *ret_parsed, struct err *err)
+{
+    OWN(image_blob_close) struct image_blob *own_blob = blob;
+    struct entry *entry = entry_new(wanted, err);
+    if (entry == NULL)
+        return RC_NO_MEMORY;
+    struct picture *picture = &entry->picture;
+    bool parsed = entry_restore(pictures, wanted, &own_blob, &picture->source) != RC_OK;
+    enum rc rc = parsed ? entry_parse(pictures, wanted, TAKE_PTR(own_blob), &picture->source, err) : RC_OK;
+    if (rc == RC_OK)
+        rc = entry_decide_colour(picture, err);
+    if (rc != RC_OK) {
+        entry_free(entry);
+        return rc;
+    }
+    struct shm_index *index = pictures->options.index;
+    picture->pyramid = picture->source->pyramid;
+    picture_shelf_init(&entry->shelf, index, &wanted->key, wanted->version);
+    picture->source->shelf = index != NULL ? &entry->shelf.shelf : NULL;
+    atomic_init(&entry->is_kept, !parsed);
+    *ret_parsed = parsed;
+    *ret_entry = entry;
+    return RC_OK;
+}
+
+/* ---- finding pictures ---- */
+
+static struct wanted want(const struct pictures *pictures, const char *path, uint32_t page)
+{
+    return (struct wanted){.path = path,
+                           .page = page,
+                           .key = shm_index_key(pictures->options.root, path, page),
+                           .checked_ms = clock_monotonic_ms()};
+}
+
+/* Under the lock. What others have seen since counts for more than what we have. */
+static bool is_current(struct entry *entry, uint64_t seen_version, int64_t seen_ms, int64_t oldest_ms)
+{
+    if (seen_ms > entry->checked_ms) {
+        if (entry->picture.version_hash != seen_version)
+            return false;
+        entry->checked_ms = seen_ms;
+    }
+    return entry->checked_ms > oldest_ms;
+}
+
 struct picture *pictures_peek(struct pictures *pictures, const char *path, uint32_t page)
 {
+    struct wanted wanted = want(pictures, path, page);
     struct picture *picture = NULL;
-    int64_t now_ms = clock_monotonic_ms();
+    int64_t oldest_ms = wanted.checked_ms - pictures->options.revalidate_ms;
+    bool seen = shm_sightings_find(pictures->options.sightings, &wanted.key, &wanted.version,
+                                   &wanted.checked_ms);
     pthread_mutex_lock(&pictures->mutex);
     struct entry *entry = find(pictures, path, page);
-    if (entry != NULL && now_ms - entry->checked_ms < pictures->revalidate_ms)
+    if (entry != NULL && is_current(entry, wanted.version, seen ? wanted.checked_ms : INT64_MIN, oldest_ms))
         picture = lend(pictures, entry);
     pthread_mutex_unlock(&pictures->mutex);
+    if (picture == NULL && seen && wanted.checked_ms > oldest_ms &&
+        (entry = entry_recall(pictures, &wanted, false)) != NULL) {
+        list_instead(pictures, entry);
+        picture = &entry->picture;
+    }
     return picture;
 }
 
-/* The listed picture if it still is what `version` says; else takes it out of the table. */
-static struct picture *lend_if_current(struct pictures *pictures, const char *path, uint32_t page,
-                                       const struct origin_version *version)
+/* Its source is to be opened anew although the version is the same. */
+static bool is_dead(const struct entry *entry)
+{
+    const struct image_source *source = entry->picture.source;
+    return source != NULL && atomic_load_explicit(&source->blob->is_dead, memory_order_relaxed);
+}
+
+/* The listed picture if it is of the version that was seen just now; one of another leaves the table. */
+static struct picture *lend_if_current(struct pictures *pictures, const struct wanted *wanted,
+                                       bool with_source)
 {
     struct picture *picture = NULL;
     struct entry *dead = NULL;
-    uint64_t version_hash = version != NULL ? origin_version_hash(version) : 0;
     pthread_mutex_lock(&pictures->mutex);
-    struct entry *entry = find(pictures, path, page);
-    if (entry != NULL && version != NULL && entry->picture.version_hash == version_hash &&
-        !atomic_load_explicit(&entry->picture.source->blob->is_dead, memory_order_relaxed)) {
-        entry->checked_ms = clock_monotonic_ms();
-        picture = lend(pictures, entry);
-    } else if (entry != NULL) {
+    struct entry *entry = find(pictures, wanted->path, wanted->page);
+    if (entry != NULL && (entry->picture.version_hash != wanted->version || is_dead(entry))) {
         dead = unlist(pictures, entry);
+    } else if (entry != NULL && (entry->picture.source != NULL || !with_source)) {
+        entry->checked_ms = wanted->checked_ms > entry->checked_ms ? wanted->checked_ms : entry->checked_ms;
+        picture = lend(pictures, entry);
     }
     pthread_mutex_unlock(&pictures->mutex);
     if (dead != NULL)
@@ -149,70 +309,132 @@ static struct picture *lend_if_current(struct pictures *pictures, const char *pa
     return picture;
 }
 
-static enum rc entry_open(struct pictures *pictures, const char *path, uint32_t page,
-                          struct entry **ret_entry, struct err *err)
+/* Whether a later change would show in the modification time: file systems round it, some to two seconds. */
+static bool is_settled(int64_t modified_s)
 {
-    size_t path_bytes = strlen(path) + 1;
-    struct entry *entry = calloc(1, sizeof *entry + path_bytes);
-    if (entry == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory to open image '%s'", path);
-    memcpy(entry->path, path, path_bytes);
-    entry->page = page;
-    entry->references = 1;
-    entry->checked_ms = clock_monotonic_ms();
+    return time(NULL) - modified_s > SETTLED_S;
+}
 
-    struct picture *picture = &entry->picture;
-    struct image_blob *blob = NULL;
-    enum rc rc = origin_open_blob(pictures->origin, path, &blob, &picture->version, err);
-    if (rc == RC_OK)
-        rc = image_source_open(blob, page, &pictures->limits, &picture->source, err);
-    if (rc == RC_OK)
-        rc = image_colour_decide(&picture->source->format, &picture->source->metadata.icc, &picture->colour,
-                                 &picture->note, err);
+/* Puts a parsed source into the index, at the latest when it is compared again. */
+static void keep(struct pictures *pictures, const struct wanted *wanted, struct picture *picture)
+{
+    struct entry *entry = (struct entry *)picture;
+    if (picture->source == NULL || !is_settled(picture->modified_s) ||
+        atomic_exchange_explicit(&entry->is_kept, true, memory_order_relaxed))
+        return;
+    picture_record_keep(pictures->options.index, &wanted->key, picture->version_hash, picture->modified_s,
+                        picture->source);
+}
+
+/* The source cannot be had. One that is gone takes everything along that is known of it; of one that is away nothing is
+ * known yet. */
+static void forget(struct pictures *pictures, const struct wanted *wanted, enum rc why)
+{
+    struct entry *dead = NULL;
+    if (why == RC_AWAY)
+        return;
+    shm_sightings_forget(pictures->options.sightings, &wanted->key);
+    pthread_mutex_lock(&pictures->mutex);
+    struct entry *entry = find(pictures, wanted->path, wanted->page);
+    bool was_known = entry != NULL;
+    if (was_known)
+        dead = unlist(pictures, entry);
+    pthread_mutex_unlock(&pictures->mutex);
+    if (was_known && why == RC_NOT_FOUND && pictures->options.index != NULL)
+        shm_index_remove(pictures->options.index, &wanted->key);
+    if (dead != NULL)
+        entry_free(dead);
+}
+
+static void note_version(struct pictures *pictures, const struct origin_version *version,
+                         struct wanted *wanted)
+{
+    wanted->version = origin_version_hash(version);
+    wanted->modified_s = version->modified.tv_sec;
+    shm_sightings_note(pictures->options.sightings, &wanted->key, wanted->version, wanted->checked_ms);
+}
+
+/* Compares with the source; *ret_picture is what is listed of that version, or NULL. */
+static enum rc compare(struct pictures *pictures, struct wanted *wanted, bool with_source,
+                       struct picture **ret_picture, struct err *err)
+{
+    struct origin_version version;
+    enum rc rc = origin_stat_file(pictures->options.origin, wanted->path, &version, err);
     if (rc != RC_OK) {
-        entry_free(entry);
+        forget(pictures, wanted, rc);
         return rc;
     }
-    if (!image_colour_is_untouched(picture->colour)) /* tiles of another colour space are never sent as they are */
-        picture->source->pyramid.tiles_join = false;
-    picture->version_hash = origin_version_hash(&picture->version);
-    *ret_entry = entry;
+    note_version(pictures, &version, wanted);
+    *ret_picture = lend_if_current(pictures, wanted, with_source);
+    if (*ret_picture != NULL)
+        keep(pictures, wanted, *ret_picture);
+    return RC_OK;
+}
+
+enum rc pictures_look(struct pictures *pictures, const char *path, uint32_t page,
+                      struct picture **ret_picture, bool *ret_opened, struct err *err)
+{
+    struct wanted wanted = want(pictures, path, page);
+    struct picture *picture = NULL;
+    enum rc rc = compare(pictures, &wanted, false, &picture, err);
+    if (rc != RC_OK)
+        return rc;
+    struct entry *recalled = picture == NULL ? entry_recall(pictures, &wanted, true) : NULL;
+    if (recalled != NULL) {
+        list_instead(pictures, recalled);
+        picture = &recalled->picture;
+    }
+    if (picture == NULL)
+        return pictures_open(pictures, path, page, ret_picture, ret_opened, err);
+    *ret_picture = picture;
+    *ret_opened = false;
+    return RC_OK;
+}
+
+static bool is_listed_open(struct pictures *pictures, const struct wanted *wanted)
+{
+    pthread_mutex_lock(&pictures->mutex);
+    const struct entry *entry = find(pictures, wanted->path, wanted->page);
+    bool is_open = entry != NULL && entry->picture.source != NULL;
+    pthread_mutex_unlock(&pictures->mutex);
+    return is_open;
+}
+
+static enum rc open_now(struct pictures *pictures, struct wanted *wanted, struct picture **ret_picture,
+                        bool *ret_opened, struct err *err)
+{
+    struct image_blob *blob = NULL;
+    struct origin_version version;
+    struct entry *opened = NULL;
+    enum rc rc = origin_open_blob(pictures->options.origin, wanted->path, &blob, &version, err);
+    if (rc != RC_OK) {
+        forget(pictures, wanted, rc);
+        return rc;
+    }
+    note_version(pictures, &version, wanted);
+    rc = entry_open(pictures, wanted, blob, &opened, ret_opened, err);
+    if (rc != RC_OK)
+        return rc;
+    list_instead(pictures, opened);
+    keep(pictures, wanted, &opened->picture);
+    *ret_picture = &opened->picture;
     return RC_OK;
 }
 
 enum rc pictures_open(struct pictures *pictures, const char *path, uint32_t page,
                       struct picture **ret_picture, bool *ret_opened, struct err *err)
 {
-    struct origin_version version;
-    enum rc rc = origin_stat_file(pictures->origin, path, &version, err);
-    if (rc == RC_AWAY) /* not known yet whether what is open is current */
-        return rc;
-    struct picture *current = lend_if_current(pictures, path, page, rc == RC_OK ? &version : NULL);
-    if (rc != RC_OK)
-        return rc;
-    if (current != NULL) {
-        *ret_picture = current;
-        *ret_opened = false;
-        return RC_OK;
+    struct wanted wanted = want(pictures, path, page);
+    struct picture *current = NULL;
+    if (is_listed_open(pictures, &wanted)) {
+        enum rc rc = compare(pictures, &wanted, true, &current, err);
+        if (rc != RC_OK)
+            return rc;
     }
-
-    struct entry *opened = NULL;
-    rc = entry_open(pictures, path, page, &opened, err);
-    if (rc != RC_OK)
-        return rc;
-    struct entry *dead = NULL;
-    pthread_mutex_lock(&pictures->mutex);
-    struct entry *rival = find(pictures, path, page); /* another thread may have opened it meanwhile */
-    if (rival != NULL)
-        dead = unlist(pictures, rival);
-    else if (pictures->count >= pictures->capacity)
-        dead = unlist(pictures, pictures->oldest);
-    list(pictures, opened);
-    pthread_mutex_unlock(&pictures->mutex);
-    if (dead != NULL)
-        entry_free(dead);
-    *ret_picture = &opened->picture;
-    *ret_opened = true;
+    if (current == NULL)
+        return open_now(pictures, &wanted, ret_picture, ret_opened, err);
+    *ret_picture = current;
+    *ret_opened = false;
     return RC_OK;
 }
 

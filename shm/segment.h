@@ -1,7 +1,7 @@
 /* The memory segment that all processes of one server share: made by the master before it forks, fixed in
  * size, offsets and no pointers, all of it a hint that may be lost.
  *
- * Beats, quarantine and leases have their own rules (shm/beat.h, shm/quarantine.h, shm/lease.h). For the rest:
+ * Beats, quarantine, leases, the index and sightings have their own rules (see their headers). For the rest:
  * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that
  * holds a slot writes the rest of that slot; counters are added to by anyone. All words are relaxed atomics:
  * readers take no lock and may see values of slightly different moments. A crash leaves the dead worker's
@@ -15,7 +15,9 @@
 #include "shm/beat.h"
 #include "shm/effort.h"
 #include "shm/lease.h"
+#include "shm/pyramid_index.h"
 #include "shm/quarantine.h"
+#include "shm/sightings.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -24,7 +26,7 @@
 #include <stdint.h>
 
 #define SHM_MAX_WORKERS    256u
-#define SHM_LAYOUT_VERSION 3u
+#define SHM_LAYOUT_VERSION 4u
 
 enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
 
@@ -64,6 +66,8 @@ struct shm_segment {
     _Alignas(64) struct shm_slot slot[SHM_MAX_WORKERS];
     struct shm_effort effort; /* memory and time of renders: shm/effort.h */
     struct shm_quarantine quarantine;
+    struct shm_index_shared index;
+    struct shm_sightings sightings;
     struct shm_leases leases;
     struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/sanitizer.h"
+#include "shm/pyramid_index.h"
 
 #include <execinfo.h>
 #include <pthread.h>
@@ -52,6 +53,8 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     (void)context;
     struct shm_beat *beat = own_beat != NULL ? own_beat : &watched->beat[SHM_BEAT_STRAY];
     if (is_own_fault(info)) {
+        if (shm_index_fault()) /* a damaged file is to blame, not the request */
+            atomic_store_explicit(&beat->connection_id, 0, memory_order_relaxed);
         /* First what counts: should the walk go astray in a broken stack, SIGSEGV comes again and ends it. */
         atomic_store_explicit(&beat->fault_signal, (uint32_t)signal_number, memory_order_release);
         note_frames(beat);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/own.h"
 #include "worker/admin_change.h"
 #include "worker/fault.h"
 #include "worker/http/base_url.h"
@@ -21,14 +22,25 @@
 
 /* ---- on a render thread ---- */
 
+/* Images take pixels; of a picture that others have opened only the shape may be known here. */
+static bool has_picture(const struct request *request)
+{
+    return request->picture != NULL && (request->picture->source != NULL || request->iiif.what != IIIF_IMAGE);
+}
+
 static enum rc open_picture(struct request *request, struct err *err)
 {
     struct worker_service *service = request->service;
-    bool opened = false;
+    struct picture *known = TAKE_PTR(request->picture), *picture = NULL;
+    bool opened = false, needs_pixels = request->iiif.what == IIIF_IMAGE;
     int64_t begun_ns = clock_thread_cpu_ns();
-    enum rc rc = pictures_open(service->pictures, request->identifier.path, request->identifier.page,
-                               &request->picture, &opened, err);
-    assert(rc != RC_OK || request->picture != NULL);
+    enum rc rc = (needs_pixels ? pictures_open : pictures_look)(service->pictures, request->identifier.path,
+                                                                request->identifier.page, &picture, &opened, err);
+    assert(rc != RC_OK || picture != NULL);
+    if (known != NULL && picture != NULL && known->version_hash != picture->version_hash)
+        request->planned = false; /* replaced since */
+    pictures_release(service->pictures, &known);
+    request->picture = picture;
     if (rc == RC_OK && opened)
         render_cost_learn_open(&service->segment->effort, clock_thread_cpu_ns() - begun_ns);
     if (rc == RC_OK && opened && request->picture->note != NULL)
@@ -56,7 +68,7 @@ static void work(struct request *request)
         request_answer_presentation(request);
         return;
     }
-    if (request->picture == NULL) {
+    if (!has_picture(request)) {
         rc = open_picture(request, &err);
         if (rc == RC_OK)
             leave_flight_of_replaced(request);

@@ -17,7 +17,7 @@ static void answer_descriptor(struct request *request)
     representation.media_type = "application/xml";
     if (request_is_not_modified(request, &representation))
         return;
-    enum rc rc = iiif_zoom_descriptor(request->iiif.zoom, &request->picture->source->pyramid, &body, &err);
+    enum rc rc = iiif_zoom_descriptor(request->iiif.zoom, &request->picture->pyramid, &body, &err);
     if (rc != RC_OK)
         request_fail(request, &err);
     else
@@ -40,7 +40,7 @@ static void answer_info(struct request *request)
         return;
     struct err err;
     OWN(bytes_done) struct bytes body = {0};
-    enum rc rc = iiif_info_json(request->iiif.version, id, &request->picture->source->pyramid,
+    enum rc rc = iiif_info_json(request->iiif.version, id, &request->picture->pyramid,
                                 &request->service->limits, &body, &err);
     if (rc != RC_OK)
         request_fail(request, &err);

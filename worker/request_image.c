@@ -107,10 +107,10 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
     assert(request->picture != NULL);
     enum rc rc = request->iiif.zoom == IIIF_ZOOM_NONE
                      ? RC_OK
-                     : iiif_zoom_resolve(&request->iiif, &request->picture->source->pyramid, err);
+                     : iiif_zoom_resolve(&request->iiif, &request->picture->pyramid, err);
     if (rc != RC_OK)
         return rc;
-    rc = iiif_plan_make(&request->iiif, &request->picture->source->pyramid, &request->service->limits,
+    rc = iiif_plan_make(&request->iiif, &request->picture->pyramid, &request->service->limits,
                         &request->plan, err);
     if (rc != RC_OK)
         return rc;
@@ -244,6 +244,17 @@ static bool answer_from_cache(struct request *request)
     return true;
 }
 
+/* The same, where only the picture's shape is known. What is not in the cache is not begun either: the picture may turn out to
+ * be of another version when it is opened. */
+static bool answer_without_source(struct request *request)
+{
+    request->job.cost_ms = render_cost_open_ms(&request->service->segment->effort);
+    return set_wanted(request) &&
+           http_reply_way(request->exchange, &request->representation) != HTTP_REPLY_STREAMED &&
+           worker_derivative_look(request->service->derivatives, &request->wanted, DERIVATIVES_QUICK) ==
+               DERIVATIVES_HIT;
+}
+
 /* ---- rendered images ---- */
 
 /* A job that was taken for a small one, before its picture was open, queues again among the large ones. */
@@ -331,6 +342,8 @@ bool request_answer_image_early(struct request *request)
         request_fail(request, &err);
     if (rc != RC_OK || done)
         return true;
+    if (request->picture->source == NULL)
+        return answer_without_source(request);
     OWN(bytes_done) struct bytes body = {0};
     rc = render_passthrough(request->picture, &request->plan, &request->service->options, false, &body, &err);
     if (rc == RC_OK)

@@ -59,7 +59,7 @@ bool request_represent(struct request *request, const char *what, struct http_re
 {
     *ret = (struct http_representation){
         .etag = make_etag(request, what),
-        .last_modified = request->picture->version.modified.tv_sec,
+        .last_modified = request->picture->modified_s,
         .cache_control = request->service->settings->cache_control,
     };
     ret->header[ret->header_count++] = (struct http_header){

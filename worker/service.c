@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "cache/picture_record.h"
 #include "worker/box.h"
 #include "worker/request.h"
 
@@ -11,6 +12,9 @@
 
 /* How many pictures a worker keeps open: each costs a descriptor and its headers. */
 #define OPEN_PICTURES 1024u
+/* Ten million pictures take three GB; beyond the most the index is begun anew. */
+#define INDEX_LEAST_BYTES ((size_t)16 << 20)
+#define INDEX_MOST_BYTES  ((size_t)64 << 30)
 
 static enum render_metadata metadata_policy(const char *name)
 {
@@ -56,6 +60,44 @@ static void open_cache(struct worker_service *service)
     worker_box_user(service->settings, &user, &group);
     if (path[0] != '\0' && cache_directory_open(path, user, group, &service->cache, &err) != RC_OK)
         log_warning("%s; nothing is cached on disk", err.message);
+}
+
+/* Image roots that share a cache directory are told apart by where they are. */
+static uint64_t name_root(const char *images)
+{
+    OWN_FREE char *path = realpath(images, NULL);
+    const char *name = path != NULL ? path : images;
+    return bytes_hash(BYTES_HASH_START, name, strlen(name));
+}
+
+/* As the user that workers become, so that what is made is theirs. Without an index all works as with one, slower. */
+static void open_index(struct worker_service *service, const struct image_source_limits *limits)
+{
+    char folder[CACHE_DIRECTORY_PATH_BYTES];
+    struct err err;
+    if (service->cache.fd < 0)
+        return;
+    cache_directory_path(&service->cache, CACHE_INDEX, folder);
+    const struct shm_index_options options = {.directory = folder,
+                                              .dialect = picture_record_dialect(limits),
+                                              .least_bytes = INDEX_LEAST_BYTES,
+                                              .most_bytes = INDEX_MOST_BYTES,
+                                              .shared = &service->segment->index};
+    if (shm_index_open(&options, &service->index, &err) != RC_OK)
+        log_warning("%s; sources are read anew by each worker", err.message);
+}
+
+static enum rc open_pictures(struct worker_service *service, uint64_t root, const struct image_source_limits *limits,
+                             struct err *err)
+{
+    const struct pictures_options options = {.origin = service->origin,
+                                             .root = root,
+                                             .index = service->index,
+                                             .sightings = &service->segment->sightings,
+                                             .limits = *limits,
+                                             .capacity = OPEN_PICTURES,
+                                             .revalidate_ms = service->settings->revalidate_s * 1000};
+    return pictures_new(&options, &service->pictures, err);
 }
 
 static enum rc open_gateway(struct worker_service *service, struct err *err)
@@ -127,9 +169,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
     open_cache(service);
     enum rc rc = origin_open(settings, service->cache.folder[CACHE_BLOCKS], &service->origin, err);
-    if (rc == RC_OK)
-        rc = pictures_new(service->origin, &limits, OPEN_PICTURES, settings->revalidate_s * 1000,
-                          &service->pictures, err);
+    uint64_t root = name_root(settings->images);
     if (rc == RC_OK && heritage->derivatives != NULL)
         rc = worker_derivatives_new(heritage, service->cache.folder[CACHE_DERIVATIVES], &service->derivatives,
                                     err);
@@ -137,6 +177,10 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = open_gateway(service, err);
     if (rc == RC_OK)
         rc = enter_box(heritage, service, err);
+    if (rc == RC_OK) {
+        open_index(service, &limits);
+        rc = open_pictures(service, root, &limits, err);
+    }
     if (rc == RC_OK)
         rc = render_pool_start(&pool, &service->pool, err);
     if (rc == RC_OK)
@@ -165,6 +209,7 @@ void worker_service_stop(struct worker_service **service)
     gateway_close(&stopped->gateway);
     worker_derivatives_free(&stopped->derivatives);
     pictures_free(&stopped->pictures);
+    shm_index_close(&stopped->index);
     origin_close(&stopped->origin);
     cache_directory_close(&stopped->cache);
     free(stopped);

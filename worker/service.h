@@ -25,6 +25,7 @@ struct worker_service {
     uint64_t options_hash; /* of all settings that change an answer's bytes */
     struct cache_directory cache;
     struct origin *origin;
+    struct shm_index *index; /* NULL: none */
     struct pictures *pictures;
     struct render_pool *pool;
     struct worker_derivatives *derivatives; /* NULL: none are cached */

@@ -39,7 +39,7 @@ struct pixels {
 
 static struct pixels count(const struct picture *picture, const struct iiif_plan *plan)
 {
-    const struct image_level *level = &picture->source->pyramid.level[plan->level];
+    const struct image_level *level = &picture->pyramid.level[plan->level];
     double width_px = plan->window_width_px, height_px = plan->window_height_px;
     /* Tiles are decoded whole: half a tile more on each side, but never more than there is. */
     width_px += level->tile.width_px;
@@ -50,7 +50,7 @@ static struct pixels count(const struct picture *picture, const struct iiif_plan
         height_px = level->size.height_px;
     return (struct pixels){.read = (uint64_t)(width_px * height_px),
                            .made = image_size_area(plan->size),
-                           .decode = picture->source->shrinks ? STEP_DECODE_JPEG : STEP_DECODE_OTHER};
+                           .decode = picture->source != NULL && picture->source->shrinks ? STEP_DECODE_JPEG : STEP_DECODE_OTHER};
 }
 
 static double step_ms(const struct shm_effort *effort, unsigned step, uint64_t units)

@@ -7,7 +7,7 @@ static uint64_t value_of(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* One number of the cache, by its names in /metrics and /status. */
+/* One number of a cache, by its names in /metrics and /status. */
 struct number {
     const char *name, *type, *help, *key;
     uint64_t value;
@@ -50,32 +50,68 @@ static void read_numbers(struct derivatives *cache, struct number ret_number[NUM
         ret_number[i] = number[i];
 }
 
+#define INDEX_NUMBERS 6
+
+static void read_index_numbers(const struct shm_index_shared *shared, struct number ret_number[INDEX_NUMBERS])
+{
+    const struct number number[INDEX_NUMBERS] = {
+        {"hits_total", "counter", "Pictures that were found in the index.", "hits", value_of(&shared->hits)},
+        {"misses_total", "counter", "Pictures that were looked up in vain.", "misses",
+         value_of(&shared->misses)},
+        {"refused_total", "counter", "Values that were there and damaged or of another making.", "refused",
+         value_of(&shared->refused)},
+        {"records_total", "counter", "Pictures written.", "records", value_of(&shared->written)},
+        {"dropped_total", "counter", "Values that could not be written.", "dropped",
+         value_of(&shared->dropped)},
+        {"rebuilt_total", "counter", "Times the whole index was begun anew.", "rebuilt",
+         value_of(&shared->generation)},
+    };
+    for (int i = 0; i < INDEX_NUMBERS; i++)
+        ret_number[i] = number[i];
+}
+
+static enum rc write_metrics(const char *what, const struct number *number, int count, struct bytes *out,
+                             struct err *err)
+{
+    enum rc rc = RC_OK;
+    for (int i = 0; i < count && rc == RC_OK; i++)
+        rc = bytes_format(out, err,
+                          "# HELP vitrine_%s_%s %s\n# TYPE vitrine_%s_%s %s\nvitrine_%s_%s %" PRIu64 "\n",
+                          what, number[i].name, number[i].help, what, number[i].name, number[i].type, what,
+                          number[i].name, number[i].value);
+    return rc;
+}
+
+static enum rc write_status(const char *what, const struct number *number, int count, struct bytes *out,
+                            struct err *err)
+{
+    enum rc rc = bytes_format(out, err, "\"%s\":{", what);
+    for (int i = 0; i < count && rc == RC_OK; i++)
+        rc = bytes_format(out, err, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", number[i].key, number[i].value);
+    return rc == RC_OK ? bytes_format(out, err, "},") : rc;
+}
+
 enum rc worker_cache_metrics(struct worker_service *service, struct bytes *out, struct err *err)
 {
-    struct number number[NUMBERS];
-    enum rc rc = RC_OK;
-    if (service->derivatives == NULL)
-        return RC_OK;
+    struct number number[NUMBERS], index[INDEX_NUMBERS];
+    read_index_numbers(&service->segment->index, index);
+    enum rc rc = write_metrics("index", index, INDEX_NUMBERS, out, err);
+    if (rc != RC_OK || service->derivatives == NULL)
+        return rc;
     read_numbers(worker_derivatives_cache(service->derivatives), number);
-    for (int i = 0; i < NUMBERS && rc == RC_OK; i++)
-        rc = bytes_format(out, err,
-                          "# HELP vitrine_derivatives_%s %s\n# TYPE vitrine_derivatives_%s %s\n"
-                          "vitrine_derivatives_%s %" PRIu64 "\n",
-                          number[i].name, number[i].help, number[i].name, number[i].type, number[i].name,
-                          number[i].value);
-    return rc;
+    return write_metrics("derivatives", number, NUMBERS, out, err);
 }
 
 enum rc worker_cache_status(struct worker_service *service, struct bytes *out, struct err *err)
 {
-    struct number number[NUMBERS];
+    struct number number[NUMBERS], index[INDEX_NUMBERS];
     enum rc rc = bytes_format(out, err, "\"renders\":%" PRIu64 ",",
                               value_of(&service->segment->counters.renders));
+    read_index_numbers(&service->segment->index, index);
+    if (rc == RC_OK)
+        rc = write_status("index", index, INDEX_NUMBERS, out, err);
     if (rc != RC_OK || service->derivatives == NULL)
         return rc;
     read_numbers(worker_derivatives_cache(service->derivatives), number);
-    rc = bytes_format(out, err, "\"derivatives\":{");
-    for (int i = 0; i < NUMBERS && rc == RC_OK; i++)
-        rc = bytes_format(out, err, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", number[i].key, number[i].value);
-    return rc == RC_OK ? bytes_format(out, err, "},") : rc;
+    return write_status("derivatives", number, NUMBERS, out, err);
 }

@@ -1,4 +1,4 @@
-/* The cache of derivatives on the admin listener: its numbers. Event thread. */
+/* The pyramid index and the cache of derivatives on the admin listener: their numbers. Event thread. */
 #ifndef WORKER_ADMIN_CACHE_H
 #define WORKER_ADMIN_CACHE_H
 

@@ -215,10 +215,7 @@ static int write_record(struct shm_index *index, MDB_txn *txn, struct shm_index_
         status = drop_tiles(txn, &index->file, &write->key);
     else if (status == MDB_NOTFOUND)
         status = 0;
-    if (status == 0)
-        status = put(txn, table, key, value, write->value_bytes, changed);
-    shm_index_count(&index->options.shared->written, status == 0);
-    return status;
+    return status == 0 ? put(txn, table, key, value, write->value_bytes, changed) : status;
 }
 
 static int remove_record(struct shm_index *index, MDB_txn *txn, const struct shm_index_write *write,
@@ -373,10 +370,11 @@ static struct shm_index_write *take_batch(struct shm_index *index)
 
 static void free_batch(struct shm_index *index, struct shm_index_write *batch, bool was_written)
 {
+    struct shm_index_shared *shared = index->options.shared;
     while (batch != NULL) {
         struct shm_index_write *next = batch->next;
-        if (!was_written)
-            shm_index_count(&index->options.shared->dropped, 1);
+        if (!was_written || batch->kind == WRITE_RECORD)
+            shm_index_count(was_written ? &shared->written : &shared->dropped, 1);
         free(batch);
         batch = next;
     }

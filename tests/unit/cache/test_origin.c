@@ -142,6 +142,50 @@ static void test_a_rewritten_file_has_another_version(void **state)
     assert_int_not_equal(origin_version_hash(&before), origin_version_hash(&after));
 }
 
+static const struct origin_entry *find(const struct origin_entry *entry, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(entry[i].name, name) == 0)
+            return &entry[i];
+    return NULL;
+}
+
+/* Links count as what they lead to below the root; what is neither file nor folder, or hidden, is left out. */
+static void test_a_folder_is_listed(void **state)
+{
+    struct folder *folder = *state;
+    struct origin_entry *entry = NULL;
+    struct origin_version version;
+    struct err err;
+    size_t count = 0;
+    char root[96];
+    struct arena *arena = arena_new();
+    snprintf(root, sizeof root, "%s/root", folder->root);
+    write_file(root, ".hidden.tif", "x");
+    link_in(folder, "sub", "inner-folder");
+    assert_int_equal(origin_list(folder->origin, "", arena, &entry, &count, &err), RC_OK);
+    assert_int_equal(count, 4);
+    assert_int_equal(origin_stat_file(folder->origin, "a.tif", &version, &err), RC_OK);
+    assert_false(find(entry, count, "a.tif")->is_folder);
+    assert_int_equal(origin_version_hash(&find(entry, count, "a.tif")->version),
+                     origin_version_hash(&version));
+    assert_false(find(entry, count, "inner")->is_folder);
+    assert_true(find(entry, count, "sub")->is_folder && find(entry, count, "inner-folder")->is_folder);
+    assert_int_equal(origin_list(folder->origin, "inner-folder", arena, &entry, &count, &err), RC_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(origin_list(folder->origin, "..", arena, &entry, &count, &err), RC_NOT_FOUND);
+    assert_int_equal(origin_list(folder->origin, "a.tif", arena, &entry, &count, &err), RC_NOT_FOUND);
+    for (int i = 0; i < 200; i++) { /* more than the first room for entries */
+        char name[32];
+        snprintf(name, sizeof name, "sub/%d.tif", i);
+        write_file(root, name, "x");
+    }
+    assert_int_equal(origin_list(folder->origin, "sub", arena, &entry, &count, &err), RC_OK);
+    assert_int_equal(count, 201);
+    assert_non_null(find(entry, count, "0.tif"));
+    arena_free(arena);
+}
+
 static void test_a_missing_root_is_named(void **state)
 {
     (void)state;
@@ -158,6 +202,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_opens_only_files_below_the_root, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(test_a_rewritten_file_has_another_version, folder_make,
                                         folder_remove),
+        cmocka_unit_test_setup_teardown(test_a_folder_is_listed, folder_make, folder_remove),
         cmocka_unit_test(test_a_missing_root_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ static void check_scan(const struct bytes *out, const struct image_jpeg_head *he
         }
         assert(head->restart_mcus > 0 && out->data[at] == IMAGE_JPEG_RST0 + (restarts++ & 7));
     }
-    assert(!"the file does not end");
+    assert(false); /* the file does not end */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -100,7 +100,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct image_jpeg_head head;
         enum rc rc = image_jpeg_head_read(&none, out.data, out.length, &head, NULL);
         assert(rc == RC_OK && head.scan_is_whole);
-        assert(head.size.width_px == input.grid.window.width_px && head.size.height_px == input.grid.window.height_px);
+        assert(head.size.width_px == input.grid.window.width_px &&
+               head.size.height_px == input.grid.window.height_px);
         check_scan(&out, &head);
     }
     bytes_done(&input.tables);

@@ -70,28 +70,38 @@ static bool copy_part(struct image_jpeg_stitch *stitch, struct copy_lane *lane, 
     return true;
 }
 
+static enum rc start_all(const struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
+                         struct copy_lane *lane, struct bytes *out, struct err *err)
+{
+    size_t most_bytes = 0; /* no interval is copied twice, and each has a marker behind it */
+    for (uint32_t i = 0; i < stitch->columns; i++) {
+        enum rc rc = copy_start(stitch, &tiles[i], &lane[i], err);
+        if (rc != RC_OK)
+            return rc;
+        most_bytes += tiles[i].length;
+    }
+    return bytes_reserve(out, most_bytes, err);
+}
+
+static bool copy_all(struct image_jpeg_stitch *stitch, struct copy_lane *lane, struct bytes *out)
+{
+    const struct image_size tile = stitch->tile_mcus;
+    const struct image_jpeg_range rows = image_jpeg_range_in(stitch->down, tile.height_px, stitch->next_row);
+    for (uint32_t row = rows.from; row < rows.to; row++)
+        for (uint32_t i = 0; i < stitch->columns; i++)
+            if (!copy_part(stitch, &lane[i], row, image_jpeg_range_in(stitch->across, tile.width_px, i), out))
+                return false;
+    return true;
+}
+
 enum rc image_jpeg_copy_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
                             struct bytes *out, struct err *err)
 {
     OWN_FREE struct copy_lane *lane = calloc(stitch->columns, sizeof *lane);
     if (lane == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory to join %u tiles", stitch->columns);
-    size_t most_bytes = 0; /* no interval is copied twice, and each has a marker behind it */
-    enum rc rc = RC_OK;
-    for (uint32_t i = 0; rc == RC_OK && i < stitch->columns; i++) {
-        most_bytes += tiles[i].length;
-        rc = copy_start(stitch, &tiles[i], &lane[i], err);
-    }
-    if (rc == RC_OK)
-        rc = bytes_reserve(out, most_bytes, err);
-    if (rc != RC_OK)
-        return rc;
-    struct image_jpeg_range rows = image_jpeg_range_in(stitch->down, stitch->tile_mcus.height_px,
-                                                       stitch->next_row);
-    for (uint32_t row = rows.from; row < rows.to; row++)
-        for (uint32_t i = 0; i < stitch->columns; i++)
-            if (!copy_part(stitch, &lane[i], row,
-                           image_jpeg_range_in(stitch->across, stitch->tile_mcus.width_px, i), out))
-                return err_set(err, RC_UNSUPPORTED, "the tile does not restart where it says");
-    return RC_OK;
+    enum rc rc = start_all(stitch, tiles, lane, out, err);
+    if (rc == RC_OK && !copy_all(stitch, lane, out))
+        rc = err_set(err, RC_UNSUPPORTED, "the tile does not restart where it says");
+    return rc;
 }

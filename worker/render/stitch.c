@@ -23,7 +23,7 @@ struct joining {
     struct image_jpeg_grid grid;
     struct image_stored_tile *stored; /* columns x rows */
     uint64_t stored_bytes;
-    struct image_jpeg_tile *tile; /* as many as are held */
+    struct image_jpeg_tile *tile; /* as many as are held; behind them in the same memory */
     struct bytes held;
     struct image_jpeg_stitch *stitch;
 };
@@ -32,7 +32,6 @@ static void joining_done(struct joining *j)
 {
     image_jpeg_stitch_free(&j->stitch);
     bytes_done(&j->held);
-    free(j->tile);
     free(j->stored);
 }
 
@@ -70,9 +69,10 @@ static bool find_window(const struct picture *picture, const struct iiif_plan *p
 static enum rc find_tiles(struct joining *j, struct err *err)
 {
     size_t count = (size_t)j->columns * j->rows;
-    j->stored = malloc(count * sizeof *j->stored);
+    j->stored = malloc(count * (sizeof *j->stored + sizeof *j->tile));
     if (j->stored == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the places of %zu tiles", count);
+    j->tile = (struct image_jpeg_tile *)(j->stored + count);
     for (size_t i = 0; i < count; i++) {
         enum rc rc = image_source_stored_tile(j->source, j->level, j->column + (uint32_t)(i % j->columns),
                                               j->row + (uint32_t)(i / j->columns),
@@ -143,9 +143,6 @@ static enum rc look(struct joining *j, bool *ret_holds_all, struct err *err)
 {
     size_t count = (size_t)j->columns * j->rows;
     bool holds_all = j->stored_bytes <= HELD_BYTES;
-    j->tile = malloc((holds_all ? count : j->columns) * sizeof *j->tile);
-    if (j->tile == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory to join %zu tiles", count);
     *ret_holds_all = holds_all;
     if (!holds_all)
         return look_at_heads(j, err);

@@ -15,10 +15,10 @@ enum { TILE = 64, COLUMNS = 3, ROWS = 3, TILES = COLUMNS * ROWS };
 
 struct coding {
     J_COLOR_SPACE space;
-    int across, down;     /* luma's sampling factors */
-    bool optimised;       /* each tile has Huffman tables of its own */
-    bool shared;          /* tables lie apart */
-    unsigned restart;     /* MCUs; 0 none */
+    int across, down;      /* luma's sampling factors */
+    bool optimised;        /* each tile has Huffman tables of its own */
+    bool shared;           /* tables lie apart */
+    unsigned restart;      /* MCUs; 0 none */
     unsigned edge_restart; /* of the right column */
 };
 
@@ -77,7 +77,8 @@ static void make_tile(struct tiles *tiles, const struct coding *coding, unsigned
     for (unsigned y = 0; y < TILE; y++) {
         JSAMPLE row[TILE * 3];
         JSAMPROW rows = row;
-        for (unsigned i = 0; i < sizeof row; i++) /* some tiles are busy, some flat: their optimal tables differ */
+        for (unsigned i = 0; i < sizeof row;
+             i++) /* some tiles are busy, some flat: their optimal tables differ */
             row[i] = (JSAMPLE)(number * 25 + y + i / 2 + (unsigned)(erand48(seed) * (number % 3) * 60));
         jpeg_write_scanlines(&c, &rows, 1);
     }
@@ -132,8 +133,8 @@ static JCOEFPTR block_at(struct reading *r, int component, unsigned x, unsigned 
 
 /* ---- joining ---- */
 
-static enum rc stitch(const struct tiles *tiles, struct image_region window, bool *ret_copy, struct bytes *out,
-                      struct err *err)
+static enum rc stitch(const struct tiles *tiles, struct image_region window, bool *ret_copy,
+                      struct bytes *out, struct err *err)
 {
     const unsigned column = window.x_px / TILE, row = window.y_px / TILE;
     struct image_jpeg_tile tile[ROWS][COLUMNS];
@@ -183,9 +184,10 @@ static void assert_same_blocks(struct reading tile[TILES], struct reading *joine
 }
 
 static const struct image_region windows[] = {
-    {0, 0, 192, 192}, {0, 0, 64, 64},     {64, 64, 64, 64},   {0, 0, 128, 128}, {64, 64, 128, 128}, {128, 128, 64, 33},
-    {128, 128, 37, 64}, {128, 128, 37, 33}, {128, 64, 1, 1},    {64, 128, 64, 17}, {0, 0, 130, 66},    {64, 0, 101, 192},
-    {16, 32, 100, 100}, {48, 48, 16, 16},   {112, 16, 80, 176}, {0, 128, 192, 9}, {128, 0, 17, 192},
+    {0, 0, 192, 192},   {0, 0, 64, 64},     {64, 64, 64, 64},   {0, 0, 128, 128}, {64, 64, 128, 128},
+    {128, 128, 64, 33}, {128, 128, 37, 64}, {128, 128, 37, 33}, {128, 64, 1, 1},  {64, 128, 64, 17},
+    {0, 0, 130, 66},    {64, 0, 101, 192},  {16, 32, 100, 100}, {48, 48, 16, 16}, {112, 16, 80, 176},
+    {0, 128, 192, 9},   {128, 0, 17, 192},
 };
 
 static void check_all(const struct coding *coding, struct tiles *tiles, bool expect_copy[])
@@ -219,10 +221,12 @@ static void test_every_coding(void **state)
 {
     (void)state;
     static const struct coding codings[] = {
-        {JCS_YCbCr, 2, 2, false, true, 0, 0},  {JCS_YCbCr, 1, 1, false, true, 0, 0}, {JCS_YCbCr, 2, 1, false, true, 0, 0},
-        {JCS_YCbCr, 1, 2, false, false, 0, 0}, {JCS_RGB, 1, 1, false, true, 0, 0},   {JCS_GRAYSCALE, 1, 1, false, true, 0, 0},
-        {JCS_GRAYSCALE, 2, 2, false, false, 5, 5}, {JCS_YCbCr, 2, 2, true, false, 0, 0}, {JCS_RGB, 1, 1, true, false, 3, 0},
-        {JCS_YCbCr, 1, 1, true, false, 8, 1}, {JCS_YCbCr, 2, 2, false, true, 3, 7},
+        {JCS_YCbCr, 2, 2, false, true, 0, 0},      {JCS_YCbCr, 1, 1, false, true, 0, 0},
+        {JCS_YCbCr, 2, 1, false, true, 0, 0},      {JCS_YCbCr, 1, 2, false, false, 0, 0},
+        {JCS_RGB, 1, 1, false, true, 0, 0},        {JCS_GRAYSCALE, 1, 1, false, true, 0, 0},
+        {JCS_GRAYSCALE, 2, 2, false, false, 5, 5}, {JCS_YCbCr, 2, 2, true, false, 0, 0},
+        {JCS_RGB, 1, 1, true, false, 3, 0},        {JCS_YCbCr, 1, 1, true, false, 8, 1},
+        {JCS_YCbCr, 2, 2, false, true, 3, 7},
     };
     for (size_t i = 0; i < sizeof codings / sizeof codings[0]; i++) {
         struct tiles tiles;
@@ -236,11 +240,12 @@ static void test_tiles_that_restart_are_copied(void **state)
 {
     (void)state;
     /* 4:2:0, so 4 MCUs in a row; only the right column restarts at every MCU. */
-    static const struct coding coding = {JCS_YCbCr, 2, 2, false, true, 4, 1}, even = {JCS_YCbCr, 2, 2, false, true, 4, 4};
-    bool with_edge[] = {false, true, true, true, false, true, true, true, true, true, false, false,
-                        false, false, false, false, true};
-    bool without[] = {true,  true, true,  true, true, true, false, false, false, true, false, false,
-                      false, false, false, true, false};
+    static const struct coding coding = {JCS_YCbCr, 2, 2, false, true, 4, 1},
+                               even = {JCS_YCbCr, 2, 2, false, true, 4, 4};
+    bool with_edge[] = {false, true,  true,  true,  false, true,  true,  true, true,
+                        true,  false, false, false, false, false, false, true};
+    bool without[] = {true, true,  true,  true,  true,  true,  false, false, false,
+                      true, false, false, false, false, false, true,  false};
     struct tiles tiles;
     make(&tiles, &coding);
     check_all(&coding, &tiles, with_edge);
@@ -291,7 +296,8 @@ static void test_what_cannot_be_joined(void **state)
     struct bytes out = {0};
     struct err err = {0};
     bool copy;
-    assert_int_equal(stitch(&tiles, (struct image_region){8, 0, 100, 100}, &copy, &out, &err), RC_UNSUPPORTED);
+    assert_int_equal(stitch(&tiles, (struct image_region){8, 0, 100, 100}, &copy, &out, &err),
+                     RC_UNSUPPORTED);
     assert_non_null(strstr(err.message, "does not begin with an MCU"));
     bytes_done(&out);
     tiles_done(&tiles);
@@ -301,7 +307,8 @@ static void test_what_cannot_be_joined(void **state)
 static void test_restart_markers_that_lie(void **state)
 {
     (void)state;
-    static const struct coding coding[] = {{JCS_YCbCr, 2, 2, false, true, 4, 4}, {JCS_YCbCr, 2, 2, false, true, 4, 1}};
+    static const struct coding coding[] = {{JCS_YCbCr, 2, 2, false, true, 4, 4},
+                                           {JCS_YCbCr, 2, 2, false, true, 4, 1}};
     for (size_t i = 0; i < 2; i++) {
         struct tiles tiles;
         make(&tiles, &coding[i]);
@@ -346,10 +353,8 @@ static void test_data_that_nobody_needs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_coding),
-        cmocka_unit_test(test_tiles_that_restart_are_copied),
-        cmocka_unit_test(test_what_cannot_be_joined),
-        cmocka_unit_test(test_restart_markers_that_lie),
+        cmocka_unit_test(test_every_coding),           cmocka_unit_test(test_tiles_that_restart_are_copied),
+        cmocka_unit_test(test_what_cannot_be_joined),  cmocka_unit_test(test_restart_markers_that_lie),
         cmocka_unit_test(test_data_that_nobody_needs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

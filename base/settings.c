@@ -323,6 +323,8 @@ const struct settings_row settings_table[] = {
     {"ingest_hang_timeout", "--hang-timeout", SETTINGS_WHOLE, "120", 1, 86400, "s",
      FIELD(ingest_hang_timeout_s),
      "a conversion without progress for so long is ended, and its file fails", NULL},
+    {"ingest_scratch", "--scratch", SETTINGS_TEXT, "", 0, 0, "DIR", FIELD(ingest_scratch),
+     "where masters from a bucket and pyramids for one lie meanwhile; empty: $TMPDIR, or /var/tmp", NULL},
 };
 /* clang-format on */
 const size_t settings_table_length = sizeof settings_table / sizeof settings_table[0];

@@ -82,6 +82,7 @@ struct settings {
     int64_t ingest_jobs;    /* files at the same time; 0: one per CPU */
     int64_t ingest_threads; /* per file; 0: CPUs by jobs */
     int64_t ingest_hang_timeout_s;
+    char *ingest_scratch; /* empty: the system's */
 };
 
 enum settings_type { SETTINGS_TEXT, SETTINGS_WHOLE, SETTINGS_SWITCH, SETTINGS_CHOICE };

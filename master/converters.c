@@ -5,6 +5,7 @@
 #include "base/own.h"
 #include "master/child.h"
 #include "master/thumbnails.h"
+#include "worker/carrier.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,7 +50,7 @@ static int run(void *context, int channel)
     return worker_converter_run(conversion);
 }
 
-struct errand {
+struct thumbnails_errand {
     const struct master_converters *converters;
     const struct ingest_task *task;
 };
@@ -57,7 +58,7 @@ struct errand {
 /* In the new process. It says as a converter does how it went. */
 static int run_thumbnails(void *context, int channel)
 {
-    const struct errand *errand = context;
+    const struct thumbnails_errand *errand = context;
     struct worker_conversion_message message;
     struct err err = {0};
     memset(&message, 0, sizeof message);
@@ -72,20 +73,50 @@ static int run_thumbnails(void *context, int channel)
                                                                            : WORKER_EXIT_FAILED;
 }
 
+static int run_bring(void *context, int channel)
+{
+    struct worker_errand *errand = context;
+    errand->channel = channel;
+    return worker_carrier_bring(errand);
+}
+
+static int run_take(void *context, int channel)
+{
+    struct worker_errand *errand = context;
+    errand->channel = channel;
+    return worker_carrier_take(errand);
+}
+
 static enum rc fork_converter(struct master_converters *converters, struct master_converter *converter,
                               struct err *err)
 {
     const struct ingest_task *task = converter->task;
-    struct errand errand = {.converters = converters, .task = task};
+    pid_t *pid = &converter->pid;
+    int *channel = &converter->channel;
+    struct thumbnails_errand thumbnails = {.converters = converters, .task = task};
+    struct worker_errand errand = {.settings = converters->settings,
+                                   .source = task->local_source != NULL ? task->source->path : NULL,
+                                   .version = task->source->version,
+                                   .local_source = task->local_source,
+                                   .destination = task->local_pyramid != NULL ? task->path : NULL,
+                                   .record = converters->is_forced ? NULL : task->record,
+                                   .local_destination = task->local_pyramid};
     struct worker_conversion conversion = {
-        .settings = converters->settings, .source = task->source->path, .destination = task->path};
-    if (converter->is_about_thumbnails)
-        return master_child_fork("what makes its thumbnails", run_thumbnails, &errand, &converter->pid,
-                                 &converter->channel, err);
+        .settings = converters->settings,
+        .source = task->local_source != NULL ? task->local_source : task->source->path,
+        .destination = task->local_pyramid != NULL ? task->local_pyramid : task->path};
+    switch (converter->step) {
+    case STEP_BRING:
+        return master_child_fork("its carrier", run_bring, &errand, pid, channel, err);
+    case STEP_TAKE:
+        return master_child_fork("its carrier", run_take, &errand, pid, channel, err);
+    case STEP_THUMBNAILS:
+        return master_child_fork("what makes its thumbnails", run_thumbnails, &thumbnails, pid, channel, err);
+    case STEP_CONVERT:
+        break;
+    }
     enum rc rc = ingest_batch_options(converters->batch, task, &conversion.options, err);
-    if (rc == RC_OK)
-        rc = master_child_fork("its converter", run, &conversion, &converter->pid, &converter->channel, err);
-    return rc;
+    return rc == RC_OK ? master_child_fork("its converter", run, &conversion, pid, channel, err) : rc;
 }
 
 /* Starts the process of a place; when that fails, its task has ended. */
@@ -106,15 +137,53 @@ static void start(struct master_converters *converters, struct master_converter 
     (void)!epoll_ctl(converters->epoll, EPOLL_CTL_ADD, converter->channel, &event);
 }
 
+static enum master_converter_step first_step(const struct ingest_task *task)
+{
+    if (task->is_unchanged)
+        return STEP_THUMBNAILS;
+    return task->local_source != NULL || task->local_pyramid != NULL ? STEP_BRING : STEP_CONVERT;
+}
+
+/* What follows a step that went well. False: nothing, the task is done. */
+static bool find_next_step(const struct master_converters *converters,
+                           const struct master_converter *converter, enum master_converter_step *ret_step)
+{
+    switch (converter->step) {
+    case STEP_BRING:
+        *ret_step = STEP_CONVERT;
+        return converter->result.kind != WORKER_UNCHANGED;
+    case STEP_CONVERT:
+        *ret_step = converter->task->local_pyramid != NULL ? STEP_TAKE : STEP_THUMBNAILS;
+        return *ret_step == STEP_TAKE || converters->thumbnails != NULL;
+    case STEP_TAKE:
+    case STEP_THUMBNAILS:
+        break;
+    }
+    return false;
+}
+
+/* The next process of the place. */
+static void go_on(struct master_converters *converters, struct master_converter *converter,
+                  enum master_converter_step step, uint64_t peak_memory_bytes)
+{
+    bool was_made = converter->step == STEP_CONVERT;
+    *converter = (struct master_converter){.channel = -1,
+                                           .task = converter->task,
+                                           .heard_ms = clock_monotonic_ms(),
+                                           .step = step,
+                                           .was_made = was_made,
+                                           .made = converter->result.result,
+                                           .peak_memory_bytes = was_made ? peak_memory_bytes : 0};
+    start(converters, converter);
+}
+
 void master_converters_start(struct master_converters *converters, struct ingest_task *task)
 {
     struct master_converter *converter = converters->converter;
     while (converter->pid != 0)
         converter++;
-    *converter = (struct master_converter){.channel = -1,
-                                           .task = task,
-                                           .heard_ms = clock_monotonic_ms(),
-                                           .is_about_thumbnails = task->is_unchanged};
+    *converter = (struct master_converter){
+        .channel = -1, .task = task, .heard_ms = clock_monotonic_ms(), .step = first_step(task)};
     start(converters, converter);
 }
 
@@ -148,6 +217,10 @@ void master_converters_hear(struct master_converters *converters, uint32_t place
 static void describe_end(const struct master_converters *converters, const struct master_converter *converter,
                          int status, char ret_sentence[SENTENCE_BYTES])
 {
+    static const char *const who[] = {[STEP_BRING] = "what fetches it",
+                                      [STEP_CONVERT] = "its converter",
+                                      [STEP_TAKE] = "what stores it",
+                                      [STEP_THUMBNAILS] = "what asks for them"};
     char end[MASTER_CHILD_END_BYTES];
     if (converter->is_hung) {
         snprintf(ret_sentence, SENTENCE_BYTES, "its conversion stood still for %" PRId64 " s and was ended",
@@ -155,22 +228,24 @@ static void describe_end(const struct master_converters *converters, const struc
         return;
     }
     master_child_describe_end(status, end);
-    snprintf(ret_sentence, SENTENCE_BYTES, "its converter %s", end);
+    snprintf(ret_sentence, SENTENCE_BYTES, "%s %s", who[converter->step], end);
 }
 
-/* The process of a place has ended; its task has too, or goes on with its thumbnails. */
+/* The process of a place has ended; its task has too, or goes on with the next one. */
 static void settle(struct master_converters *converters, struct master_converter *converter, int status,
                    uint64_t peak_memory_bytes)
 {
     struct ingest_outcome outcome = {.rc = RC_IO,
-                                     .is_killed = !converter->has_result && !converter->is_about_thumbnails,
+                                     .is_killed = !converter->has_result && converter->step == STEP_CONVERT,
                                      .sentence = converter->result.message,
+                                     .result = &converter->result.result,
                                      .peak_memory_bytes = peak_memory_bytes};
+    enum master_converter_step next;
     char sentence[SENTENCE_BYTES], whole[2 * SENTENCE_BYTES];
     if (converter->has_result) {
         outcome.rc = (enum rc)converter->result.rc;
         outcome.os_errno = converter->result.os_errno;
-        outcome.result = &converter->result.result;
+        outcome.is_unchanged = converter->result.kind == WORKER_UNCHANGED;
     } else if (converter->is_dropped) {
         outcome.rc = RC_CANCELLED;
     } else {
@@ -181,20 +256,15 @@ static void settle(struct master_converters *converters, struct master_converter
     converter->channel = -1;
     converter->pid = 0;
     converters->running--;
-    if (outcome.rc == RC_OK && !converter->is_about_thumbnails && converters->thumbnails != NULL) {
-        *converter = (struct master_converter){.channel = -1,
-                                               .task = converter->task,
-                                               .heard_ms = clock_monotonic_ms(),
-                                               .is_about_thumbnails = true,
-                                               .was_made = true,
-                                               .made = converter->result.result,
-                                               .peak_memory_bytes = peak_memory_bytes};
-        start(converters, converter);
+    if (outcome.rc == RC_OK && find_next_step(converters, converter, &next)) {
+        go_on(converters, converter, next, peak_memory_bytes);
         return;
     }
-    if (converter->is_about_thumbnails) {
-        outcome.result = converter->was_made ? &converter->made : NULL;
+    if (converter->was_made) {
+        outcome.result = &converter->made;
         outcome.peak_memory_bytes = converter->peak_memory_bytes;
+    }
+    if (converter->step == STEP_THUMBNAILS) {
         snprintf(whole, sizeof whole, "its pyramid is there, but not its thumbnails: %s", outcome.sentence);
         outcome.sentence = whole;
     }

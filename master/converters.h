@@ -1,5 +1,6 @@
-/* The converters of a batch: one process for each master under way, and what becomes of it. After it, where they are
- * wanted, one for the thumbnails of its pyramid.
+/* The converters of a batch: for each master under way one process after the other, and what becomes of it:
+ * a carrier that brings it from its bucket, the converter, a carrier that takes the pyramid to its bucket,
+ * what asks for thumbnails. Most need only the second.
  *
  * Forked by the code that forks workers (child.h), heard over their channels, watched, and killed when they
  * stand still. However one ends, its file has an outcome and the others go on. One thread, nothing here
@@ -10,6 +11,8 @@
 #include "worker/converter.h"
 #include "worker/ingest/batch.h"
 
+enum master_converter_step { STEP_BRING, STEP_CONVERT, STEP_TAKE, STEP_THUMBNAILS };
+
 struct master_converter {
     pid_t pid;   /* 0: the place is free */
     int channel; /* -1: its end was seen */
@@ -19,8 +22,8 @@ struct master_converter {
     bool is_hung, is_dropped; /* killed because it stood still; because the batch is over */
     bool has_result;
     struct worker_conversion_message result;
-    bool is_about_thumbnails; /* the process; the pyramid is there, */
-    bool was_made;            /* made by the one before it, with */
+    enum master_converter_step step; /* what the process does */
+    bool was_made;                   /* the pyramid, by a process before it, with */
     struct ingest_result made;
     uint64_t peak_memory_bytes;
 };
@@ -28,6 +31,7 @@ struct master_converter {
 struct master_converters {
     struct ingest_batch *batch;
     const struct settings *settings;
+    bool is_forced;         /* pyramids are made also where they are there and unchanged */
     const char *thumbnails; /* widths; NULL: none are wanted */
     int epoll;
     uint64_t event_data; /* what epoll says of a channel, with the place added */
@@ -40,8 +44,8 @@ RC_MUST_USE enum rc master_converters_init(struct master_converters *converters,
                                            struct err *err);
 void master_converters_done(struct master_converters *converters);
 
-/* Forks a converter for the task into a free place; for one that is unchanged, what makes its thumbnails. When that
- * fails the task has ended. */
+/* Forks a converter for the task into a free place; for one that is unchanged, what makes its thumbnails.
+ * When that fails the task has ended. */
 void master_converters_start(struct master_converters *converters, struct ingest_task *task);
 /* Hears what the converter of a place says. */
 void master_converters_hear(struct master_converters *converters, uint32_t place);

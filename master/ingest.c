@@ -121,6 +121,7 @@ enum rc master_ingest(const struct master_ingest_options *options, bool *ret_is_
         rc = ingest_batch_open(&request, &ingest.batch, err);
     ingest.converters = (struct master_converters){.batch = ingest.batch,
                                                    .settings = settings,
+                                                   .is_forced = options->is_forced,
                                                    .thumbnails = options->thumbnails,
                                                    .epoll = ingest.epoll};
     if (rc == RC_OK && options->thumbnails != NULL && !options->is_dry_run)

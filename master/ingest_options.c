@@ -13,7 +13,8 @@
 enum { INTO, LIST, BASE, REPORT, THUMBNAILS, SHARD, FORCE, DRY_RUN, HELP };
 
 const struct master_ingest_flag master_ingest_flags[] = {
-    [INTO] = {"--into", "DIR", "the folder for the pyramids; made where it is missing"},
+    [INTO] = {"--into", "DIR|s3://BUCKET/PREFIX",
+              "where the pyramids go; a folder is made where it is missing"},
     [LIST] =
         {"--list", "FILE",
          "names of sources, one per line, or each ended by a NUL as find -print0 does; -: standard input"},
@@ -195,8 +196,11 @@ static enum rc check(const struct master_ingest_options *options, struct err *er
         return err_set(err, RC_BAD_REQUEST, "ingest needs sources: files, folders, patterns, or --list FILE");
     if (options->into == NULL)
         return err_set(err, RC_BAD_REQUEST, "ingest needs --into, the folder for the pyramids");
-    if (strstr(options->into, "://") != NULL)
-        return err_set(err, RC_BAD_REQUEST, "--into %s: this version writes to folders only", options->into);
+    if (strstr(options->into, "://") != NULL && strncmp(options->into, "s3://", 5) != 0)
+        return err_set(err, RC_BAD_REQUEST, "--into %s: pyramids go to a folder or to s3://BUCKET/PREFIX",
+                       options->into);
+    if (strncmp(options->into, "s3://", 5) == 0 && options->thumbnails != NULL)
+        return err_set(err, RC_BAD_REQUEST, "--thumbnails: pyramids in a bucket get none yet");
     return RC_OK;
 }
 

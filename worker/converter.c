@@ -122,7 +122,7 @@ bool worker_converter_check(const struct worker_conversion_message *message, siz
     if (message->kind == WORKER_PROGRESS)
         return message->rows_done <= message->size.height_px;
     const struct ingest_result *result = &message->result;
-    bool is_sound = message->kind == WORKER_RESULT && message->rc >= RC_OK && message->rc <= RC_CANCELLED &&
+    bool is_sound = (message->kind == WORKER_RESULT || message->kind == WORKER_UNCHANGED) && message->rc >= RC_OK && message->rc <= RC_CANCELLED &&
                     is_ended(message->message, sizeof message->message) &&
                     is_ended(result->model, sizeof result->model) &&
                     is_ended(result->source_profile, sizeof result->source_profile) &&

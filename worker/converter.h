@@ -21,6 +21,7 @@ struct worker_conversion {
 enum worker_conversion_kind {
     WORKER_PROGRESS = 1, /* size, rows_done */
     WORKER_RESULT,       /* rc; result, or what is wrong */
+    WORKER_UNCHANGED,    /* nothing is to be done: the pyramid is there (carrier.h) */
 };
 
 struct worker_conversion_message {

@@ -52,6 +52,8 @@ static enum rc make_tasks(struct ingest_agenda *agenda, struct ingest_sources *s
 
 static bool is_same_file(const struct ingest_task *a, const struct ingest_task *b)
 {
+    if (a->source->version != NULL || b->source->version != NULL)
+        return strcmp(a->source->path, b->source->path) == 0;
     return a->source->device == b->source->device && a->source->inode == b->source->inode;
 }
 
@@ -123,6 +125,8 @@ void ingest_agenda_done(struct ingest_agenda *agenda)
     for (size_t i = 0; i < agenda->count; i++) {
         free(agenda->task[i].path);
         free(agenda->task[i].record);
+        free(agenda->task[i].local_source);
+        free(agenda->task[i].local_pyramid);
     }
     free(TAKE_PTR(agenda->task));
     if (agenda->arena != NULL)

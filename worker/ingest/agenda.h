@@ -12,7 +12,8 @@ struct ingest_task {
     const struct ingest_variant *variant;
     const char *destination; /* below the folder or prefix that --into names */
     /* While it is under way; the batch's. */
-    char *path; /* of the destination */
+    char *path;                         /* of the destination */
+    char *local_source, *local_pyramid; /* where they lie meanwhile; NULL: where they are and shall be */
     char *record;
     bool is_unchanged; /* its pyramid is there */
     double part;       /* of the master that has been read */

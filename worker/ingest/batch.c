@@ -2,20 +2,24 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "worker/ingest/bucket.h"
 #include "worker/ingest/destination.h"
 #include "worker/ingest/name.h"
 #include "worker/ingest/progress.h"
 #include "worker/ingest/record.h"
 #include "worker/ingest/report.h"
+#include "worker/ingest/scratch.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct ingest_batch {
     const struct ingest_request *request;
     struct ingest_destination destination;
+    struct ingest_scratch scratch;
     struct ingest_sources sources;
     struct ingest_mapping mapping;
     struct ingest_agenda agenda;
@@ -122,6 +126,8 @@ static enum rc find_sources(struct ingest_batch *batch, struct err *err)
     enum rc rc = ingest_sources_init(sources, err);
     sources->avoid_device = batch->destination.device;
     sources->avoid_inode = batch->destination.inode;
+    sources->avoid_prefix = batch->destination.is_remote ? request->into : NULL;
+    sources->settings = request->settings;
     sources->base = request->base;
     sources->complain = fail_name_once;
     sources->context = batch;
@@ -135,6 +141,12 @@ static enum rc find_sources(struct ingest_batch *batch, struct err *err)
                                 request->shard_count, err);
     for (size_t i = 0; i < batch->agenda.count; i++)
         batch->bytes += (double)batch->agenda.task[i].source->size_bytes;
+    bool is_remote = batch->destination.is_remote;
+    for (size_t i = 0; i < batch->agenda.count && !is_remote; i++)
+        is_remote = batch->agenda.task[i].source->version != NULL;
+    if (rc == RC_OK && is_remote && !request->is_dry_run)
+        rc = ingest_scratch_open(request->settings->ingest_scratch, &batch->scratch, err);
+    batch->destination.scratch = batch->scratch.path;
     return rc == RC_OK ? ingest_destination_guard(&batch->destination, sources, err) : rc;
 }
 
@@ -146,6 +158,7 @@ enum rc ingest_batch_open(const struct ingest_request *request, struct ingest_ba
         return err_set(err, RC_NO_MEMORY, "no memory for a batch");
     batch->request = request;
     batch->report.fd = -1;
+    batch->scratch = INGEST_SCRATCH_NONE;
     batch->mapping = (struct ingest_mapping){
         .settings = request->settings, .is_fixed = request->is_fixed, .rules = request->rules};
     batch->started_ms = clock_monotonic_ms();
@@ -172,29 +185,75 @@ void ingest_batch_close(struct ingest_batch **batch)
     ingest_sources_done(&(*batch)->sources);
     ingest_report_close(&(*batch)->report);
     ingest_destination_close(&(*batch)->destination);
+    ingest_scratch_close(&(*batch)->scratch);
     free(TAKE_PTR(*batch));
 }
 
 /* One file -------------------------------------------------------------------------------------------- */
 
+/* The record of the pyramid that the master, as it is now, is to become. */
+static enum rc make_record(const struct ingest_task *task, struct bytes *out, struct err *err)
+{
+    const struct ingest_source *source = task->source;
+    struct stat st;
+    char changed[48];
+    if (source->version != NULL)
+        return ingest_record_make(source->size_bytes, source->version, task->variant->text, out, err);
+    if (stat(source->path, &st) < 0)
+        return err_set_errno(err, RC_IO, errno, "it cannot be read");
+    snprintf(changed, sizeof changed, "%" PRId64 ".%09ld", (int64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    return ingest_record_make((uint64_t)st.st_size, changed, task->variant->text, out, err);
+}
+
+/* Where a master from a bucket, and a pyramid for one, lie meanwhile. */
+static enum rc name_local(const struct ingest_batch *batch, struct ingest_task *task, struct err *err)
+{
+    size_t number = (size_t)(task - batch->agenda.task);
+    if (batch->scratch.path == NULL)
+        return RC_OK;
+    if (task->source->version != NULL &&
+        asprintf(&task->local_source, "%s/%zu", batch->scratch.path, number) < 0)
+        task->local_source = NULL;
+    if (batch->destination.is_remote &&
+        asprintf(&task->local_pyramid, "%s/%zu.tif", batch->scratch.path, number) < 0)
+        task->local_pyramid = NULL;
+    return (task->source->version != NULL) == (task->local_source != NULL) &&
+                   batch->destination.is_remote == (task->local_pyramid != NULL)
+               ? RC_OK
+               : err_set(err, RC_NO_MEMORY, "no memory for the name of a file");
+}
+
+/* Whether the pyramid is there; what lies in a bucket is looked at by a carrier, or, where there is none, here. */
+static bool is_unchanged(const struct ingest_batch *batch, const struct ingest_task *task)
+{
+    if (batch->request->is_forced || (batch->destination.is_remote && !batch->request->is_dry_run))
+        return false;
+    if (!batch->destination.is_remote)
+        return ingest_record_is_in(task->path, task->record);
+    OWN(ingest_bucket_close) struct ingest_bucket *bucket = NULL;
+    OWN(bytes_done) struct bytes first = {0};
+    return ingest_bucket_open(batch->request->settings, task->path, &bucket, NULL) == RC_OK &&
+           ingest_bucket_peek(bucket, INGEST_RECORD_REACH_BYTES, &first, NULL) == RC_OK &&
+           ingest_record_is_at(first.data, first.length, task->record);
+}
+
 /* Looks at master and destination as they are now. RC_OK: to be converted; RC_NOT_FOUND: nothing to be done.
  * Otherwise the file fails. */
 static enum rc prepare(struct ingest_batch *batch, struct ingest_task *task, struct err *err)
 {
-    struct stat st;
     OWN(bytes_done) struct bytes record = {0};
     enum rc rc = ingest_destination_path(&batch->destination, task->destination, &task->path, err);
     if (rc != RC_OK)
         return rc;
-    if (stat(task->source->path, &st) < 0)
-        return err_set_errno(err, RC_IO, errno, "it cannot be read");
-    rc = ingest_record_make(&st, task->variant->text, &record, err);
+    rc = make_record(task, &record, err);
+    if (rc == RC_OK)
+        rc = name_local(batch, task, err);
     if (rc == RC_OK)
         rc = ingest_destination_check(&batch->destination, task->path, err);
     if (rc != RC_OK)
         return rc;
     task->record = (char *)TAKE_PTR(record.data);
-    return !batch->request->is_forced && ingest_record_is_in(task->path, task->record) ? RC_NOT_FOUND : RC_OK;
+    return is_unchanged(batch, task) ? RC_NOT_FOUND : RC_OK;
 }
 
 /* How far a file under way has come. */
@@ -210,8 +269,14 @@ static void settle(struct ingest_batch *batch, struct ingest_task *task)
 {
     note_part(batch, task, 0, 0);
     batch->bytes_ended += (double)task->source->size_bytes;
+    if (task->local_source != NULL)
+        unlink(task->local_source);
+    if (task->local_pyramid != NULL)
+        unlink(task->local_pyramid);
     free(TAKE_PTR(task->path));
     free(TAKE_PTR(task->record));
+    free(TAKE_PTR(task->local_source));
+    free(TAKE_PTR(task->local_pyramid));
 }
 
 /* What was never to be converted does not count as work. */
@@ -313,12 +378,12 @@ void ingest_batch_ended(struct ingest_batch *batch, struct ingest_task *task,
 {
     double seconds = (double)(clock_monotonic_ms() - task->started_ms) / 1000;
     if (outcome->is_killed)
-        ingest_convert_discard(task->path);
+        ingest_convert_discard(task->local_pyramid != NULL ? task->local_pyramid : task->path);
     if (outcome->rc == RC_CANCELLED) {
         batch->dropped++;
     } else if (outcome->rc != RC_OK) {
         fail_task(batch, task, outcome->sentence, seconds, outcome->peak_memory_bytes);
-    } else if (task->is_unchanged) {
+    } else if (task->is_unchanged || outcome->is_unchanged) {
         settle_unchanged(batch, task);
         return;
     } else {

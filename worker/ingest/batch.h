@@ -17,7 +17,7 @@ struct ingest_request {
     const char *const *source;   /* ends with NULL */
     const char *list;            /* a file of names; NULL: none */
     const char *base;            /* NULL: none */
-    const char *into;            /* folder, made where it is missing */
+    const char *into;            /* folder, made where it is missing, or s3://BUCKET/PREFIX */
     const char *report;          /* NULL: none */
     bool is_forced;              /* converts what is done and unchanged, too */
     bool is_dry_run;             /* says what would be done, and changes nothing */
@@ -36,6 +36,7 @@ struct ingest_outcome {
     int os_errno;
     const char *sentence;               /* where rc is not RC_OK */
     const struct ingest_result *result; /* where it is */
+    bool is_unchanged;                  /* a carrier found it so: rc is RC_OK, and there is no result */
     bool is_killed;                     /* the converter ended without a result */
     uint64_t peak_memory_bytes;
 };

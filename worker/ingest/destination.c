@@ -1,6 +1,7 @@
 #include "worker/ingest/destination.h"
 
 #include "base/own.h"
+#include "worker/ingest/bucket.h"
 #include "worker/ingest/convert.h"
 
 #include <dirent.h>
@@ -50,6 +51,9 @@ enum rc ingest_destination_open(struct ingest_destination *destination, const ch
     *destination = (struct ingest_destination){.path = path};
     if (copy == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the destination's name");
+    destination->is_remote = ingest_bucket_is_url(path);
+    if (destination->is_remote)
+        return RC_OK;
     bool is_there = stat(path, &st) == 0;
     if (!is_there && !is_dry_run) {
         enum rc rc = make_folders(copy, 0, err);
@@ -71,6 +75,7 @@ enum rc ingest_destination_open(struct ingest_destination *destination, const ch
 void ingest_destination_close(struct ingest_destination *destination)
 {
     free(TAKE_PTR(destination->master));
+    free(TAKE_PTR(destination->remote_master));
     free(TAKE_PTR(destination->folder));
 }
 
@@ -80,6 +85,11 @@ static int by_id(const void *a, const void *b)
     if (one->device != other->device)
         return one->device < other->device ? -1 : 1;
     return one->inode < other->inode ? -1 : one->inode > other->inode;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 enum rc ingest_destination_guard(struct ingest_destination *destination, const struct ingest_sources *sources,
@@ -92,6 +102,14 @@ enum rc ingest_destination_guard(struct ingest_destination *destination, const s
         master[i] = (struct ingest_file_id){sources->item[i].device, sources->item[i].inode};
     qsort(master, sources->count, sizeof *master, by_id);
     destination->master = master;
+    destination->remote_master = calloc(sources->count + 1, sizeof *destination->remote_master);
+    if (destination->remote_master == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for %zu sources", sources->count);
+    for (size_t i = 0; i < sources->count; i++)
+        if (sources->item[i].version != NULL)
+            destination->remote_master[destination->remote_master_count++] = sources->item[i].path;
+    qsort(destination->remote_master, destination->remote_master_count, sizeof *destination->remote_master,
+          by_path);
     destination->master_count = sources->count;
     return RC_OK;
 }
@@ -110,6 +128,11 @@ enum rc ingest_destination_check(const struct ingest_destination *destination, c
                                  struct err *err)
 {
     struct stat st;
+    if (destination->is_remote) /* what else is there now, its carrier sees */
+        return bsearch(&path, destination->remote_master, destination->remote_master_count, sizeof path,
+                       by_path) == NULL
+                   ? RC_OK
+                   : err_set(err, RC_BAD_REQUEST, "refused, because its pyramid would replace a master");
     if (stat(path, &st) < 0)
         return RC_OK;
     if (!S_ISREG(st.st_mode))
@@ -149,6 +172,8 @@ enum rc ingest_destination_make_folder(struct ingest_destination *destination, c
                                        struct err *err)
 {
     OWN_FREE char *path = NULL;
+    if (destination->is_remote)
+        return RC_OK;
     enum rc rc = ingest_destination_path(destination, name, &path, err);
     if (rc != RC_OK)
         return rc;
@@ -170,9 +195,12 @@ bool ingest_destination_is_lost(const struct ingest_destination *destination, in
 {
     struct stat st;
     if (os_errno == ENOSPC || os_errno == EDQUOT || os_errno == EROFS) {
-        err_set_errno(err, RC_IO, os_errno, "nothing more can be written to %s", destination->path);
+        err_set_errno(err, RC_IO, os_errno, "nothing more can be written to %s",
+                      destination->is_remote ? destination->scratch : destination->path);
         return true;
     }
+    if (destination->is_remote)
+        return false;
     if (stat(destination->path, &st) < 0) {
         err_set_errno(err, RC_IO, errno, "the destination %s has gone away", destination->path);
         return true;

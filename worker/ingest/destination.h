@@ -1,4 +1,4 @@
-/* Where the pyramids of a batch go: a folder, and what can be wrong with it.
+/* Where the pyramids of a batch go: a folder or a bucket, and what can be wrong with it.
  *
  * Owned by the process of the batch, which makes folders below it; files are written by converters. */
 #ifndef WORKER_INGEST_DESTINATION_H
@@ -8,13 +8,17 @@
 
 struct ingest_destination {
     const char *path;
-    dev_t device; /* the folder as it was at the beginning; inode 0: it is not there yet (dry run) */
+    bool is_remote;      /* s3://BUCKET/PREFIX */
+    const char *scratch; /* what is bound for a bucket lies here meanwhile */
+    dev_t device;        /* the folder as it was at the beginning; inode 0: it is not there yet (dry run) */
     ino_t inode;
     struct ingest_file_id {
         dev_t device;
         ino_t inode;
     } * master; /* sorted */
     size_t master_count;
+    const char **remote_master; /* sorted */
+    size_t remote_master_count;
     char *folder; /* the last one below it that was made or found */
 };
 

@@ -1,7 +1,6 @@
 #include "worker/ingest/record.h"
 
 #include "base/own.h"
-#include "worker/ingest/convert.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,12 +12,12 @@
 #define HEADER_BYTES     8
 #define BIG_HEADER_BYTES 16
 
-enum rc ingest_record_make(const struct stat *source, const char *variant, struct bytes *out, struct err *err)
+enum rc ingest_record_make(uint64_t source_bytes, const char *source_version, const char *variant,
+                           struct bytes *out, struct err *err)
 {
     size_t begin = out->length;
-    enum rc rc = bytes_format(out, err, "vitrine ingest %d\nsource %" PRIu64 " %" PRId64 ".%09ld\n%s\n",
-                              RECORD_VERSION, (uint64_t)source->st_size, (int64_t)source->st_mtim.tv_sec,
-                              source->st_mtim.tv_nsec, variant);
+    enum rc rc = bytes_format(out, err, "vitrine ingest %d\nsource %" PRIu64 " %s\n%s\n", RECORD_VERSION,
+                              source_bytes, source_version, variant);
     if (rc == RC_OK)
         rc = bytes_append(out, "", 1, err);
     if (rc == RC_OK && out->length - begin > INGEST_MAX_RECORD_BYTES)
@@ -26,14 +25,19 @@ enum rc ingest_record_make(const struct stat *source, const char *variant, struc
     return rc;
 }
 
-bool ingest_record_is_in(const char *path, const char *record)
+bool ingest_record_is_at(const uint8_t *first, size_t length, const char *record)
 {
-    uint8_t first[BIG_HEADER_BYTES + INGEST_MAX_RECORD_BYTES];
-    size_t length = strlen(record) + 1;
-    OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    ssize_t n = fd >= 0 ? pread(fd, first, sizeof first, 0) : -1;
-    if (n < HEADER_BYTES || (first[0] != 'I' && first[0] != 'M') || first[0] != first[1])
+    size_t wanted = strlen(record) + 1;
+    if (length < HEADER_BYTES || (first[0] != 'I' && first[0] != 'M') || first[0] != first[1])
         return false;
     size_t at = first[2] == 43 || first[3] == 43 ? BIG_HEADER_BYTES : HEADER_BYTES;
-    return at + length <= (size_t)n && memcmp(first + at, record, length) == 0;
+    return at + wanted <= length && memcmp(first + at, record, wanted) == 0;
+}
+
+bool ingest_record_is_in(const char *path, const char *record)
+{
+    uint8_t first[INGEST_RECORD_REACH_BYTES];
+    OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? pread(fd, first, sizeof first, 0) : -1;
+    return n > 0 && ingest_record_is_at(first, (size_t)n, record);
 }

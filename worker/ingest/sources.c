@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/own.h"
+#include "worker/ingest/bucket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,6 +212,78 @@ static enum rc add_folder(struct ingest_sources *sources, const char *path, size
     return RC_OK;
 }
 
+/* Buckets --------------------------------------------------------------------------------------------- */
+
+struct listing {
+    struct ingest_sources *sources;
+    const char *url, *key; /* what was asked for; the part behind the bucket */
+    bool keeps_folders;
+    size_t found;
+};
+
+static bool is_avoided(const struct ingest_sources *sources, const char *path)
+{
+    return sources->avoid_prefix != NULL && below(path, sources->avoid_prefix) != NULL;
+}
+
+static enum rc take_object(void *context, const struct ingest_bucket_entry *entry, struct err *err)
+{
+    struct listing *listing = context;
+    struct ingest_sources *sources = listing->sources;
+    OWN_FREE char *path = NULL;
+    size_t asked = strlen(listing->key), bucket = (size_t)(listing->key - listing->url);
+    bool is_it = strcmp(entry->key, listing->key) == 0;
+    if (!is_it && asked > 0 && listing->key[asked - 1] != '/' && entry->key[asked] != '/')
+        return RC_OK; /* "map" asks for nothing in "maps/" */
+    if (asprintf(&path, "%.*s%s", (int)bucket, listing->url, entry->key) < 0)
+        return err_set(err, RC_NO_MEMORY, "no memory for the name of an object");
+    listing->found++;
+    const char *last = strrchr(path, '/') + 1;
+    if (!is_it && (*last == '\0' || *last == '.' || !has_picture_name(last) || is_avoided(sources, path))) {
+        sources->passed_over += *last != '\0' && !is_avoided(sources, path);
+        return RC_OK;
+    }
+    const char *relative = listing->keeps_folders ? entry->key : is_it ? last : entry->key + asked;
+    const struct stat st = {.st_size = (off_t)entry->size_bytes};
+    size_t count = sources->count;
+    enum rc rc = add_file(sources, path, relative, &st, err);
+    if (rc == RC_OK && sources->count > count) {
+        const char *version = arena_text(sources->arena, entry->etag, strlen(entry->etag));
+        if (version == NULL)
+            return err_set(err, RC_NO_MEMORY, "no memory for the names of %zu sources", sources->count);
+        sources->item[count].version = version;
+    }
+    return rc;
+}
+
+static enum rc add_objects(struct ingest_sources *sources, const char *url, bool keeps_folders,
+                           struct err *err)
+{
+    OWN(ingest_bucket_close) struct ingest_bucket *bucket = NULL;
+    const char *slash = strchr(url + strlen("s3://"), '/');
+    struct listing listing = {.sources = sources,
+                              .url = url,
+                              .key = slash != NULL ? slash + 1 : url + strlen(url),
+                              .keeps_folders = keeps_folders};
+    OWN_FREE char *with_slash = NULL;
+    if (slash == NULL) { /* then the bucket's name ends in "/" like that of a folder */
+        if (asprintf(&with_slash, "%s/", url) < 0)
+            return err_set(err, RC_NO_MEMORY, "no memory for the name of a bucket");
+        return add_objects(sources, with_slash, keeps_folders, err);
+    }
+    struct err wrong = {0};
+    enum rc rc = ingest_bucket_open(sources->settings, url, &bucket, &wrong);
+    if (rc == RC_OK)
+        rc = ingest_bucket_list(bucket, take_object, &listing, &wrong);
+    if (rc == RC_NO_MEMORY)
+        return err_set(err, rc, "%s", wrong.message);
+    if (rc != RC_OK)
+        complain(sources, url, wrong.message, 0);
+    else if (listing.found == 0)
+        complain(sources, url, "the bucket has nothing of this name", 0);
+    return RC_OK;
+}
+
 /* Arguments ------------------------------------------------------------------------------------------- */
 
 /* A file or folder that exists; the names begin `strip` bytes into the paths. */
@@ -267,6 +340,8 @@ static enum rc add_pattern(struct ingest_sources *sources, const char *pattern, 
 enum rc ingest_sources_add(struct ingest_sources *sources, const char *argument, struct err *err)
 {
     struct stat st;
+    if (ingest_bucket_is_url(argument))
+        return add_objects(sources, argument, false, err);
     if (stat(argument, &st) == 0)
         return add_existing(sources, argument, argument_strip(argument, &st), &st, err);
     if (strpbrk(argument, "*?[") != NULL && (errno == ENOENT || errno == ENOTDIR))
@@ -313,7 +388,9 @@ enum rc ingest_sources_add_list(struct ingest_sources *sources, const char *path
         if (separator == '\n' && stop > p && stop[-1] == '\r')
             stop[-1] = '\0';
         struct stat st;
-        if (*p != '\0' && stat(p, &st) == 0)
+        if (ingest_bucket_is_url(p))
+            rc = add_objects(sources, p, true, err);
+        else if (*p != '\0' && stat(p, &st) == 0)
             rc = add_existing(sources, p, 0, &st, err);
         else if (*p != '\0')
             complain(sources, p, "it cannot be read", errno);

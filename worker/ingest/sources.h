@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +20,8 @@ struct ingest_source {
     const char *path;     /* as it is opened */
     const char *relative; /* its name below what was asked for; no "/" at the beginning, no ".." in it */
     uint64_t size_bytes;
-    dev_t device; /* the same file by another name has the same two */
+    const char *version; /* its ETag, where it lies in a bucket; NULL: it is a file */
+    dev_t device;        /* the same file by another name has the same two */
     ino_t inode;
 };
 
@@ -31,7 +33,9 @@ struct ingest_sources {
     /* A folder that is not entered: the destination, whose pyramids are no masters. Inode 0: none. */
     dev_t avoid_device;
     ino_t avoid_inode;
-    const char *base; /* what lies below this folder is named from there; NULL: none given */
+    const char *avoid_prefix;        /* the same in a bucket; NULL: none */
+    const struct settings *settings; /* for buckets */
+    const char *base;                /* what lies below this folder is named from there; NULL: none given */
     /* Called for each name that leads to no file: `sentence` says why. */
     void (*complain)(void *context, const char *name, const char *sentence);
     void *context;
@@ -41,7 +45,8 @@ struct ingest_sources {
 RC_MUST_USE enum rc ingest_sources_init(struct ingest_sources *sources, struct err *err);
 void ingest_sources_done(struct ingest_sources *sources);
 
-/* One argument: a file, a folder, or a pattern with * ? [ ] where no file has that very name. In folders,
+/* One argument: a file, a folder, a pattern with * ? [ ] where no file has that very name, or s3://BUCKET/PREFIX: an
+ * object, or all pictures (by name) below it. In folders,
  * hidden names and files that are no pictures (by name or by their first bytes) are passed over. What cannot
  * be found is complained about; RC_NO_MEMORY is the only failure. */
 RC_MUST_USE enum rc ingest_sources_add(struct ingest_sources *sources, const char *argument, struct err *err);

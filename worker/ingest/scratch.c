@@ -1,0 +1,73 @@
+#include "worker/ingest/scratch.h"
+
+#include "base/own.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define PREFIX "vitrine-ingest-"
+
+static void close_folder(DIR **folder)
+{
+    if (*folder != NULL)
+        closedir(*folder);
+}
+
+/* The files of a scratch folder, and it. They have no folders in them. */
+static void remove_folder(int parent_fd, const char *name)
+{
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    OWN(close_folder) DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+    while (entries != NULL && (entry = readdir(entries)) != NULL)
+        unlinkat(dirfd(entries), entry->d_name, 0);
+    unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
+/* Whose run is over, and who was ours. */
+static void sweep(const char *beside)
+{
+    OWN(close_folder) DIR *entries = opendir(beside);
+    const struct dirent *entry;
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        struct stat st;
+        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0)
+            continue;
+        OWN_FD int fd = openat(dirfd(entries), entry->d_name,
+                               O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            remove_folder(dirfd(entries), entry->d_name);
+    }
+}
+
+enum rc ingest_scratch_open(const char *beside, struct ingest_scratch *ret_scratch, struct err *err)
+{
+    const char *environment = getenv("TMPDIR");
+    if (beside[0] == '\0')
+        beside = environment != NULL && environment[0] != '\0' ? environment : "/var/tmp";
+    sweep(beside);
+    OWN_FREE char *path = NULL;
+    if (asprintf(&path, "%s/" PREFIX "XXXXXX", beside) < 0)
+        return err_set(err, RC_NO_MEMORY, "no memory for a folder's name");
+    if (mkdtemp(path) == NULL)
+        return err_set_errno(err, RC_IO, errno, "no folder for files under way can be made in %s", beside);
+    OWN_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return err_set_errno(err, RC_IO, errno, "the folder %s cannot be locked", path);
+    *ret_scratch = (struct ingest_scratch){.path = TAKE_PTR(path), .fd = TAKE_FD(fd)};
+    return RC_OK;
+}
+
+void ingest_scratch_close(struct ingest_scratch *scratch)
+{
+    if (scratch->path != NULL)
+        remove_folder(AT_FDCWD, scratch->path);
+    free(TAKE_PTR(scratch->path));
+    own_close(&scratch->fd);
+    scratch->fd = -1;
+}

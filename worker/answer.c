@@ -83,8 +83,7 @@ enum rc worker_answer_made(struct worker_answer *answer, struct err *err)
         if (!answer->streams || answer->body.length <= WORKER_ANSWER_WHOLE_BYTES || !is_to_stream(answer))
             return RC_OK;
         if (http_exchange_method(answer->exchange) == HTTP_HEAD) {
-            count(answer);
-            http_reply_stream_head(answer->exchange, answer->representation);
+            answer->is_known = true; /* answered when nothing of the request is in use any more */
             return err_set(err, RC_CANCELLED, "the rest of the picture is not needed");
         }
         rc = begin_stream(answer, err);
@@ -144,6 +143,10 @@ void worker_answer_finish(struct worker_answer *answer)
 
 bool worker_answer_fail(struct worker_answer *answer, const struct err *err)
 {
+    if (answer->is_known) {
+        count(answer);
+        http_reply_stream_head(answer->exchange, answer->representation);
+    }
     if (answer->stream == NULL)
         return answer->begun;
     if (err->rc != RC_CANCELLED && err->rc != RC_BUSY)

@@ -21,8 +21,9 @@ struct worker_answer {
     const char *target; /* for the log */
     struct bytes body;  /* made and not handed on: where the encoder appends */
     uint64_t handed_on_bytes;
-    bool streams; /* the format does */
-    bool begun;   /* the exchange is answered, or is being answered */
+    bool streams;  /* the format does */
+    bool is_known; /* to HEAD: that it is long is all there is to know */
+    bool begun;    /* the exchange is answered, or is being answered */
     struct http_stream *stream;
     struct worker_flight *flight; /* who else wants the bytes; or NULL */
 };
@@ -32,13 +33,13 @@ void worker_answer_init(struct worker_answer *answer, struct worker_service *ser
                         struct http_exchange *exchange, const struct http_representation *representation,
                         bool streams);
 /* `body` has grown. Waits while a slow client is too far behind; its thread's processor is others' meanwhile. RC_CANCELLED
- * as well when nothing more is needed (HEAD): `begun` then. */
+ * as well when nothing more is needed (HEAD): worker_answer_fail() then answers. */
 RC_MUST_USE enum rc worker_answer_made(struct worker_answer *answer, struct err *err);
 /* Whether the client has left. */
 bool worker_answer_abandoned(struct worker_answer *answer);
 /* The body is complete: answers, or ends what was begun. The request is gone after this. */
 void worker_answer_finish(struct worker_answer *answer);
-/* There will be no more. True: the client has been told, by cutting the connection. False: nothing was begun, and the
+/* There will be no more. True: the client has been told, mostly by cutting the connection. False: nothing was begun, and the
  * exchange is the caller's to answer. */
 bool worker_answer_fail(struct worker_answer *answer, const struct err *err);
 /* Frees what was not handed on; cuts what was not ended. */

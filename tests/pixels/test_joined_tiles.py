@@ -147,3 +147,14 @@ def test_metadata_goes_along(client, start, images):
         part = client.get(f"/iiif/3/{name}/0,0,256,256/max/0/default.jpg").image()
         assert [kind for kind, _ in part.applist] == ["APP0"]
     assert b"Nadar" in client.get("/iiif/3/meta-joined.tif/full/max/0/default.jpg").body
+
+
+@pytest.mark.parametrize("what", ["0,0,512,512/512,512", "768,512,233,265/233,265", "512,256,489,521/489,521",
+                                  "0,0,256,256/256,256"])
+def test_the_same_bytes_from_memory_and_from_the_disk(client, images, what):
+    path = f"/iiif/3/joined-420.tif/{what}/0/default.jpg"
+    warm = [client.get(path).body for _ in range(2)]
+    with open(os.path.join(images, "joined-420.tif"), "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert [client.get(path).body, *warm] == [warm[0]] * 3

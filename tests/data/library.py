@@ -78,6 +78,8 @@ def fill(work):
 
 def shared(images):
     make_pyramid(os.path.join(images, "squares.tif"), pictures.squares(), tile=256)
+    make_pyramid(os.path.join(images, "squares-joined.tif"), pictures.squares(), compression="jpeg", tile=256, restart=True,
+                 **JOINED["joined-444.tif"])
     make_pyramid(os.path.join(images, "photo.tif"), pictures.photo(1501, 1003), tile=256)
     write(os.path.join(images, "flat.tif"), [page(pictures.photo(1501, 1003), RGB, "deflate", rows=64)])
     write(os.path.join(images, "ramp.tif"), [page(pictures.ramp(1024, 1024), RGB, "deflate", tile=256)])

@@ -4,12 +4,12 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import photographs  # noqa: E402
+import cached  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A folder of pictures that nothing else serves."""
     place = tmp_path_factory.mktemp("images")
-    photographs.make(place)
+    cached.make(place)
     return place

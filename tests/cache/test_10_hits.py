@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from server import Vitrine
-from photographs import counters, entries, renders, stored, target
+from cached import counters, entries, renders, stored, target
 
 MEMORY_ONLY = {"cache_size": 0}
 FILES_ONLY = {"memory_cache": 0}

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from photographs import counters, entries, renders, settled, stored, target
+from cached import counters, entries, renders, settled, stored, target
 from server import Vitrine, run, until
 
 TOKEN = "a secret of the house"

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import server
-from photographs import counters, entries, files, renders, settled, stored, target
+from cached import counters, entries, files, renders, settled, stored, target
 from server import Vitrine, until
 
 FILES_ONLY = {"memory_cache": 0}

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -262,11 +263,20 @@ static bool is_current(struct entry *entry, uint64_t seen_version, int64_t seen_
     return entry->checked_ms > oldest_ms;
 }
 
+/* What was compared with its source before this is to be compared again. */
+static int64_t oldest_comparison_ms(const struct pictures *pictures, int64_t now_ms)
+{
+    const _Atomic int64_t *distrusted = pictures->options.distrusted_ms;
+    int64_t oldest_ms = now_ms - pictures->options.revalidate_ms;
+    int64_t distrusted_ms = distrusted == NULL ? 0 : atomic_load_explicit(distrusted, memory_order_acquire);
+    return distrusted_ms > oldest_ms ? distrusted_ms : oldest_ms;
+}
+
 struct picture *pictures_peek(struct pictures *pictures, const char *path, uint32_t page)
 {
     struct wanted wanted = want(pictures, path, page);
     struct picture *picture = NULL;
-    int64_t oldest_ms = wanted.checked_ms - pictures->options.revalidate_ms;
+    int64_t oldest_ms = oldest_comparison_ms(pictures, wanted.checked_ms);
     bool seen = shm_sightings_find(pictures->options.sightings, &wanted.key, &wanted.version,
                                    &wanted.checked_ms);
     pthread_mutex_lock(&pictures->mutex);

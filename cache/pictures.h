@@ -38,6 +38,7 @@ struct pictures_options {
     struct image_source_limits limits;
     uint32_t capacity;
     int64_t revalidate_ms;
+    const _Atomic int64_t *distrusted_ms; /* monotonic: what was compared before is not believed; or NULL */
 };
 
 RC_MUST_USE enum rc pictures_new(const struct pictures_options *options, struct pictures **ret_pictures,

@@ -1,5 +1,6 @@
 #include "cache/purges.h"
 
+#include "base/clock.h"
 #include "base/fdio.h"
 #include "base/own.h"
 
@@ -168,6 +169,7 @@ enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const 
     uint32_t mark = derivative_mark(text);
     shm_fences_raise(shared->fences, purge, text, mark, epoch);
     shm_fences_give(shared->fences);
+    atomic_store_explicit(&shared->counters->purged_ms, clock_monotonic_ms(), memory_order_release);
     *ret_removed = 0;
     if (derivatives->folder < 0)
         return RC_OK;

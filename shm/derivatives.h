@@ -15,6 +15,7 @@ struct shm_derivatives_counters {
     _Atomic uint64_t stored, refused; /* files written; not written for lack of space or other trouble */
     _Atomic uint64_t evicted, purged;
     _Atomic uint64_t corrupt;       /* entries that were not what they should be, and were dropped */
+    _Atomic int64_t purged_ms;      /* monotonic: of the last purge; sources are compared anew since */
     _Atomic int64_t store_again_ms; /* monotonic: after trouble nothing is written before this */
 };
 

@@ -20,6 +20,7 @@ struct worker_service {
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct shm_slot *slot;
+    const _Atomic int64_t *purged_ms; /* when something was last purged; or NULL */
     struct iiif_limits limits;
     struct render_options options;
     uint64_t options_hash; /* of all settings that change an answer's bytes */

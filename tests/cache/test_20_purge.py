@@ -1,5 +1,6 @@
 """Purging, pruning and warming up: over the admin listener and from the command line."""
 import concurrent.futures
+import os
 import time
 
 import pytest
@@ -120,6 +121,19 @@ def test_a_render_from_before_a_purge_is_not_kept(start, folder, how):
     assert settled(lambda: counters(served)["vitrine_render_jobs"]) == 0
     assert made_again(served, [slow]) == [slow]
     assert made_again(served, [slow]) == []
+
+
+def test_a_purge_looks_at_the_source_again(start, folder, tmp_path):
+    """Whatever was believed about it: long before `revalidate` would."""
+    place = tmp_path / "images"
+    place.mkdir()
+    (place / "x.jpg").write_bytes((folder / "a.jpg").read_bytes())
+    served = start(place, settings={**SETTINGS, "revalidate": 3600})
+    old = [served.get(target("x.jpg")).body for _ in range(6)][0]  # by every worker
+    (place / "new").write_bytes((folder / "b.jpg").read_bytes())
+    os.replace(place / "new", place / "x.jpg")
+    assert post(served, "/purge?identifier=x.jpg").status == 200
+    assert [served.get(target("x.jpg")).body == old for _ in range(6)] == [False] * 6
 
 
 def test_prune_by_last_access(served):

@@ -5,6 +5,7 @@
 #include "worker/image/resample_filter.h"
 #include "worker/image/ycc_rgb.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Driven by what the reader lends: every row of a band is taken into account while the band is there, and
@@ -55,7 +56,7 @@ struct resampler {
     struct image_band band; /* the last one read */
     uint32_t rows_per_write, written_rows;
 
-    const uint8_t **pointer;                /* to the rows under one kernel */
+    struct rows pointers;                   /* to the rows under one kernel */
     struct rows line[IMAGE_MAX_PLANES];     /* one row that has come down; with alpha one of each plane */
     struct rows along[IMAGE_MAX_PLANES];    /* deep: one finished row */
     struct rows deepened[IMAGE_MAX_PLANES]; /* deep: some source rows as 16 bits, colours times alpha */
@@ -86,7 +87,7 @@ static enum rc rows_ensure(struct rows *rows, size_t row_bytes, uint64_t count, 
     if (data == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for %llu rows of %zu bytes", (unsigned long long)count,
                        stride);
-    if (kept > 0)
+    if (kept > 0 && rows->data != NULL)
         memcpy(data, rows->data, (size_t)kept * stride);
     free(rows->data);
     *rows = (struct rows){.data = data, .stride_bytes = stride, .capacity = count};
@@ -114,7 +115,7 @@ static void resampler_done(struct resampler *r)
     }
     for (uint32_t i = 0; i < 3; i++)
         free(r->rgb[i].data);
-    free(r->pointer);
+    free(r->pointers.data);
 }
 
 static uint32_t source_width(const struct resampler *r, const struct lane *lane)
@@ -179,8 +180,7 @@ static enum rc prepare(struct resampler *r, struct err *err)
             return rc;
         taps = r->lane[g].y.taps > taps ? r->lane[g].y.taps : taps;
     }
-    r->pointer = calloc(taps, sizeof *r->pointer);
-    return r->pointer != NULL ? RC_OK : err_set(err, RC_NO_MEMORY, "no memory to resample %u rows", taps);
+    return rows_ensure(&r->pointers, (size_t)taps * sizeof(uint8_t *), 1, 0, err);
 }
 
 /* Rows [from, until) of a piece as 16 bits. Straight alpha: the colours times alpha. */
@@ -213,8 +213,9 @@ static void sum_down(struct resampler *r, struct lane *lane, const struct piece 
                      uint32_t from, uint32_t until, uint32_t plane)
 {
     uint32_t first = lane->y.first[output];
+    const uint8_t **pointer = (const uint8_t **)(void *)r->pointers.data;
     struct image_resample_part part = {
-        .rows = r->pointer,
+        .rows = pointer,
         .weights = lane->y.weight + (size_t)output * lane->y.stride + (from - first),
         .count = until - from,
         .width = source_width(r, lane),
@@ -224,7 +225,7 @@ static void sum_down(struct resampler *r, struct lane *lane, const struct piece 
                                          (uint64_t)(output % lane->slots) * lane->group.count + plane),
     };
     for (uint32_t i = 0; i < part.count; i++)
-        r->pointer[i] = piece->plane[plane] + (from - piece->top + i) * piece->stride_bytes[plane];
+        pointer[i] = piece->plane[plane] + (from - piece->top + i) * piece->stride_bytes[plane];
     if (r->deep)
         r->filter->down_deep(&part, (int32_t *)(void *)r->line[plane].data);
     else
@@ -258,6 +259,7 @@ static void finish_row(struct resampler *r, struct lane *lane, const struct piec
     for (uint32_t i = 0; i < group->count; i++) {
         uint8_t *to = row_at(&lane->done[group->stage[i]], lane->done_rows);
         if (lane->copied) {
+            assert(piece->plane[i] != NULL);
             memcpy(to,
                    piece->plane[i] + (from - piece->top) * piece->stride_bytes[i] +
                        (size_t)lane->x.first[0] * (r->stage.depth_bits / 8u),

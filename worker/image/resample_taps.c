@@ -97,25 +97,6 @@ static bool is_plain(const struct image_resample_axis *axis)
     return axis->step == 1 && axis->start == floor(axis->start);
 }
 
-/* Memory for the shares of one output, as they are and folded. */
-static enum rc make_room(struct image_resample_taps *taps, uint64_t places, float **ret_share,
-                         struct err *err)
-{
-    uint64_t room = (uint64_t)taps->outputs + SPARE,
-             stride = taps->taps <= 4 ? 4 : ((uint64_t)taps->taps + 7) & ~UINT64_C(7);
-
-    if (places > IMAGE_RESAMPLE_MOST_BYTES / 16 ||
-        stride > IMAGE_RESAMPLE_MOST_BYTES / sizeof *taps->weight / room)
-        return err_set(err, RC_TOO_LARGE, "resampling to %u pixels takes too many weights", taps->outputs);
-    taps->stride = (uint32_t)stride;
-    taps->first = calloc((size_t)room, sizeof *taps->first);
-    taps->weight = calloc((size_t)(room * stride), sizeof *taps->weight);
-    *ret_share = calloc((size_t)places * 2 + 2 * TOGETHER, sizeof **ret_share);
-    return taps->first != NULL && taps->weight != NULL && *ret_share != NULL
-               ? RC_OK
-               : err_set(err, RC_NO_MEMORY, "no memory for the weights of %u pixels", taps->outputs);
-}
-
 /* Where each output is nothing but a sample. */
 static void fill_plain(struct image_resample_taps *taps, const struct image_resample_axis *axis,
                        uint32_t extent)
@@ -154,14 +135,24 @@ enum rc image_resample_taps_make(const struct image_resample_axis *axis, enum im
     int64_t stretch = place_of(fmax(axis->step, 1)), whole = 1 << PLACE_LOG2;
     int64_t covered = is_plain(axis) ? whole : kernel == IMAGE_RESAMPLE_BICUBIC ? 4 * stretch : 2 * stretch;
     uint64_t places = (uint64_t)((covered + whole - 1) >> PLACE_LOG2);
-    OWN_FREE float *share = NULL;
     OWN(image_resample_taps_done)
     struct image_resample_taps taps = {.outputs = axis->count,
                                        .taps = places < extent ? (uint32_t)places : extent};
+    uint64_t room = (uint64_t)axis->count + SPARE,
+             stride = taps.taps <= 4 ? 4 : ((uint64_t)taps.taps + 7) & ~UINT64_C(7);
 
-    enum rc rc = make_room(&taps, places, &share, err);
-    if (rc != RC_OK)
-        return rc;
+    if (places > IMAGE_RESAMPLE_MOST_BYTES / 16 ||
+        stride > IMAGE_RESAMPLE_MOST_BYTES / sizeof *taps.weight / room)
+        return err_set(err, RC_TOO_LARGE, "resampling to %u pixels takes too many weights", axis->count);
+    /* The weights lie behind the first samples, and behind them one output's shares, plain and folded. */
+    const size_t first_bytes = (size_t)room * sizeof *taps.first,
+                 weight_bytes = (size_t)(room * stride) * sizeof *taps.weight;
+    taps.first = calloc(1, first_bytes + weight_bytes + ((size_t)places * 2 + 2 * TOGETHER) * sizeof(float));
+    if (taps.first == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the weights of %u pixels", axis->count);
+    taps.stride = (uint32_t)stride;
+    taps.weight = (int16_t *)(void *)((char *)taps.first + first_bytes);
+    float *share = (float *)(void *)((char *)taps.weight + weight_bytes);
     if (is_plain(axis))
         fill_plain(&taps, axis, extent);
     else
@@ -170,14 +161,11 @@ enum rc image_resample_taps_make(const struct image_resample_axis *axis, enum im
         taps.first[axis->count + i] = taps.first[axis->count - 1];
     *ret_taps = taps;
     taps.first = NULL;
-    taps.weight = NULL;
     return RC_OK;
 }
 
 void image_resample_taps_done(struct image_resample_taps *taps)
 {
     free(taps->first);
-    free(taps->weight);
     taps->first = NULL;
-    taps->weight = NULL;
 }

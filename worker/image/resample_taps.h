@@ -11,7 +11,9 @@
 struct image_resample_taps {
     uint32_t outputs, taps; /* each output is made of `taps` neighbouring samples, all of which exist */
     uint32_t stride; /* places per output in `weight`: 4, or a multiple of 8; those behind the taps are 0 */
-    uint32_t *first; /* each output's first sample; never falls. Up to 7 more entries repeat the last one */
+    uint32_t
+        *first; /* each output's first sample; never falls. Up to 7 more entries repeat the last one. Owns
+                         * the memory of both */
     int16_t *weight; /* those of one output add up to exactly 2^14; up to 7 more rows are 0 */
 };
 

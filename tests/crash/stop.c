@@ -17,7 +17,7 @@
 
 #include <jpeglib.h>
 
-enum point { NONE, ADOPTED, RECEIVE, RECEIVED, DECODE, SEND, SENT, SHUTDOWN, SHUT, RENAME, STRIPE };
+enum point { NONE, ADOPTED, RECEIVE, RECEIVED, DECODE, SEND, SENT, SHUTDOWN, SHUT, RENAME, STRIPE, INDEX_GET, INDEX_PUT, INDEX_SYNC };
 
 static struct control {
     _Atomic uint32_t point; /* where to stand still, once */
@@ -188,4 +188,27 @@ int pthread_mutex_trylock(pthread_mutex_t *mutex)
     if (failed == 0 && (mutex->__data.__kind & ROBUST) != 0)
         come_to(STRIPE);
     return failed;
+}
+
+/* ---- the pyramid index: inside a reader's transaction; inside a writer's; in its commit, before the page that counts ---- */
+
+int mdb_get(void *txn, unsigned table, void *key, void *value)
+{
+    int status = REAL(mdb_get)(txn, table, key, value);
+    come_to(INDEX_GET);
+    return status;
+}
+
+int mdb_put(void *txn, unsigned table, void *key, void *value, unsigned flags)
+{
+    int status = REAL(mdb_put)(txn, table, key, value, flags);
+    come_to(INDEX_PUT);
+    return status;
+}
+
+int fdatasync(int fd)
+{
+    int status = REAL(fdatasync)(fd);
+    come_to(INDEX_SYNC);
+    return status;
 }

@@ -19,7 +19,8 @@ from PIL import Image
 from client import request_bytes
 from server import patience, until
 
-POINTS = ["none", "adopted", "receive", "received", "decode", "send", "sent", "shutdown", "shut", "rename", "stripe"]
+POINTS = ["none", "adopted", "receive", "received", "decode", "send", "sent", "shutdown", "shut", "rename", "stripe",
+          "index get", "index put", "index sync"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 DATE = re.compile(rb"\r\nDate: [^\r]*\r\n")
 

@@ -1,11 +1,17 @@
 #include "worker/answer.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/fault.h"
 
 #include <assert.h>
 
 #define LOOK_EVERY_MS 100 /* whether a client that is behind has left */
+
+/* Renders that wait for slow clients hold pixels and a thread each. When so many of one worker do, those are broken off
+ * whose clients have not taken HTTP_STREAM_AHEAD_BYTES / 2 in SLOW_MS; a client that wants the rest asks for that range. */
+#define MOST_BEHIND 16u
+#define SLOW_MS     10000
 
 void worker_answer_init(struct worker_answer *answer, struct worker_service *service,
                         struct http_exchange *exchange, const struct http_representation *representation,
@@ -61,19 +67,32 @@ static enum rc hand_on(struct worker_answer *answer, struct err *err)
 
 /* ---- on the way ---- */
 
-/* The client's pace may be slow for as long as it moves at all: the idle time-out ends who does not. */
+static bool is_too_slow(const struct worker_answer *answer, int64_t since_ms)
+{
+    return atomic_load_explicit(&answer->service->behind, memory_order_relaxed) > MOST_BEHIND &&
+           clock_monotonic_ms() - since_ms > SLOW_MS;
+}
+
+/* The client's pace may be slow for as long as it moves at all (the idle time-out ends who does not) and not too many are as
+ * slow. */
 static enum rc wait_for_client(struct worker_answer *answer, struct err *err)
 {
+    int64_t since_ms = clock_monotonic_ms();
+    bool left = false, slow = false;
     worker_fault_wait();
     worker_flight_let_go(answer->flight);
     render_pool_park(answer->service->pool);
-    while (!http_stream_wait(answer->stream, LOOK_EVERY_MS) && !http_stream_abandoned(answer->stream))
-        ;
+    atomic_fetch_add_explicit(&answer->service->behind, 1, memory_order_relaxed);
+    while (!left && !slow && !http_stream_wait(answer->stream, LOOK_EVERY_MS)) {
+        left = http_stream_abandoned(answer->stream);
+        slow = is_too_slow(answer, since_ms);
+    }
+    atomic_fetch_sub_explicit(&answer->service->behind, 1, memory_order_relaxed);
     render_pool_unpark(answer->service->pool);
     worker_fault_alive();
-    return http_stream_abandoned(answer->stream)
-               ? err_set(err, RC_CANCELLED, "nobody waits for the picture any more")
-               : RC_OK;
+    if (slow && !left)
+        return err_set(err, RC_IO, "its client is too slow, and so are %u others", MOST_BEHIND);
+    return left ? err_set(err, RC_CANCELLED, "nobody waits for the picture any more") : RC_OK;
 }
 
 enum rc worker_answer_made(struct worker_answer *answer, struct err *err)

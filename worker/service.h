@@ -29,6 +29,7 @@ struct worker_service {
     struct shm_index *index; /* NULL: none */
     struct pictures *pictures;
     struct render_pool *pool;
+    _Atomic uint32_t behind; /* renders that wait for slow clients */
     struct worker_derivatives *derivatives; /* NULL: none are cached */
 };
 

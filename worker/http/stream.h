@@ -5,7 +5,8 @@
  * last one. So a worker that makes the answer again goes on at the byte where a dead one stopped.
  *
  * The maker may be ahead of the client by HTTP_STREAM_AHEAD_BYTES and what one call added; then it is to wait (giving its
- * processor to others) until half of that has left. A client on which nothing moves is ended by the idle time-out.
+ * processor to others) until half of that has left. A client on which nothing moves is ended by the idle time-out; the maker
+ * may give up earlier (worker/answer.c: when many are slow at the same time).
  *
  * Made by http_reply_stream() (worker/http/reply.h). A crash leaves nothing; the journal says how the answer was framed. */
 #ifndef WORKER_HTTP_STREAM_H

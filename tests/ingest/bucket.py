@@ -101,6 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         more = f"<NextContinuationToken>{start + PAGE} &amp;&lt;</NextContinuationToken>" if start + PAGE < len(keys) else ""
         self.answer(200, f"<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{more}"
                          f"{entries}</ListBucketResult>".encode())
+        store.after_list()
 
     def do_PUT(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -113,6 +114,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Store:
     def __init__(self):
         self.objects, self.asked, self.failures = {}, [], 0
+        self.after_list = lambda: None
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.store = self
         self.server.daemon_threads = True

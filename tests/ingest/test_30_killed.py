@@ -87,6 +87,7 @@ def test_a_killed_run_is_gone_on_with(same, undisturbed, jobs):
     with Running(same, "masters", "--jobs", str(jobs)) as running:
         busy_with(running, "middle.tif")
         until(lambda: (same / "out" / "lake.tif").exists(), 10, "the first pyramid is there")
+        os.kill(busy_with(running, "middle.tif"), signal.SIGSTOP)  # it cannot see that its master is gone
         os.kill(running.process.pid, signal.SIGKILL)
         running.process.wait()
         until(lambda: not running.family(), 5, "no converter outlives its master")

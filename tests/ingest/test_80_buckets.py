@@ -118,6 +118,15 @@ def test_what_is_not_there(home, store, scratch):
     assert "names no bucket" in ended.of("s3://x/")[0]
 
 
+def test_a_master_that_is_replaced_after_it_was_listed(home, store, scratch):
+    store.after_list = lambda: store.objects.update({"masters/lake.jpg": store.objects["masters/tower.png"]})
+    ended = carried(home, store, "s3://house/masters/lake.jpg")
+    assert ended.status == 1
+    assert ended.of("s3://house/masters/lake.jpg") == [
+        "s3://house/masters/lake.jpg: the source was changed while it was read"]
+    assert files(home / "out") == {}
+
+
 def test_a_store_that_is_away(home, store, scratch):
     options = store.options()
     store.close()

@@ -157,3 +157,14 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(home, store, scratch, l
         ended = running.end()
     assert ended.status == 0 and os.listdir(scratch) == []
     assert sorted(pyramids(store)) == ["lake.tif", "large.tif", "sub/map.tif", "tower.tif"]
+
+
+def test_runs_beside_each_other_leave_each_other_alone(home, store, scratch, large):
+    shutil.copy(large, home / "large.tif")
+    with Running(home, "large.tif", "--scratch", "scratch", *store.options(), into="s3://house/large") as running:
+        until(lambda: any(files(scratch)), 20, "something is under way")
+        assert carried(home, store, "masters", into="s3://house/pyramids").status == 0
+        assert len(os.listdir(scratch)) == 1
+        ended = running.end()
+    assert ended.status == 0, ended.said
+    assert list(pyramids(store, "large/")) == ["large.tif"]

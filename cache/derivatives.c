@@ -26,9 +26,16 @@ static uint64_t up(uint64_t bytes)
     return (bytes + 4095) / 4096 * 4096;
 }
 
-static uint64_t next_chance(struct derivatives *derivatives)
+static uint64_t next_number(struct derivatives *derivatives)
 {
     return atomic_fetch_add_explicit(&derivatives->chance, 1, memory_order_relaxed);
+}
+
+/* Any number, so that what is done now and then has nothing to do with what else is done as often. */
+static uint64_t next_chance(struct derivatives *derivatives)
+{
+    uint64_t number = next_number(derivatives) * UINT64_C(0x9e3779b97f4a7c15);
+    return (number ^ number >> 29) * UINT64_C(0xbf58476d1ce4e5b9) >> 20;
 }
 
 static void count(_Atomic uint64_t *counter)
@@ -208,7 +215,8 @@ static enum derivatives_found find_large(struct derivatives *derivatives, const 
     }
     if (is_dead(derivatives, key, &header))
         return DERIVATIVES_MISS;
-    if (header.boot != derivatives->boot || next_chance(derivatives) % COMPARE_ONE_IN == 0) {
+    if (header.boot != derivatives->boot || look == DERIVATIVES_THOROUGH ||
+        (look == DERIVATIVES_QUICK && next_chance(derivatives) % COMPARE_ONE_IN == 0)) {
         if (look == DERIVATIVES_QUICK)
             return DERIVATIVES_LATER;
         if (!is_whole(fd, &header)) {
@@ -388,7 +396,7 @@ enum rc derivative_file_begin(struct derivatives *derivatives, const struct deri
     derivative_name(key->hash, name);
     /* Beside its place, since some boxes allow no renaming between folders. Never two at a time by the same name. */
     snprintf(file.name, sizeof file.name, "%.3s.%016" PRIx64 "-%x-%" PRIx64 "-%" PRIx64, name,
-             derivatives->server, derivatives->slot, derivatives->generation, next_chance(derivatives));
+             derivatives->server, derivatives->slot, derivatives->generation, next_number(derivatives));
     file.sum = derivative_sum_new();
     if (file.sum == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory to cache a derivative");

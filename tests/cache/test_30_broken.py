@@ -42,26 +42,22 @@ DAMAGES = {"empty": lambda data: b"", "one byte": lambda data: data[:1], "half a
            "zeros at the end": lambda data: data[:-5000] + bytes(5000), "somebody else's": lambda data: b"GIF89a" + data[6:]}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("what", [SMALL, LARGE], ids=["small", "large"])
-def test_a_damaged_entry_is_made_again(start, folder, filled, what, damage):
+def test_a_damaged_entry_is_made_again(start, folder, filled, what):
     cache, bodies, paths = filled
-    path = paths[what]
-    with open(path, "rb") as file:
-        data = file.read()
-    with open(path, "wb") as file:
-        file.write(DAMAGES[damage](data))
     served = start(folder, cache=cache, settings=FILES_ONLY)
-    if what is LARGE and damage in ("in the body", "zeros at the end"):
-        # Large bodies are compared now and then: within these, and never sent wrong twice from then on.
-        for _ in range(200):
-            if served.get(what).body == bodies[what]:
-                break
-    for _ in range(3):
-        assert served.get(what).body == bodies[what]
-    until(lambda: os.path.exists(path) and os.path.getsize(path) == len(data), 5, "it is whole again")
-    assert renders(served) == 1
-    assert counters(served)["vitrine_derivatives_corrupt_total"] >= 1
+    with open(paths[what], "rb") as file:
+        data = file.read()
+    for number, (name, damage) in enumerate(DAMAGES.items(), 1):
+        with open(paths[what], "wb") as file:
+            file.write(damage(data))
+        if what is LARGE and name in ("in the body", "zeros at the end"):  # compared now and then
+            assert any(served.get(what).body == bodies[what] for _ in range(500)), name
+        for _ in range(2):
+            assert served.get(what).body == bodies[what], name
+        until(lambda: os.path.exists(paths[what]) and os.path.getsize(paths[what]) == len(data), 5, f"whole again: {name}")
+        assert renders(served) == number, name
+    assert counters(served)["vitrine_derivatives_corrupt_total"] >= len(DAMAGES)
 
 
 def test_an_entry_of_another_key_is_not_believed(start, folder, filled):
@@ -153,7 +149,7 @@ def test_kill_everything_while_it_writes(folder, tmp_path):
     with Vitrine(folder, settings={"derivative_cache": "false"}) as plain:
         wanted = {what: plain.get(what).body for what in asked}
     dice = random.Random(20261121)
-    for turn in range(6):
+    for _ in range(4):
         served = Vitrine(folder, cache=cache, settings=FILES_ONLY).start()
         try:
             def load():
@@ -200,7 +196,7 @@ def test_a_full_disc(start, folder, small_disc):
     served = start(folder, cache=small_disc, settings=FILES_ONLY)
     plain = start(folder, settings={"derivative_cache": "false"})
     dice = random.Random(3)
-    for round_ in range(3):
+    for _ in range(3):
         for _ in range(25):
             x, y = dice.randrange(300), dice.randrange(300)
             what = target("noise.tif", region=f"{x},{y},300,200", size="max", rest="0/default.png")
@@ -213,8 +209,7 @@ def test_a_full_disc(start, folder, small_disc):
     assert not [path for path in files(served) if os.path.basename(path).startswith(".")]
 
 
-@pytest.mark.parametrize("call, error", [("pread64", "EIO"), ("pwrite64", "EIO"), ("pwrite64", "ENOSPC"), ("renameat", "EIO"),
-                                         ("openat", "EMFILE"), ("close", "EIO")])
+@pytest.mark.parametrize("call, error", [("pread64", "EIO"), ("pwrite64", "EIO"), ("pwrite64", "ENOSPC"), ("renameat", "EIO")])
 def test_a_broken_disc(folder, tmp_path, call, error):
     if server.sanitized():
         pytest.skip("leaks cannot be looked for under a tracer")

@@ -128,6 +128,7 @@ bench: ## measure beside IIPImage (QUICK=1, IIPSRV=/path/iipsrv.fcgi, CLASSES="t
 	@deploy/dependencies/install build bench
 	@$(MAKE) --no-print-directory $(JOBS) vitrine
 	@tests/bench/run ./vitrine
+	@tests/bench/ingest ./vitrine
 
 fuzz: ## fuzz one parser: T=iiif_request SECS=60
 	@if [ -z "$(T)" ] || [ ! -f "tests/fuzz/fuzz_$(T).c" ]; then \

@@ -8,8 +8,9 @@
 #include <assert.h>
 #include <string.h>
 
-#define BUFFERS_PER_LEVEL 2u /* one fills up while the other is encoded */
-#define TILES_PER_TASK    4u
+#define BUFFERS \
+    2u /* of the full size, one fills up while the other is encoded; smaller levels wait for their only one */
+#define TILES_PER_TASK 4u
 
 /* The rows of one row of tiles. */
 struct buffer {
@@ -24,7 +25,7 @@ struct level {
     struct ingest_axis across[IMAGE_MAX_PLANES], down[IMAGE_MAX_PLANES]; /* of each plane's samples */
     uint32_t rows_done[IMAGE_MAX_PLANES];
     uint16_t *line[IMAGE_MAX_PLANES][2]; /* wide: rows of even and of odd number, the last that came */
-    struct buffer buffer[BUFFERS_PER_LEVEL], *filling;
+    struct buffer buffer[BUFFERS], *filling;
     uint32_t tile_row; /* the one that is filling */
     struct ingest_checksum *checksum;
     struct ingest_pyramid_level out;
@@ -139,7 +140,7 @@ static enum rc buffer_for(struct ingest_pyramid *p, struct level *level, struct 
     const struct image_size size = {level->size.width_px, less(p->tiles.tile_px, level->size.height_px)};
 
     while (level->filling == NULL) {
-        for (unsigned i = 0; i < BUFFERS_PER_LEVEL; i++) {
+        for (unsigned i = 0; i < (level == p->level ? BUFFERS : 1); i++) {
             struct buffer *buffer = &level->buffer[i];
             if (buffer->users > 0)
                 continue;
@@ -400,7 +401,7 @@ void ingest_pyramid_close(struct ingest_pyramid **slot)
     ingest_crew_close(&p->crew);
     for (uint32_t i = 0; i < p->level_count; i++) {
         struct level *level = &p->level[i];
-        for (unsigned b = 0; b < BUFFERS_PER_LEVEL; b++)
+        for (unsigned b = 0; b < BUFFERS; b++)
             free(level->buffer[b].memory);
         for (uint32_t plane = 0; plane < IMAGE_MAX_PLANES; plane++) {
             free(level->line[plane][0]);

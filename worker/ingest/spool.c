@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOLD_BYTES ((size_t)512 << 10)
+#define HOLD_BYTES ((size_t)128 << 10)
 #define COPY_BYTES ((size_t)256 << 10)
 
 void ingest_spool_init(struct ingest_spool *spool, const char *folder)

@@ -73,6 +73,18 @@ def test_restarts_do_not_change_a_pixel(masters):
         assert with_them[name].directories[0][TABLES] == without[name].directories[0][TABLES]
 
 
+@pytest.mark.parametrize("sampling", ["4:2:0", "4:2:2", "4:4:4"])
+def test_rgb_tiles_show_what_the_master_showed(tmp_path, sampling):
+    """Chroma of a JPEG master is interpolated as Pillow's libjpeg does it: compressed once more at 100, hardly anything differs."""
+    picture = Image.fromarray(pictures.photo(333, 211))
+    picture.save(tmp_path / "m.jpg", quality=95, subsampling=sampling)
+    assert ingest(tmp_path, "m.jpg", "--subsampling", "rgb", "--quality", "100").status == 0
+    shown = next(iter(frames(tmp_path / "out" / "m.tif", "RGB"))).astype(int)
+    with Image.open(tmp_path / "m.jpg") as right:
+        gap = numpy.abs(shown - numpy.asarray(right.convert("RGB")))
+    assert gap.max() <= 3 and gap.mean() < 0.4
+
+
 def test_the_number_of_threads_changes_nothing(masters):
     one = made(masters, "--threads", "1", into="one")
     for threads in ("2", "5"):

@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "worker/image/exif.h"
 #include "worker/image/resample.h"
+#include "worker/ingest/smooth.h"
 #include "worker/ingest/steps.h"
 #include "worker/ingest/turn.h"
 
@@ -223,11 +224,13 @@ void ingest_plan_done(struct ingest_plan *plan)
 /* ---- the chain ---- */
 
 /* From the end: each step takes over what stands in *sink and puts itself there. */
-static enum rc build(const struct ingest_plan *plan, struct image_size stored,
+static enum rc build(const struct ingest_plan *plan, const struct image_source *source,
                      const struct ingest_options *options, const char *folder, struct image_sink **sink,
                      struct err *err)
 {
     const struct image_format *end = &plan->tiles.format;
+    const struct image_format *from = &source->format;
+    const struct image_size stored = source->pyramid.level[0].size;
     struct image_format flat = plan->flat;
     enum rc rc = RC_OK;
 
@@ -241,6 +244,9 @@ static enum rc build(const struct ingest_plan *plan, struct image_size stored,
         rc = ingest_step_flatten(&plan->coloured, options->background_rgb, TAKE_PTR(*sink), sink, err);
     if (rc == RC_OK && plan->colour != NULL)
         rc = image_colour_sink(plan->colour, TAKE_PTR(*sink), sink, err);
+    if (rc == RC_OK && from->model == IMAGE_YCBCR && plan->read.model == IMAGE_RGB && from->sub_x_log2 <= 1 &&
+        from->sub_y_log2 <= 1)
+        rc = ingest_smooth(from, TAKE_PTR(*sink), sink, err);
     return rc;
 }
 
@@ -279,7 +285,7 @@ enum rc ingest_chain_run(const struct ingest_plan *plan, struct image_source *so
     const struct image_region all = {0, 0, stored.width_px, stored.height_px};
     const struct image_window window = {0, 0, stored.width_px, stored.height_px};
 
-    enum rc rc = build(plan, stored, options, folder, &sink, err);
+    enum rc rc = build(plan, source, options, folder, &sink, err);
     if (rc == RC_OK)
         rc = image_source_read(source, 0, 0, &all, &inner, err);
     if (rc != RC_OK)

@@ -1,6 +1,6 @@
 /* What has to be done to a master's pixels, and the chain of steps that does it:
  *
- *     reader → resample (chroma, depth, YCbCr to RGB) → colour → flatten → upright → gray to RGB → YCbCr → pyramid
+ *     reader → resample (chroma, depth) → RGB, where it must be → colour → flatten → upright → gray to RGB → YCbCr → pyramid
  *
  * ingest_plan_init() decides, purely, from the source and the options; ingest_chain_run() drives every row of the master through.
  * One thread drives; nothing is left behind but the spools' contents. */

@@ -221,11 +221,11 @@ static enum rc append_scan(const struct image_jpeg_stitch *stitch, struct bytes 
     uint8_t body[4 + 2 * 4] = {head->components};
     for (unsigned i = 0; i < head->components; i++) {
         const uint8_t *huffman = head->component[i].huffman;
-        const uint8_t standard = (uint8_t)(0x11 * image_jpeg_standard_number(stitch, i));
+        unsigned dc = huffman[IMAGE_JPEG_DC], ac = huffman[IMAGE_JPEG_AC];
+        if (stitch->translates)
+            dc = ac = image_jpeg_standard_number(stitch, i);
         body[1 + 2 * i] = head->component[i].id;
-        body[2 + 2 * i] = stitch->translates
-                              ? standard
-                              : (uint8_t)(huffman[IMAGE_JPEG_DC] << 4 | huffman[IMAGE_JPEG_AC]);
+        body[2 + 2 * i] = (uint8_t)(dc << 4 | ac);
     }
     body[2 + 2 * head->components] = 63;
     return append_segment(out, IMAGE_JPEG_SOS, body, 4u + 2u * head->components, err);

@@ -162,9 +162,11 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(home, store, scratch, l
 def test_runs_beside_each_other_leave_each_other_alone(home, store, scratch, large):
     shutil.copy(large, home / "large.tif")
     with Running(home, "large.tif", "--scratch", "scratch", *store.options(), into="s3://house/large") as running:
-        until(lambda: any(files(scratch)), 20, "something is under way")
+        until(lambda: os.listdir(scratch), 20, "it has its folder")
+        os.kill(running.process.pid, signal.SIGSTOP)  # so that it cannot have ended before the other
         assert carried(home, store, "masters", into="s3://house/pyramids").status == 0
         assert len(os.listdir(scratch)) == 1
+        os.kill(running.process.pid, signal.SIGCONT)
         ended = running.end()
     assert ended.status == 0, ended.said
     assert list(pyramids(store, "large/")) == ["large.tif"]

@@ -84,6 +84,8 @@ static int on_progress(void *context, curl_off_t down_total, curl_off_t down, cu
 static bool set_headers(struct http_call *call)
 {
     struct curl_slist *lines = NULL;
+    if (call->body != NULL) /* a body goes at once, not after an interim answer */
+        lines = curl_slist_append(NULL, "Expect:");
     const char *at = (const char *)call->headers.data, *end = at != NULL ? at + call->headers.length : NULL;
     for (; at < end; at += strlen(at) + 1) {
         struct curl_slist *longer = curl_slist_append(lines, at);

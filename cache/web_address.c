@@ -116,7 +116,14 @@ static enum rc s3_address(struct web_address *address, const char *images, const
     if (name == NULL || !put_host(address, full, port, secure) ||
         !put_text(&address->region, "%s", s3_region(settings)))
         return err_set(err, RC_NO_MEMORY, "no memory for the origin's address");
+    size_t prefix_length = strlen(prefix);
+    while (prefix_length > 0 && prefix[prefix_length - 1] == '/')
+        prefix_length--;
+    if (!put_text(&address->bucket, "%s", name) ||
+        !put_text(&address->below, "%.*s%s", (int)prefix_length, prefix, prefix_length > 0 ? "/" : ""))
+        return err_set(err, RC_NO_MEMORY, "no memory for the origin's address");
     address->is_s3 = true;
+    address->bucket_in_path = settings->s3_path_style;
     enum rc rc = put_prefix(address, settings->s3_path_style ? name : "", prefix, false, err);
     if (rc == RC_OK && !put_text(&address->name, "s3://%s/%s on %s", name, prefix, address->root))
         rc = err_set(err, RC_NO_MEMORY, "no memory for the origin's address");
@@ -164,6 +171,8 @@ void web_address_done(struct web_address *address)
     free(address->host);
     free(address->host_alone);
     free(address->prefix);
+    free(address->bucket);
+    free(address->below);
     free(address->region);
     *address = (struct web_address){.port = 0};
 }

@@ -14,7 +14,10 @@ struct web_address {
     char *host;       /* as in the Host header, with a port that is not the usual one */
     char *host_alone; /* without any port */
     char *prefix;     /* encoded path that files are below: "", or "/a/b" */
-    char *region;     /* of S3 */
+    char *bucket;     /* of S3, and `below`: what of the prefix is part of the keys, plain: "a/b/" or "" */
+    char *below;
+    bool bucket_in_path;
+    char *region; /* of S3 */
     uint16_t port;
 };
 

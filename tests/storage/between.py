@@ -62,8 +62,15 @@ class Between:
                 seen = note(head)
                 with self.lock:
                     self.seen.append(seen)
-                if not self.pass_on(client, store, head, seen):
+                length = int(seen.headers.get("content-length", 0))
+                while len(came) < length:
+                    piece = client.recv(1 << 20)
+                    if not piece:
+                        return
+                    came += piece
+                if not self.pass_on(client, store, head + came[:length], seen):
                     return
+                came = came[length:]
 
     def pass_on(self, client, store, head, seen):
         time.sleep(self.delay_s)
@@ -79,12 +86,18 @@ class Between:
             return True
         store.sendall(head)
         answer, came = read_head(store, b"")
+        if b"chunked" in answer and not came:
+            came = store.recv(65536)
         seen.status = int(answer.split()[1])
         length = re.search(rb"\r\ncontent-length: *(\d+)", answer, re.I)
-        left = int(length.group(1)) if length and seen.status != 304 else 0
+        left = int(length.group(1)) if length and seen.status != 304 and not seen.line.startswith("HEAD") else 0
         if fault and fault[0] == "cut":
             left = min(left, fault[1])
         client.sendall(answer)
+        if re.search(rb"\r\ntransfer-encoding: *chunked", answer, re.I):
+            while came:
+                client.sendall(came)
+                came = b"" if came.endswith(b"0\r\n\r\n") else store.recv(65536)
         while left > 0:
             piece, came = (came, b"") if came else (store.recv(65536), b"")
             if not piece:

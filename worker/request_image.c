@@ -329,7 +329,7 @@ void request_answer_image(struct request *request)
 }
 
 /* What it costs to send what only has to be read. */
-#define READ_MS 1.0
+#define READ_MS 0.1
 
 /* On the event thread: what an image request of an open picture needs no render thread for (errors, 304, stored tiles that
  * are in memory). */

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "worker/render/pool.h"
 
-#define RENDER_QUEUE_PATIENCE 50
+#define RENDER_QUEUE_PATIENCE 200
 #define RENDER_QUEUE_MOST_MS  8000
 
 struct render_queue {

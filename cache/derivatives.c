@@ -245,8 +245,10 @@ static enum derivatives_found read_file(struct derivatives *derivatives, const s
 {
     OWN(bytes_done) struct bytes bytes = {0};
     struct derivative_header header;
-    size_t room = known_bytes > DERIVATIVES_READ_BYTES ? DERIVATIVE_HEAD_BYTES
-                                                       : DERIVATIVES_READ_BYTES + 4096;
+    /* One byte more than there should be, to see the end; a buffer as small as may be is one that malloc() has at hand. */
+    size_t room = known_bytes == 0                        ? DERIVATIVES_READ_BYTES + 4096
+                  : known_bytes <= DERIVATIVES_READ_BYTES ? (size_t)known_bytes + 1
+                                                          : DERIVATIVE_HEAD_BYTES;
     if (bytes_reserve(&bytes, room, NULL) != RC_OK)
         return DERIVATIVES_MISS;
     ssize_t length = pread(fd, bytes.data, room, 0);

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 
 #define PATIENCE_MS 5000 /* between two records that follow each other */
+#define NAMED_MS    1000
 
 static enum rc take_first(struct master_takeover *takeover, struct err *err)
 {
@@ -86,6 +88,14 @@ enum rc master_takeover_say_ready(struct master_takeover *takeover, struct err *
     return rc;
 }
 
+/* The other master closes the channel once it has told the service manager who is the main process now, which hears nobody
+ * else. It does so at once; one that cannot is not waited for long. */
+static void wait_to_be_named(const struct master_takeover *takeover)
+{
+    struct pollfd end = {.fd = takeover->channel, .events = POLLIN};
+    (void)poll(&end, 1, NAMED_MS);
+}
+
 enum rc master_takeover_take(struct master_takeover *takeover, struct master_connections *connections,
                              struct err *err)
 {
@@ -107,7 +117,10 @@ enum rc master_takeover_take(struct master_takeover *takeover, struct master_con
             takeover->shall_reload = record.shall_reload != 0;
             takeover->state = TAKEOVER_TAKEN;
             master_handover_fill(&record, HANDOVER_TAKEN);
-            return master_handover_send(takeover->channel, &record, -1, err);
+            rc = master_handover_send(takeover->channel, &record, -1, err);
+            if (rc == RC_OK)
+                wait_to_be_named(takeover);
+            return rc;
         } else {
             return err_set(err, RC_CORRUPT, "the other master's table of connections does not arrive whole");
         }

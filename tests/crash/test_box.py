@@ -37,7 +37,7 @@ def limits(pid):
 @needs_box
 def test_what_a_worker_is(start, folder):
     served = start(folder)
-    assert served.get(INFO).status == 200
+    until(lambda: served.admin().get("/status").body.count(b"serving") == 2, 10, "both workers serve")
     for pid in served.worker_pids():
         what = status(pid)
         assert what["NoNewPrivs"] == "1" and what["Seccomp"] == "2", what

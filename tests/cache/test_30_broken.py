@@ -93,7 +93,8 @@ def test_a_cache_that_may_not_be_written(start, folder, tmp_path):
     served = start(folder, cache=cache, settings=FILES_ONLY)
     shutil.rmtree(cache / "derivatives")
     body = served.get(SMALL).body
-    assert served.get(SMALL).body == body and renders(served) == 2
+    # One that asks while the first is still being stored gets what that one got.
+    until(lambda: served.get(SMALL).body == body and renders(served) > 1, 5, "it is rendered again")
 
 
 # ---- bounds ------------------------------------------------------------------------------------------------------

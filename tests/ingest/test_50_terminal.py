@@ -45,7 +45,7 @@ def shown(said):
 def test_the_bar(home, large):
     for number in range(6):  # long enough for the time left, which is not guessed in the first second
         shutil.copy(large, home / "masters" / f"large-{number}.tif")
-    said, status = on_terminal(home, "masters", "--jobs", "2")
+    said, status = on_terminal(home, "masters", "--jobs", "1")
     assert status == 0
     bars = [BAR.fullmatch(part) for part in said.split("\r\x1b[K") if part.startswith("[")]
     assert len(bars) > 5 and all(bars), said

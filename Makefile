@@ -129,6 +129,8 @@ bench: ## measure beside IIPImage (QUICK=1, IIPSRV=/path/iipsrv.fcgi, CLASSES="t
 	@$(MAKE) --no-print-directory $(JOBS) vitrine
 	@tests/bench/run ./vitrine
 	@tests/bench/ingest ./vitrine
+	@$(MAKE) --no-print-directory samples
+	@tests/bench/crash_cost --program ./vitrine $(if $(QUICK),--rounds 3)
 
 fuzz: ## fuzz one parser: T=iiif_request SECS=60
 	@if [ -z "$(T)" ] || [ ! -f "tests/fuzz/fuzz_$(T).c" ]; then \

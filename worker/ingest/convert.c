@@ -180,6 +180,9 @@ static enum rc open_target(const char *path, const struct stat *master, struct t
 
 static enum rc publish(const char *path, struct target *target, struct err *err)
 {
+    /* A full disk of another machine may say so only now; and after a power cut the name shall not stand for less. */
+    if (fdatasync(target->fd) < 0)
+        return open_failed(err, "the pyramid cannot be written");
     if (rename(target->temporary, path) < 0)
         return open_failed(err, "the pyramid cannot be given its name");
     target->written = false;

@@ -23,15 +23,15 @@ void worker_box_user(const struct settings *settings, uid_t *ret_user, gid_t *re
 /* What stays open. */
 struct worker_box_openings {
     int images_fd, cache_fd; /* the image root and the cache directory, or -1 */
-    bool
-        network; /* whether it may make connections: over TCP to `port` (where the kernel's Landlock knows ports),
-                                and to name servers; and read what that takes: /etc, certificates */
+    /* Whether it may make connections: over TCP to `port` (where the kernel's Landlock knows ports), and to name
+     * servers; and read what that takes: /etc, certificates. */
+    bool network;
     const uint16_t *port; /* four; 0: none */
 };
 
-/* *ret_note is a sentence for the
- * log about what the kernel lacks, or NULL. RC_IO: there is no such user, or it cannot read the images;
- * RC_UNSUPPORTED: the kernel refuses. The process is then half in the box and has to leave. */
+/* *ret_note is a sentence for the log about what the kernel lacks, or NULL. RC_IO: there is no such user, or it
+ * cannot read the images; RC_UNSUPPORTED: the kernel refuses. The process is then half in the box and has to
+ * leave. */
 RC_MUST_USE enum rc worker_box_enter(const struct settings *settings,
                                      const struct worker_box_openings *openings, const char **ret_note,
                                      struct err *err);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -31,6 +32,11 @@ static char home[] = "/tmp/vitrine-box-XXXXXX";
 static char images[64], cache[64], outside[64];
 static struct settings settings;
 static bool lacks_landlock;
+
+/* For the box of a worker that fetches: listeners, of which it may reach the first. */
+static bool has_network;
+static int listener[2];
+static uint16_t allowed_port[4], other_port;
 
 static void write_file(const char *path, mode_t mode)
 {
@@ -79,8 +85,9 @@ static int in_the_box(int (*deed)(int images_fd, int cache_fd))
         signal(SIGABRT, SIG_DFL);
         int images_fd = open(images, O_PATH | O_DIRECTORY | O_CLOEXEC);
         int cache_fd = open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (worker_box_enter(&settings, &(struct worker_box_openings){.images_fd = images_fd, .cache_fd = cache_fd}, &note,
-                             &err) != RC_OK) {
+        const struct worker_box_openings openings = {
+            .images_fd = images_fd, .cache_fd = cache_fd, .network = has_network, .port = allowed_port};
+        if (worker_box_enter(&settings, &openings, &note, &err) != RC_OK) {
             fprintf(stderr, "%s\n", err.message);
             _exit(NOT_IN_BOX);
         }
@@ -309,6 +316,71 @@ static void test_what_else_is_not_on_the_list_fails(void **state)
     assert_exits(handle_a_signal, 1);
 }
 
+/* ---- the network, where sources are far away ---- */
+
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    OWN_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return 3;
+    return connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? FAILED(EACCES) : DONE;
+}
+
+DEED(connect_to_the_origin)
+{
+    return connect_to(allowed_port[0]);
+}
+
+DEED(connect_elsewhere)
+{
+    return connect_to(other_port);
+}
+
+DEED(serve_others)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    return bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0 ? 1 : DONE;
+}
+
+static uint16_t listen_somewhere(int *ret_fd)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(*ret_fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(*ret_fd, 8), 0);
+    assert_int_equal(getsockname(*ret_fd, (struct sockaddr *)&address, &length), 0);
+    return ntohs(address.sin_port);
+}
+
+static void test_it_connects_only_where_it_is_told(void **state)
+{
+    (void)state;
+    if (BASE_UNDER_SANITIZER)
+        skip();
+    allowed_port[0] = listen_somewhere(&listener[0]);
+    other_port = listen_somewhere(&listener[1]);
+    assert_dies(connect_to_the_origin, SIGSYS);
+    has_network = true;
+    assert_exits(connect_to_the_origin, DONE);
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 4) {
+        assert_exits(connect_elsewhere, 1);
+    } else {
+        print_message("the kernel's Landlock knows no ports: others are not tried\n");
+    }
+    int status = in_the_box(serve_others);
+    assert_true(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSYS : WEXITSTATUS(status) == 1);
+    assert_dies(start_a_program, SIGSYS);
+    assert_exits(read_shadow, 1);
+    assert_exits(write_outside, lacks_landlock ? DONE : 1);
+    has_network = false;
+    close(listener[0]);
+    close(listener[1]);
+}
+
 /* ---- settings ---- */
 
 DEED(take_too_much_memory)
@@ -366,7 +438,8 @@ static void test_what_the_kernel_lacks_is_said(void **state)
     if (child == 0) {
         struct err err;
         const char *note = NULL;
-        const struct worker_box_openings openings = {.images_fd = open(images, O_PATH | O_DIRECTORY), .cache_fd = -1};
+        const struct worker_box_openings openings = {.images_fd = open(images, O_PATH | O_DIRECTORY),
+                                                     .cache_fd = -1};
         enum rc rc = worker_box_enter(&settings, &openings, &note, &err);
         _exit(rc != RC_OK ? NOT_IN_BOX : note != NULL);
     }
@@ -386,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_it_sees_only_its_files),
         cmocka_unit_test(test_the_first_step_out_is_its_last),
         cmocka_unit_test(test_what_else_is_not_on_the_list_fails),
+        cmocka_unit_test(test_it_connects_only_where_it_is_told),
         cmocka_unit_test(test_memory_is_limited),
         cmocka_unit_test(test_the_user),
     };

@@ -149,8 +149,22 @@ static void send_to_work(struct render_pool *pool, struct lane *lane, enum lane_
 }
 
 /* Fills all places that are free, as far as there is work. */
+/* Large jobs whose place in the order has come round, others having gone before them for as long as they may, are no longer put
+ * behind: they run where small jobs run, on threads of usual priority. */
+static void bring_up_overdue(struct render_pool *pool)
+{
+    struct render_queue *large = &pool->lane[LARGE].queue, *small = &pool->lane[SMALL].queue;
+    int64_t now_us = clock_monotonic_ms() * 1000;
+    struct render_job *job;
+    while ((job = render_queue_first(large)) != NULL && job->key <= now_us) {
+        render_queue_take_first(large);
+        render_queue_add(small, job);
+    }
+}
+
 static void fill_places(struct render_pool *pool, struct thread *self)
 {
+    bring_up_overdue(pool);
     pool->lane[SMALL].stuck = pool->lane[LARGE].stuck = false;
     while (pool->running < pool->options.processors) {
         enum lane_kind kind = choose(pool);
@@ -290,13 +304,14 @@ static double wait_ms(const struct render_pool *pool, const struct render_job *j
 {
     const struct lane *small = &pool->lane[SMALL], *large = &pool->lane[LARGE];
     int64_t key = render_queue_key(job->cost_ms, job->arrived_ms);
-    double ahead_ms = (render_queue_ahead_ms(&small->queue, key) +
-                       render_queue_ahead_ms(&large->queue, key)) /
+    double behind_large_ms = render_queue_ahead_ms(&large->queue, key) * stretch(pool);
+    double ahead_ms = (render_queue_ahead_ms(&small->queue, key) * stretch(pool) + behind_large_ms) /
                       pool->options.processors;
-    double behind_large_ms = render_queue_ahead_ms(&large->queue, key) / large->most_running;
-    if (kind == LARGE && behind_large_ms > ahead_ms)
-        ahead_ms = behind_large_ms;
-    return ahead_ms * stretch(pool);
+    double overdue_ms = ahead_ms + RENDER_QUEUE_MOST_MS; /* then it no longer stands behind large ones only */
+    behind_large_ms /= large->most_running;
+    if (kind == SMALL || behind_large_ms < ahead_ms)
+        return ahead_ms;
+    return behind_large_ms < overdue_ms ? behind_large_ms : overdue_ms;
 }
 
 /* Whether the job would wait too long. Only then is it worth to look at each one that waits. */

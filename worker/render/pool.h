@@ -4,9 +4,10 @@
  * (worker/render/queue.h). There are `processors` places to run on. Of two and more, large jobs (above
  * RENDER_POOL_SMALL_MS) never have all, so small ones always find one soon; and when there are large jobs one of them runs,
  * however many small ones come: on a thread of lower priority, so that the kernel lets small jobs and the event thread go
- * before it. With one place a large job lets small ones go first between two bands (render_pool_yield). A job that waits
- * for something else (a slow client, memory, bytes from far away) gives its place back meanwhile (render_pool_park). It
- * keeps its thread: another one is started for whoever takes the place.
+ * before it. One that has waited for as long as cheaper ones may overtake it runs as if it were small. With one place a large
+ * job lets small ones go first between two bands (render_pool_yield). A job that waits for something else (a slow client,
+ * memory, bytes from far away) gives its place back meanwhile (render_pool_park). It keeps its thread: another one is started
+ * for whoever takes the place.
  *
  * When a job would have to wait longer than `deadline_ms` by what stands before it, it is refused at once; one that has
  * waited so long nevertheless is told so (`late`) when its turn comes, and one whose client has left is brought forward.

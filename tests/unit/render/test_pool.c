@@ -3,6 +3,7 @@
 #include "worker/render/pool.h"
 
 #include "base/clock.h"
+#include "worker/render/queue.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -166,6 +167,26 @@ static void test_large_jobs_leave_a_place_for_small_ones(void **state)
     open_gate();
     render_pool_stop(&pool);
     assert_int_equal(ran, 14);
+}
+
+static void test_an_overdue_large_job_counts_as_small(void **state)
+{
+    (void)state;
+    struct render_pool *pool = start(2, 100, 0);
+    struct test_job first = make_job(pool, 0, LARGE_MS, run_at_gate);
+    struct test_job fresh = make_job(pool, 1, LARGE_MS, run_at_gate);
+    struct test_job overdue = make_job(pool, 2, LARGE_MS, run_noted);
+    overdue.job.arrived_ms = clock_monotonic_ms() - RENDER_QUEUE_MOST_MS - 1;
+    assert_int_equal(submit(&first), RC_OK);
+    await(&begun, 1); /* it has the one place for large jobs */
+    assert_int_equal(submit(&fresh), RC_OK);
+    assert_int_equal(submit(&overdue), RC_OK);
+    await(&ran, 1);
+    assert_int_equal(order[0], 2);
+    assert_int_equal(begun, 1);
+    open_gate();
+    render_pool_stop(&pool);
+    assert_int_equal(ran, 3);
 }
 
 static struct test_job overtaker;
@@ -380,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_cheap_first_but_nobody_starves, setup),
         cmocka_unit_test_setup(test_large_jobs_leave_a_place_for_small_ones, setup),
+        cmocka_unit_test_setup(test_an_overdue_large_job_counts_as_small, setup),
         cmocka_unit_test_setup(test_a_large_job_yields_between_bands, setup),
         cmocka_unit_test_setup(test_parked_jobs_hold_no_place, setup),
         cmocka_unit_test_setup(test_a_full_queue_is_busy, setup),

@@ -10,8 +10,8 @@
  * itself: chains are followed when the file is loaded, so a look-up never walks.
  *
  * gateway_archive_load() makes an LMDB map of it, beside the old one, and renames it into place: whoever reads the old
- * map goes on doing so. Any process may load; one at a time, or the last one wins. A loader that dies leaves its unnamed
- * work behind, which the next one overwrites, and the old map in place.
+ * map goes on doing so. Any process may load; one at a time, or the last one wins. A loader that dies leaves its unfinished
+ * work behind (MAP.loading), which the next one removes, and the old map in place.
  *
  * The map is opened read-only by each worker after fork; look-ups come from any thread, take no lock and read the page
  * cache (a few pages of one file: allowed on the event thread). */

@@ -5,23 +5,9 @@ import pytest
 
 import server
 from server import until
-from stops import PHOTO, Line, Stop, dateless, get, pictures, undisturbed
+from stops import PHOTO, Line, dateless, get, undisturbed
 
 ANOTHER = "/iiif/3/small.tif/full/80,/0/default.png"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    if server.sanitized():
-        pytest.skip("a sanitizer needs to be the first library")
-    place = tmp_path_factory.mktemp("images")
-    pictures(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def stop(folder, tmp_path_factory):
-    return Stop(tmp_path_factory.mktemp("stop"))
 
 
 @pytest.fixture(scope="module")

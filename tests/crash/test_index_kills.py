@@ -6,17 +6,14 @@ import time
 
 import pytest
 
-import server
 from server import until
-from stops import Stop, pictures
+from stops import pictures
 
 COUNT = 40
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    if server.sanitized():
-        pytest.skip("a sanitizer needs to be the first library")
     place = tmp_path_factory.mktemp("images")
     pictures(place)
     when = time.time_ns() - 100 * 10**9
@@ -24,11 +21,6 @@ def folder(tmp_path_factory):
         shutil.copy(place / "small.tif", place / f"{number}.tif")
         os.utime(place / f"{number}.tif", ns=(when, when))
     return place
-
-
-@pytest.fixture(scope="module")
-def stop(folder, tmp_path_factory):
-    return Stop(tmp_path_factory.mktemp("stop"))
 
 
 @pytest.fixture

@@ -6,38 +6,18 @@ import pytest
 
 import server
 from server import until
-from stops import INFO, LARGE, PHOTO, SMALL, Line, Stop, dateless, get, pictures, undisturbed
+from stops import INFO, LARGE, PHOTO, SMALL, Line, dateless, get, undisturbed
 
 NEXT = get("/iiif/3/small.tif/0,0,50,40/max/0/default.png")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    if server.sanitized():
-        pytest.skip("a sanitizer needs to be the first library")
-    place = tmp_path_factory.mktemp("images")
-    pictures(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def stop(folder, tmp_path_factory):
-    return Stop(tmp_path_factory.mktemp("stop"))
-
-
 @pytest.fixture
-def begin(start, stop, folder, monkeypatch):
-    for name, value in stop.environment().items():
-        monkeypatch.setenv(name, value)
-    stop.disarm()
-
-    def begin(**options):
-        options["settings"] = {"derivative_cache": "false", **options.get("settings", {})}  # every answer is made again
-        served = start(folder, **options)
-        until(lambda: served.admin().get("/status").body.count(b"serving") == served.workers, 5, "all workers serve")
+def begin(begin):
+    def opened(**options):
+        served = begin(**options)
         undisturbed(served, NEXT)
         return served
-    return begin
+    return opened
 
 
 @pytest.fixture

@@ -4,27 +4,14 @@ import signal
 import socket
 import time
 
-import numpy
 import pytest
-from PIL import Image
 
 import client
 import server
 from server import until
+from stops import INFO, LARGE
 
-NOISE = (2400, 1600)
-INFO = "/iiif/3/small.tif/info.json"
-WHOLE = "/iiif/3/noise.tif/full/max/0/default.tif"  # 11 MB: more than all socket buffers hold
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A small picture, and one whose answer is still in flight when its reader does not read."""
-    place = tmp_path_factory.mktemp("images")
-    noise = numpy.random.default_rng(7).integers(0, 256, (NOISE[1], NOISE[0], 3), dtype=numpy.uint8)
-    Image.fromarray(noise).save(place / "noise.tif")
-    Image.fromarray(noise[:90, :120]).save(place / "small.tif")
-    return place
+NOISE = (3000, 2400)
 
 
 @pytest.fixture
@@ -91,7 +78,7 @@ def answers(served):
 def slow_reader(served):
     """A connection whose answer has begun and cannot end before it is read."""
     connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
-    connection.request("GET", WHOLE)
+    connection.request("GET", LARGE)
     head = connection.head()
     assert head.status == 200, head
     return connection, head

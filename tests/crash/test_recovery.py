@@ -10,39 +10,11 @@ import pytest
 
 import server
 from server import until
-from stops import INFO, LARGE, LARGE_STREAMED, PHOTO, SMALL, STREAMED, Line, Stop, closes, dateless, get, pictures, \
+from stops import INFO, LARGE, LARGE_STREAMED, PHOTO, SMALL, STREAMED, Line, closes, dateless, get, pictures, \
     undisturbed, whole
 
 NEXT = get("/iiif/3/small.tif/0,0,50,40/max/0/default.png")
 JOURNAL_BYTES = 16384 - 256  # so much of a request is kept
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    if server.sanitized():
-        pytest.skip("a sanitizer needs to be the first library")
-    place = tmp_path_factory.mktemp("images")
-    pictures(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def stop(folder, tmp_path_factory):
-    return Stop(tmp_path_factory.mktemp("stop"))
-
-
-@pytest.fixture
-def begin(start, stop, folder, monkeypatch):
-    for name, value in stop.environment().items():
-        monkeypatch.setenv(name, value)
-    stop.disarm()
-
-    def begin(images=None, **options):
-        options["settings"] = {"derivative_cache": "false", **options.get("settings", {})}  # every answer is made again
-        served = start(images or folder, **options)
-        until(lambda: served.admin().get("/status").body.count(b"serving") == served.workers, 5, "all workers serve")
-        return served
-    return begin
 
 
 @pytest.fixture

@@ -4,26 +4,14 @@ import resource
 import signal
 import time
 
-import numpy
 import pytest
-from PIL import Image
 
 import client
 import load
 import server
 from server import until
+from stops import INFO, LARGE
 
-INFO = "/iiif/3/small.tif/info.json"
-WHOLE = "/iiif/3/noise.tif/full/max/0/default.tif"  # 11 MB: more than all socket buffers hold
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("images")
-    noise = numpy.random.default_rng(7).integers(0, 256, (1600, 2400, 3), dtype=numpy.uint8)
-    Image.fromarray(noise).save(place / "noise.tif")
-    Image.fromarray(noise[:90, :120]).save(place / "small.tif")
-    return place
 
 
 TARGETS = [INFO, "/iiif/3/small.tif/full/max/0/default.jpg", "/iiif/3/noise.tif/0,0,256,256/max/0/default.jpg",
@@ -72,7 +60,7 @@ def hup(served):
     return until(others, 5, f"other workers serve; log:\n{served.log()[-2000:]}")
 
 
-def slow_reader(served, target=WHOLE):
+def slow_reader(served, target=LARGE):
     """A connection whose answer has begun and cannot end before it is read."""
     connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
     connection.request("GET", target)
@@ -148,7 +136,7 @@ def test_what_an_old_worker_has_given_back_it_leaves_alone(configured):
 
 def test_an_answer_under_way_ends_as_it_began(configured):
     served = configured.start()
-    undisturbed = served.get(WHOLE).body
+    undisturbed = served.get(LARGE).body
     connection, head = slow_reader(served)
     configured.write(cache_control='"second"', jpeg_quality=20)
     hup(served)
@@ -160,7 +148,7 @@ def test_an_answer_under_way_ends_as_it_began(configured):
 
 def test_an_answer_that_outlasts_the_old_workers_goes_on_in_the_new_ones(configured):
     served = configured.start(settings={"drain_timeout": 1})
-    undisturbed = served.get(WHOLE).body
+    undisturbed = served.get(LARGE).body
     connection, head = slow_reader(served)
     hup(served)
     until(lambda: "did not leave in time" in served.log(), 4, "the old worker is killed")
@@ -171,7 +159,7 @@ def test_an_answer_that_outlasts_the_old_workers_goes_on_in_the_new_ones(configu
 
 def test_a_slow_reader_outlasts_many_reloads(configured):
     served = configured.start()
-    undisturbed = served.get(WHOLE).body
+    undisturbed = served.get(LARGE).body
     connection, head = slow_reader(served)
     for _ in range(6):
         hup(served)
@@ -317,7 +305,7 @@ def test_a_killed_worker_is_replaced_by_one_of_the_new_generation(configured):
                          ids=["hup term", "term hup"])
 def test_leaving_goes_before_reloading(configured, numbers):
     served = configured.start()
-    undisturbed = served.get(WHOLE).body
+    undisturbed = served.get(LARGE).body
     connection, head = slow_reader(served)
     for number in numbers:
         served.signal(number)
@@ -329,7 +317,7 @@ def test_leaving_goes_before_reloading(configured, numbers):
 
 def test_term_while_old_workers_retire(configured):
     served = configured.start()
-    undisturbed = served.get(WHOLE).body
+    undisturbed = served.get(LARGE).body
     connection, head = slow_reader(served)
     hup(served)
     served.signal(signal.SIGTERM)

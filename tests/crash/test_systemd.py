@@ -9,30 +9,18 @@ import subprocess
 import tempfile
 import time
 
-import numpy
 import pytest
-from PIL import Image
 
 import client
 import load
 import server
 from manager import Managed
 from server import until
+from stops import INFO, LARGE
 from upgradable import Adopted, adopt_orphans
 
-INFO = "/iiif/3/small.tif/info.json"
-WHOLE = "/iiif/3/noise.tif/full/max/0/default.tif"  # 11 MB: more than all socket buffers hold
 TARGETS = [INFO, "/iiif/3/small.tif/full/max/0/default.jpg", "/iiif/3/noise.tif/0,0,256,256/max/0/default.jpg"]
 RESTART = signal.SIGRTMIN + 1
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("images")
-    noise = numpy.random.default_rng(7).integers(0, 256, (1600, 2400, 3), dtype=numpy.uint8)
-    Image.fromarray(noise).save(place / "noise.tif")
-    Image.fromarray(noise[:90, :120]).save(place / "small.tif")
-    return place
 
 
 @pytest.fixture
@@ -66,7 +54,7 @@ def get(port, target=INFO):
 
 def slow_reader(served):
     connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
-    connection.request("GET", WHOLE)
+    connection.request("GET", LARGE)
     head = connection.head()
     assert head.status == 200, head
     return connection, head
@@ -226,7 +214,7 @@ def restart(served):
 
 def test_connections_outlive_a_restart(manage):
     served = manage()
-    undisturbed = get(served.port, WHOLE).body
+    undisturbed = get(served.port, LARGE).body
     idle, half, ended = (client.Connection("127.0.0.1", served.port) for _ in range(3))
     request = client.request_bytes("GET", INFO, None, idle.host)
     for connection in (idle, ended):
@@ -422,7 +410,7 @@ def test_the_unit_allows_what_serving_needs(manage, units, folder):
         with open(f"/proc/{served.process.pid}/status") as status:
             assert re.search(r"(?m)^Seccomp:\t2$", status.read())
         kept = client.Connection("127.0.0.1", served.port)
-        bodies = [get(served.port, target).body for target in [*TARGETS, WHOLE]]
+        bodies = [get(served.port, target).body for target in [*TARGETS, LARGE]]
         since = len(served.manager.messages)
         served.signal(signal.SIGHUP)
         until(lambda: "reloaded" in "".join(served.manager.said("STATUS", since)), 5, "reloaded")
@@ -430,7 +418,7 @@ def test_the_unit_allows_what_serving_needs(manage, units, folder):
         served.signal(signal.SIGUSR2)
         until(lambda: "has taken over" in served.log(), 5, served.log())
         served.process = Adopted(int(served.manager.said("MAINPID")[-1]))
-        assert [get(served.port, target).body for target in [*TARGETS, WHOLE]] == bodies
+        assert [get(served.port, target).body for target in [*TARGETS, LARGE]] == bodies
         kept.request("GET", INFO)
         assert kept.reply().status == 200
         assert "not permitted" not in served.log() and "signal 31" not in served.log(), served.log()

@@ -5,29 +5,17 @@ import signal
 import socket
 import time
 
-import numpy
 import pytest
-from PIL import Image
 
 import client
 import load
 import server
 from server import until
+from stops import INFO, LARGE
 from upgradable import Upgradable
 
-INFO = "/iiif/3/small.tif/info.json"
-WHOLE = "/iiif/3/noise.tif/full/max/0/default.tif"  # 11 MB: more than all socket buffers hold
 TARGETS = [INFO, "/iiif/3/small.tif/full/max/0/default.jpg", "/iiif/3/noise.tif/0,0,256,256/max/0/default.jpg",
            "/iiif/3/noise.tif/300,200,700,600/350,/90/gray.png", "/iiif/3/noise.tif/full/200,/0/default.webp"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("images")
-    noise = numpy.random.default_rng(7).integers(0, 256, (1600, 2400, 3), dtype=numpy.uint8)
-    Image.fromarray(noise).save(place / "noise.tif")
-    Image.fromarray(noise[:90, :120]).save(place / "small.tif")
-    return place
 
 
 @pytest.fixture
@@ -48,7 +36,7 @@ def launch(folder):
             served.discard()
 
 
-def slow_reader(served, target=WHOLE):
+def slow_reader(served, target=LARGE):
     """A connection whose answer has begun and cannot end before it is read."""
     connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
     connection.request("GET", target)
@@ -69,7 +57,7 @@ def descriptors(pid):
 
 def test_everything_goes_on_in_the_new_program(launch):
     served = launch()
-    undisturbed = served.get(WHOLE).body
+    undisturbed = served.get(LARGE).body
     idle, half, ended = (client.Connection("127.0.0.1", served.port) for _ in range(3))
     request = client.request_bytes("GET", INFO, None, idle.host)
     for connection in (idle, ended):
@@ -116,7 +104,7 @@ def test_nothing_piles_up_over_many_upgrades(launch):
 def test_upgrades_under_load(launch):
     served = launch()
     wanted = load.answers(served, TARGETS)
-    undisturbed = served.get(WHOLE).body
+    undisturbed = served.get(LARGE).body
     slow, head = slow_reader(served)
     with load.Load(served.port, wanted, connections=30) as busy, load.NewConnections(served.port, INFO) as fresh:
         for _ in range(6):
@@ -251,7 +239,7 @@ while True:
 def test_a_program_that_fails_at_the_last_moment_changes_nothing(launch, end):
     """It has every connection already, and the old workers are dead."""
     served = launch()
-    undisturbed = served.get(WHOLE).body
+    undisturbed = served.get(LARGE).body
     wanted = load.answers(served, TARGETS)
     slow, head = slow_reader(served)
     served.install(PRETENDER.format(end=end).encode())

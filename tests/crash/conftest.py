@@ -1,0 +1,35 @@
+"""What several modules of this folder serve, and servers whose workers stand still where a test says."""
+import pytest
+
+import server
+from server import until
+from stops import Stop, pictures
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("images")
+    pictures(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def stop(tmp_path_factory):
+    if server.sanitized():
+        pytest.skip("a sanitizer needs to be the first library")
+    return Stop(tmp_path_factory.mktemp("stop"))
+
+
+@pytest.fixture
+def begin(start, stop, folder, monkeypatch):
+    """begin(images=..., settings=...) -> a server with every worker serving; every answer is made again."""
+    for name, value in stop.environment().items():
+        monkeypatch.setenv(name, value)
+    stop.disarm()
+
+    def begin(images=None, **options):
+        options["settings"] = {"derivative_cache": "false", **options.get("settings", {})}
+        served = start(images or folder, **options)
+        until(lambda: served.admin().get("/status").body.count(b"serving") == served.workers, 5, "all workers serve")
+        return served
+    return begin

@@ -179,6 +179,11 @@ void block_store_close(struct block_store **slot)
     free(store);
 }
 
+bool block_store_is_shared(const struct block_store *store)
+{
+    return store->directory_fd >= 0;
+}
+
 enum rc block_store_create(struct block_store *store, const struct block_subject *subject,
                            struct block_file **ret_file, struct err *err)
 {

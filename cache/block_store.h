@@ -18,6 +18,9 @@ RC_MUST_USE enum rc block_store_open(int directory_fd, int64_t most_bytes, int64
 RC_MUST_USE enum rc block_store_start(struct block_store *store, struct err *err);
 void block_store_close(struct block_store **store);
 
+/* Whether what is written to it is found by other processes. */
+bool block_store_is_shared(const struct block_store *store);
+
 RC_MUST_USE enum rc block_store_create(struct block_store *store, const struct block_subject *subject,
                                        struct block_file **ret_file, struct err *err);
 /* RC_NOT_FOUND, RC_NO_MEMORY. */

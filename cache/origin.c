@@ -20,7 +20,9 @@ static enum rc open_remote(const struct settings *settings, int blocks_fd, struc
 {
     const struct remote_options options = {.revalidate_ms = settings->revalidate_s * 1000,
                                            .stale_if_error_ms = settings->stale_if_error_s * 1000,
-                                           .most_whole_bytes = settings->whole_file_bytes};
+                                           .most_whole_bytes = settings->whole_file_bytes,
+                                           /* the last try begins before two time-outs are over */
+                                           .lease_ms = 3 * settings->fetch_timeout_s * 1000 + 1000};
     struct block_store *store = NULL;
     enum rc rc = block_store_open(blocks_fd, settings->block_cache_bytes, MEMORY_BYTES, &store, err);
     if (rc == RC_OK)
@@ -69,6 +71,12 @@ enum rc origin_open(const struct settings *settings, int blocks_fd, struct origi
 {
     return settings_is_remote(settings->images) ? open_web(settings, blocks_fd, ret_origin, err)
                                                 : open_folder(settings, blocks_fd, ret_origin, err);
+}
+
+void origin_share(struct origin *origin, const struct shm_leaseholder *holder)
+{
+    if (origin->ops->share != NULL)
+        origin->ops->share(origin, holder);
 }
 
 enum rc origin_start(struct origin *origin, struct err *err)

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/settings.h"
+#include "shm/lease.h"
 #include "worker/image/blob.h"
 
 #include <stdint.h>
@@ -47,6 +48,9 @@ struct origin_needs {
 /* As settings->images says. `blocks_fd` is where blocks are kept (CACHE_BLOCKS; stays the caller's) or -1. RC_BAD_REQUEST when the settings do not fit together, RC_IO when there is no such folder. */
 RC_MUST_USE enum rc origin_open(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
                                 struct err *err);
+/* Shares the fetching with the server's other workers, so that nothing is fetched twice; the holder's memory outlives the origin. Before
+ * origin_start(). */
+void origin_share(struct origin *origin, const struct shm_leaseholder *holder);
 /* Starts the threads of an origin that has some. After the box. */
 RC_MUST_USE enum rc origin_start(struct origin *origin, struct err *err);
 /* From now on nothing is fetched: every waiter, now and later, gets RC_CANCELLED. */

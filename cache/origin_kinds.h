@@ -5,6 +5,7 @@
 #include "cache/origin.h"
 
 struct origin_ops {
+    void (*share)(struct origin *origin, const struct shm_leaseholder *holder); /* NULL: nothing to share */
     enum rc (*start)(struct origin *origin, struct err *err); /* NULL: there is nothing to start */
     void (*cancel)(struct origin *origin);                    /* NULL: nobody ever waits */
     void (*close)(struct origin *origin);

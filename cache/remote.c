@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "cache/origin_kinds.h"
-#include "cache/remote_flight.h"
+#include "cache/remote_claims.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -345,10 +345,18 @@ static void remote_await(struct origin *origin, const char *path, struct origin_
     while (flights != NULL) {
         struct remote_flight *flight = flights;
         flights = flight->start_next;
-        remote->transport->ops->submit(remote->transport, &flight->fetch);
+        if (!flight->elsewhere)
+            remote->transport->ops->submit(remote->transport, &flight->fetch);
     }
     if (!waits)
         waiter->ready(waiter, rc, rc != RC_OK ? &err : NULL);
+}
+
+static void remote_share(struct origin *origin, const struct shm_leaseholder *holder)
+{
+    struct remote *remote = remote_of(origin);
+    remote->shares = block_store_is_shared(remote->store);
+    remote->holder = *holder;
 }
 
 static enum rc remote_start(struct origin *origin, struct err *err)
@@ -357,7 +365,7 @@ static enum rc remote_start(struct origin *origin, struct err *err)
     enum rc rc = block_store_start(remote->store, err);
     if (rc == RC_OK && remote->transport->ops->start != NULL)
         rc = remote->transport->ops->start(remote->transport, err);
-    return rc;
+    return rc == RC_OK ? remote_watch_start(remote, err) : rc;
 }
 
 static void remote_cancel(struct origin *origin)
@@ -367,12 +375,15 @@ static void remote_cancel(struct origin *origin)
     remote->cancelled = true;
     pthread_mutex_unlock(&remote->mutex);
     remote->transport->ops->cancel(remote->transport);
+    if (remote->shares)
+        shm_lease_ring(&remote->holder);
 }
 
 static void remote_close(struct origin *origin)
 {
     struct remote *remote = remote_of(origin);
     remote_cancel(origin);
+    remote_watch_stop(remote);
     remote->transport->ops->close(remote->transport); /* no flight is left */
     forget_down_to(remote, 0);
     assert(remote->count == 0); /* all blobs are closed */
@@ -384,6 +395,7 @@ static void remote_close(struct origin *origin)
 }
 
 static const struct origin_ops remote_ops = {
+    .share = remote_share,
     .start = remote_start,
     .cancel = remote_cancel,
     .close = remote_close,

@@ -6,7 +6,7 @@
  * middle of being read is noticed, its old blocks are forgotten, and who reads starts over; no answer is a mixture.
  *
  * What is missing when a waiter comes is joined into as few parts as make sense and fetched at once; who wants what is on
- * its way already waits for that. While the origin is away, what is kept is served on, for `stale_if_error`.
+ * its way already, fetched by this worker or another (cache/remote_claims.h), waits for that. While the origin is away, what is kept is served on, for `stale_if_error`.
  *
  * One mutex, never held during I/O of any kind but looking at a block file's header. Private to a process; a crash loses
  * nothing but what was on its way. */
@@ -18,6 +18,7 @@
 struct remote_options {
     int64_t revalidate_ms, stale_if_error_ms;
     int64_t most_whole_bytes; /* of a file that can only be had whole */
+    int64_t lease_ms;         /* so long another worker that fetches something is waited for */
 };
 
 /* Takes over transport and store in every case. */

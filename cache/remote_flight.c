@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "cache/remote_claims.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -89,9 +90,11 @@ static enum rc keep(struct remote_flight *flight, uint64_t block, const uint8_t 
         pthread_mutex_unlock(&remote->mutex);
         rc = block_file_write(flight->content->blocks, block, data, err);
     }
-    if (rc == RC_OK)
-        block_store_grew(remote->store, BLOCK_BYTES);
-    return rc;
+    if (rc != RC_OK)
+        return rc;
+    remote_give_back_block(flight->content, block); /* others may have it from now on */
+    block_store_grew(remote->store, BLOCK_BYTES);
+    return RC_OK;
 }
 
 /* Cuts what comes into blocks. A part of a block at the beginning (an origin that starts where it likes) is left out. */
@@ -99,6 +102,7 @@ static enum rc on_take(struct transport_fetch *fetch, const void *data, size_t l
 {
     struct remote_flight *flight = flight_of(fetch);
     const uint8_t *from = data;
+    remote_claim_longer(flight);
     uint64_t size = block_file_subject(flight->content->blocks)->version.size_bytes;
     while (length > 0) {
         if (flight->at >= size)
@@ -142,6 +146,8 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
     struct remote_file *file = flight->file;
     struct remote *remote = file->remote;
     file->looking = false;
+    if (*rc == RC_OK && flight->elsewhere)
+        return; /* who starts over now learns from the store what the other has found out */
     if (*rc == RC_OK) {
         if (file->content != flight->content) {
             remote_content_unref(file->content);
@@ -199,21 +205,23 @@ static struct origin_waiter *take_waiters(struct remote_file *file, const struct
     return taken;
 }
 
-static void on_done(struct transport_fetch *fetch, enum rc rc, const struct err *err)
+void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct err *err)
 {
-    struct remote_flight *flight = flight_of(fetch);
     struct remote_file *file = flight->file;
     struct remote *remote = file->remote;
+    enum rc how = rc;
     pthread_mutex_lock(&remote->mutex);
     struct remote_flight **link = &file->flights;
     while (*link != flight)
         link = &(*link)->next;
     *link = flight->next;
-    if (fetch->first)
+    if (flight->fetch.first)
         land_look(flight, &rc, err);
     else
         land_part(flight, &rc);
     struct origin_waiter *waiters = take_waiters(file, flight, rc);
+    remote_give_back(flight,
+                     how); /* under the mutex: the file is there as long as it has flights or waiters */
     pthread_mutex_unlock(&remote->mutex);
     remote_content_unref(flight->content);
     remote_content_unref(flight->asked);
@@ -226,9 +234,14 @@ static void on_done(struct transport_fetch *fetch, enum rc rc, const struct err 
     }
 }
 
+static void on_done(struct transport_fetch *fetch, enum rc rc, const struct err *err)
+{
+    remote_flight_land(flight_of(fetch), rc, err);
+}
+
 /* ---- setting out ---- */
 
-static enum rc set_out(struct remote_file *file, uint64_t offset, uint64_t length, bool first,
+static enum rc set_out(struct remote_file *file, uint64_t offset, uint64_t length, bool first, bool ours,
                        struct remote_flight **flights, struct remote_flight **ret_flight, struct err *err)
 {
     struct remote_flight *flight = calloc(1, sizeof *flight);
@@ -237,6 +250,7 @@ static enum rc set_out(struct remote_file *file, uint64_t offset, uint64_t lengt
     flight->file = file;
     flight->content = file->content != NULL ? remote_content_ref(file->content) : NULL;
     flight->number = file->next_number++;
+    flight->claimed_ms = clock_monotonic_ms();
     flight->fetch = (struct transport_fetch){.path = file->path,
                                              .offset = offset,
                                              .length = length,
@@ -251,8 +265,12 @@ static enum rc set_out(struct remote_file *file, uint64_t offset, uint64_t lengt
     }
     flight->next = file->flights;
     file->flights = flight;
-    flight->start_next = *flights;
-    *flights = flight;
+    if (!ours) {
+        remote_watch_flight(flight);
+    } else {
+        flight->start_next = *flights;
+        *flights = flight;
+    }
     *ret_flight = flight;
     return RC_OK;
 }
@@ -262,7 +280,8 @@ enum rc remote_flight_look(struct remote_file *file, struct remote_flight **flig
     struct remote_flight *flight;
     if (file->looking)
         return RC_OK;
-    enum rc rc = set_out(file, 0, FIRST_BYTES, true, flights, &flight, err);
+    bool ours = remote_claim_look(file->remote, file->path);
+    enum rc rc = set_out(file, 0, FIRST_BYTES, true, ours, flights, &flight, err);
     file->looking = rc == RC_OK;
     return rc;
 }
@@ -307,6 +326,74 @@ static bool next_run(struct remote_content *content, uint64_t *at, uint64_t *ret
     return found;
 }
 
+/* ---- setting out, beside the other workers ---- */
+
+enum whose { OURS, THEIRS, HERE };
+
+/* Whose a block is to fetch; claims it. It may have come after it was looked for, and before it was claimed. */
+static enum whose claim_block(struct remote_content *content, uint64_t block)
+{
+    if (!content->remote->shares)
+        return OURS;
+    if (!remote_claim_block(content, block))
+        return THEIRS;
+    if (!block_file_has(content->blocks, block))
+        return OURS;
+    remote_give_back_block(content, block);
+    return HERE;
+}
+
+static bool any_wanted(const struct remote_content *content, uint64_t first, uint64_t end)
+{
+    while (first < end && !bit(content->wanted, first))
+        first++;
+    return first < end;
+}
+
+/* Blocks in a row that are all this worker's to fetch, or all somebody else's. */
+static enum rc set_out_part(struct remote_file *file, uint64_t first, uint64_t end, bool ours,
+                            struct remote_flight **flights, struct err *err)
+{
+    struct remote_content *content = file->content;
+    struct remote_flight *flight = NULL;
+    uint64_t offset = first * BLOCK_BYTES,
+             left = block_file_subject(content->blocks)->version.size_bytes - offset;
+    uint64_t length = (end - first) * BLOCK_BYTES < left ? (end - first) * BLOCK_BYTES : left;
+    bool wanted = any_wanted(content, first, end); /* what was to come along comes with nothing now */
+    enum rc rc = wanted ? set_out(file, offset, length, false, ours, flights, &flight, err) : RC_OK;
+    if (flight == NULL) {
+        for (uint64_t block = first; ours && block < end; block++)
+            remote_give_back_block(content, block);
+        return rc;
+    }
+    flight->first_block = first;
+    flight->block_count = end - first;
+    for (uint64_t block = first; block < end; block++) {
+        set_bit(content->wanted, block, false);
+        set_bit(content->flying, block, true);
+    }
+    return RC_OK;
+}
+
+static enum rc set_out_run(struct remote_file *file, uint64_t first, uint64_t count,
+                           struct remote_flight **flights, struct err *err)
+{
+    struct remote_content *content = file->content;
+    uint64_t end = first + count;
+    enum whose whose = claim_block(content, first);
+    enum rc rc = RC_OK;
+    for (uint64_t at = first, begin = first; rc == RC_OK && begin < end; begin = at) {
+        enum whose now = whose;
+        for (at = begin + 1; at < end && (whose = claim_block(content, at)) == now;)
+            at++;
+        if (now != HERE)
+            rc = set_out_part(file, begin, at, now == OURS, flights, err);
+        for (uint64_t block = begin; now == HERE && block < at; block++)
+            set_bit(content->wanted, block, false);
+    }
+    return rc;
+}
+
 enum rc remote_flight_fetch(struct remote_file *file, struct remote_flight **flights, struct err *err)
 {
     struct remote_content *content = file->content;
@@ -315,19 +402,9 @@ enum rc remote_flight_fetch(struct remote_file *file, struct remote_flight **fli
         return RC_OK;
     content->any_wanted = false;
     for (uint32_t i = 0; i < MOST_FLIGHTS && next_run(content, &at, &first, &count); i++) {
-        struct remote_flight *flight;
-        uint64_t offset = first * BLOCK_BYTES,
-                 left = block_file_subject(content->blocks)->version.size_bytes - offset;
-        uint64_t length = count * BLOCK_BYTES < left ? count * BLOCK_BYTES : left;
-        enum rc rc = set_out(file, offset, length, false, flights, &flight, err);
+        enum rc rc = set_out_run(file, first, count, flights, err);
         if (rc != RC_OK)
-            return *flights != NULL ? RC_OK : rc;
-        flight->first_block = first;
-        flight->block_count = count;
-        for (uint64_t block = first; block < first + count; block++) {
-            set_bit(content->wanted, block, false);
-            set_bit(content->flying, block, true);
-        }
+            return file->flights != NULL ? RC_OK : rc;
     }
     return RC_OK;
 }

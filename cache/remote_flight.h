@@ -42,6 +42,11 @@ struct remote {
     int64_t complained_ms;
     uint32_t count;
     struct remote_file *newest, *oldest;
+    /* cache/remote_claims.h */
+    struct shm_leaseholder holder;
+    bool shares, watches, watch_stops;
+    pthread_t watch;
+    struct remote_flight *watched;
     struct remote_file *bucket[REMOTE_BUCKETS];
 };
 
@@ -53,6 +58,9 @@ struct remote_flight {
     struct remote_content
         *content; /* of which this is a part; for a look: `asked` until another version is found */
     uint64_t number;
+    bool elsewhere; /* another worker fetches it: nothing was submitted */
+    struct remote_flight *watch_next;
+    int64_t claimed_ms;
     uint64_t first_block, block_count; /* marked as flying; not for a look */
     uint64_t at;                       /* of the next byte that comes */
     bool replaced;                     /* it is of another version now */
@@ -66,6 +74,9 @@ RC_MUST_USE enum rc remote_flight_look(struct remote_file *file, struct remote_f
 /* Fetches what was wanted and is neither here nor on its way. RC_NO_MEMORY. */
 RC_MUST_USE enum rc remote_flight_fetch(struct remote_file *file, struct remote_flight **flights,
                                         struct err *err);
+
+/* It has come, or failed with `rc`: whoever waits is told, and the flight is gone. */
+void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct err *err);
 
 /* ---- of remote.c, for remote_flight.c ---- */
 

@@ -15,6 +15,7 @@ static_assert(SHM_LEASE_WORKERS == SHM_MAX_WORKERS, "every slot can wait");
 #define PATIENCE_US 200u
 
 #define GENERATION_BITS 48
+#define NO_SLOT         0xffffu /* in place of the owner's: what follows is a word */
 
 void shm_lease_init(struct shm_leases *leases)
 {
@@ -32,7 +33,9 @@ static uint64_t name_of(uint32_t slot, uint64_t generation)
 
 static bool is_alive(const struct shm_leaseholder *holder, uint64_t owner)
 {
-    const struct shm_slot *slot = &holder->slots[(owner >> GENERATION_BITS) % SHM_LEASE_WORKERS];
+    if (owner >> GENERATION_BITS >= SHM_LEASE_WORKERS)
+        return false;
+    const struct shm_slot *slot = &holder->slots[owner >> GENERATION_BITS];
     uint64_t generation = atomic_load_explicit(&slot->generation, memory_order_relaxed);
     return atomic_load_explicit(&slot->state, memory_order_relaxed) != SHM_SLOT_FREE &&
            name_of((uint32_t)(owner >> GENERATION_BITS), generation) == owner;
@@ -111,7 +114,8 @@ static void ring(struct shm_leases *leases, uint32_t slot)
     futex(&leases->bell[slot].rung, FUTEX_WAKE, INT_MAX, NULL);
 }
 
-void shm_lease_release(const struct shm_leaseholder *holder, struct shm_lease_key key)
+static void give_back(const struct shm_leaseholder *holder, struct shm_lease_key key,
+                      const struct shm_lease *left_behind)
 {
     uint64_t waiting[SHM_LEASE_WORKERS / 64] = {0};
     struct shm_lease_part *part = take_part(holder, key);
@@ -120,12 +124,39 @@ void shm_lease_release(const struct shm_leaseholder *holder, struct shm_lease_ke
     struct shm_lease *lease = find(part, key);
     if (lease != NULL && lease->generation == name_of(holder->slot, holder->generation)) {
         memcpy(waiting, lease->waiting, sizeof waiting);
-        *lease = (struct shm_lease){0};
+        *lease = *left_behind;
     }
     shm_stripe_give(&part->stripe);
     for (uint32_t slot = 0; slot < SHM_LEASE_WORKERS; slot++)
         if ((waiting[slot / 64] >> slot % 64 & 1) != 0)
             ring(holder->leases, slot);
+}
+
+void shm_lease_release(const struct shm_leaseholder *holder, struct shm_lease_key key)
+{
+    const struct shm_lease nothing = {.deadline_ms = 0};
+    give_back(holder, key, &nothing);
+}
+
+void shm_lease_fail(const struct shm_leaseholder *holder, struct shm_lease_key key, int64_t now_ms,
+                    uint32_t word)
+{
+    const struct shm_lease left = {
+        .key = key, .deadline_ms = now_ms + SHM_LEASE_WORD_MS, .generation = name_of(NO_SLOT, word)};
+    give_back(holder, key, &left);
+}
+
+uint32_t shm_lease_word(const struct shm_leaseholder *holder, struct shm_lease_key key, int64_t now_ms)
+{
+    struct shm_lease_part *part = take_part(holder, key);
+    if (part == NULL)
+        return 0;
+    const struct shm_lease *lease = find(part, key);
+    bool is_word = lease != NULL && lease->generation >> GENERATION_BITS == NO_SLOT &&
+                   lease->deadline_ms > now_ms;
+    uint32_t word = is_word ? (uint32_t)lease->generation : 0;
+    shm_stripe_give(&part->stripe);
+    return word;
 }
 
 uint32_t shm_lease_rung(const struct shm_leaseholder *holder)

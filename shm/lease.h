@@ -7,9 +7,11 @@
  * Who finds the lease taken is noted there by its slot and woken when it is given back; it then claims again,
  * and looks before it makes anything whether that has been done: a result must be where others find it before
  * its lease is given back. Waking is a hint (a waiter whose owner died is not woken): whoever waits looks again
- * after SHM_LEASE_LOOK_MS anyway.
+ * after SHM_LEASE_LOOK_MS anyway. An owner that failed may leave word of it for those who waited (shm_lease_fail):
+ * for a moment they find it where the lease was, so that not each of them fails by itself. Whoever claims takes no
+ * notice of it.
  *
- * Fixed table in the segment, in parts under a stripe each, taken for the few instructions of a look-up. Any
+ * Fixed tables in the segment (one for derivatives, one for blocks of sources), in parts under a stripe each, taken for the few instructions of a look-up. Any
  * thread of any worker; the event thread too, since nothing here blocks. A crash leaves its leases, which are
  * free from the moment the slot has another generation; one in the middle of a change leaves a broken stripe,
  * whose leases are forgotten: then something may be made twice, which does no harm. */
@@ -27,6 +29,7 @@
 #define SHM_LEASE_PLACES  15u
 #define SHM_LEASE_WORKERS 256u /* SHM_MAX_WORKERS */
 #define SHM_LEASE_LOOK_MS 100
+#define SHM_LEASE_WORD_MS 1000
 
 /* What a lease is for: a hash that two different things do not share. */
 struct shm_lease_key {
@@ -35,8 +38,8 @@ struct shm_lease_key {
 
 struct shm_lease {
     _Alignas(64) struct shm_lease_key key;
-    int64_t deadline_ms;                      /* monotonic; 0: the place is free */
-    uint64_t generation;                      /* of the owner's slot; its upper 16 bits are the slot */
+    int64_t deadline_ms; /* monotonic; 0: the place is free */
+    uint64_t generation; /* of the owner's slot; its upper 16 bits are the slot, or no slot: a word */
     uint64_t waiting[SHM_LEASE_WORKERS / 64]; /* slots */
 };
 static_assert(sizeof(struct shm_lease) == 64, "a lease is one cache line");
@@ -80,6 +83,11 @@ enum shm_lease_claim shm_lease_claim(const struct shm_leaseholder *holder, struc
                                      int64_t now_ms, int64_t deadline_ms);
 /* Gives it back, if it still is this worker's, and wakes who waits. */
 void shm_lease_release(const struct shm_leaseholder *holder, struct shm_lease_key key);
+/* The same, and leaves a word, not 0, for SHM_LEASE_WORD_MS. */
+void shm_lease_fail(const struct shm_leaseholder *holder, struct shm_lease_key key, int64_t now_ms,
+                    uint32_t word);
+/* The word that its last owner has left; 0: none, or somebody has the lease. */
+uint32_t shm_lease_word(const struct shm_leaseholder *holder, struct shm_lease_key key, int64_t now_ms);
 
 /* How often this worker's bell has been rung. */
 uint32_t shm_lease_rung(const struct shm_leaseholder *holder);

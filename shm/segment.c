@@ -21,6 +21,7 @@ enum rc shm_segment_make(uint32_t slot_count, struct shm_segment **ret_segment, 
     segment->slot_count = slot_count;
     segment->started_ms = clock_monotonic_ms();
     shm_lease_init(&segment->leases);
+    shm_lease_init(&segment->fetches);
     *ret_segment = segment;
     return RC_OK;
 }

@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define SHM_MAX_WORKERS    256u
-#define SHM_LAYOUT_VERSION 4u
+#define SHM_LAYOUT_VERSION 5u
 
 enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
 
@@ -68,7 +68,8 @@ struct shm_segment {
     struct shm_quarantine quarantine;
     struct shm_index_shared index;
     struct shm_sightings sightings;
-    struct shm_leases leases;
+    struct shm_leases leases;  /* of derivatives */
+    struct shm_leases fetches; /* of blocks of sources: so many at times that they have a table of their own */
     struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };
 static_assert(SHM_EFFORT_SLOTS == SHM_MAX_WORKERS, "a line of effort for each worker");

@@ -172,6 +172,13 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
     open_cache(service);
     enum rc rc = origin_open(settings, service->cache.folder[CACHE_BLOCKS], &service->origin, err);
+    const struct shm_leaseholder holder = {
+        .leases = &heritage->segment->fetches,
+        .slots = heritage->segment->slot,
+        .slot = heritage->slot,
+        .generation = atomic_load_explicit(&service->slot->generation, memory_order_relaxed)};
+    if (rc == RC_OK)
+        origin_share(service->origin, &holder);
     uint64_t root = name_root(settings->images);
     if (rc == RC_OK && heritage->derivatives != NULL)
         rc = worker_derivatives_new(heritage, service->cache.folder[CACHE_DERIVATIVES], &service->derivatives,

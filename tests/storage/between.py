@@ -8,10 +8,10 @@ import time
 
 
 class Seen:
-    """One request that has passed: its first line, its Range, and how many bytes of a body came back."""
+    """One request that has passed: its first line, its Range, and how many bytes of a body came back; the port it came from."""
 
-    def __init__(self, line, headers):
-        self.line, self.headers, self.status, self.body_bytes = line, headers, 0, 0
+    def __init__(self, line, headers, port):
+        self.line, self.headers, self.port, self.status, self.body_bytes = line, headers, port, 0, 0
 
     def __repr__(self):
         return f"<{self.line} {self.headers.get('range', '')} -> {self.status} {self.body_bytes}>"
@@ -19,7 +19,7 @@ class Seen:
 
 class Between:
     """fault(seen) decides about each request: None lets it pass; ("status", 500, "Code") answers itself; ("cut", n) closes after n
-    bytes of the body; ("stall", seconds) is silent first; ("refuse",) closes at once."""
+    bytes of the body; ("stall", seconds) is silent first, ("hold", event) until the event; ("refuse",) closes at once."""
 
     def __init__(self, port):
         self.to_port, self.delay_s, self.fault = port, 0, None
@@ -59,7 +59,7 @@ class Between:
                 head, came = read_head(client, came)
                 if head is None:
                     return
-                seen = note(head)
+                seen = note(head, client.getpeername()[1])
                 with self.lock:
                     self.seen.append(seen)
                 length = int(seen.headers.get("content-length", 0))
@@ -79,6 +79,8 @@ class Between:
             return False
         if fault and fault[0] == "stall":
             time.sleep(fault[1])
+        if fault and fault[0] == "hold":
+            fault[1].wait(120)
         if fault and fault[0] == "status":
             body = f"<Error><Code>{fault[2]}</Code></Error>".encode()
             seen.status = fault[1]
@@ -119,6 +121,6 @@ def read_head(peer, came):
     return head + b"\r\n\r\n", rest
 
 
-def note(head):
+def note(head, port):
     lines = head.decode("latin-1").split("\r\n")
-    return Seen(lines[0], {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])})
+    return Seen(lines[0], {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}, port)

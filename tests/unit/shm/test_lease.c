@@ -72,6 +72,26 @@ static void test_an_owner_that_is_replaced(void **state)
     assert_int_equal(shm_lease_rung(&worker[2]), rung + 1);
 }
 
+/* What an owner says when it has failed is heard by those who waited, and by nobody who claims. */
+static void test_a_word(void **state)
+{
+    (void)state;
+    assert_int_equal(shm_lease_claim(&worker[0], key, 1000, 60000), SHM_LEASE_OURS);
+    assert_int_equal(shm_lease_word(&worker[1], key, 1001), 0);
+    assert_int_equal(shm_lease_claim(&worker[1], key, 1001, 60000), SHM_LEASE_THEIRS);
+    uint32_t rung = shm_lease_rung(&worker[1]);
+    shm_lease_fail(&worker[2], key, 1002, 13); /* not its own */
+    assert_int_equal(shm_lease_word(&worker[1], key, 1002), 0);
+    shm_lease_fail(&worker[0], key, 1003, 13);
+    assert_int_equal(shm_lease_rung(&worker[1]), rung + 1);
+    assert_int_equal(shm_lease_word(&worker[1], key, 1004), 13);
+    assert_int_equal(shm_lease_word(&worker[1], key, 1003 + SHM_LEASE_WORD_MS), 0);
+    assert_int_equal(shm_lease_claim(&worker[2], key, 1005, 60000), SHM_LEASE_OURS);
+    assert_int_equal(shm_lease_word(&worker[1], key, 1006), 0);
+    shm_lease_release(&worker[2], key);
+    assert_int_equal(shm_lease_word(&worker[1], key, 1007), 0);
+}
+
 static void test_a_full_part(void **state)
 {
     (void)state;
@@ -117,6 +137,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_deadline, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_owner_that_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_word, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_full_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_death_and_standstill_with_the_stripe, setup, teardown),
     };

@@ -1,5 +1,8 @@
 #include "base/settings.h"
 
+#include "base/own.h"
+#include "base/roots.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -61,20 +64,6 @@ static const char *settings_check_address(const char *value)
 static const char *settings_check_address_or_none(const char *value)
 {
     return value[0] == '\0' ? NULL : settings_check_address(value);
-}
-
-static const char *settings_check_images(const char *value)
-{
-    if (value[0] == '\0')
-        return "a directory, s3://BUCKET or http(s)://HOST must be named";
-    if (strstr(value, "://") != NULL && !settings_is_remote(value) && value[0] != '/' && value[0] != '.')
-        return "addresses begin with s3://, http:// or https://";
-    return NULL;
-}
-
-bool settings_is_remote(const char *images)
-{
-    return strncmp(images, "s3://", 5) == 0 || strncmp(images, "http://", 7) == 0 || strncmp(images, "https://", 8) == 0;
 }
 
 static const char *settings_check_endpoint(const char *value)
@@ -154,8 +143,8 @@ const struct settings_row settings_table[] = {
     {"admin_token", NULL, SETTINGS_TEXT, "", 0, 0, "TOKEN", FIELD(admin_token),
      "what purge, prune and warm must know; empty: they are off. Not set: $VITRINE_ADMIN_TOKEN",
      settings_check_printable},
-    {"images", "--images", SETTINGS_TEXT, ".", 0, 0, "DIR|s3://BUCKET/PREFIX|http(s)://HOST/PATH", FIELD(images),
-     "where the pictures are", settings_check_images},
+    {"images", "--images", SETTINGS_LIST, ".", 0, 0, "[NAME=]DIR|s3://BUCKET/PREFIX|http(s)://HOST/PATH", FIELD(images),
+     "where the pictures are; of several the first that has a picture wins", roots_check},
     {"cache", "--cache", SETTINGS_TEXT, "", 0, 0, "DIR", FIELD(cache),
      "a directory for caches; empty: none. Not set: $CACHE_DIRECTORY, as systemd says it", NULL},
     {"base_url", NULL, SETTINGS_TEXT, "", 0, 0, "URL", FIELD(base_url),
@@ -338,7 +327,7 @@ static void *settings_field(struct settings *settings, const struct settings_row
 
 static bool settings_has_text(const struct settings_row *row)
 {
-    return row->type == SETTINGS_TEXT || row->type == SETTINGS_CHOICE;
+    return row->type == SETTINGS_TEXT || row->type == SETTINGS_CHOICE || row->type == SETTINGS_LIST;
 }
 
 /* True when all of `text` is a whole number; one beyond 64 bits becomes the nearest that fits, for the bounds
@@ -419,9 +408,22 @@ enum rc settings_set(struct settings *settings, const struct settings_row *row, 
         return settings_set_switch(field, row, value, err);
     case SETTINGS_TEXT:
     case SETTINGS_CHOICE:
+    case SETTINGS_LIST:
         break;
     }
     return settings_set_text(field, row, value, err);
+}
+
+enum rc settings_add(struct settings *settings, const struct settings_row *row, const char *value,
+                     struct err *err)
+{
+    OWN_FREE char *list = NULL;
+    const char *former = *(char **)settings_field(settings, row);
+    if (asprintf(&list, "%s%c%s", former, ROOTS_SEPARATOR, value) < 0) {
+        list = NULL;
+        return err_set(err, RC_NO_MEMORY, "no memory for the value of %s", row->name);
+    }
+    return settings_set(settings, row, list, err);
 }
 
 static const void *settings_value(const struct settings *settings, const struct settings_row *row)

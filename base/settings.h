@@ -19,7 +19,7 @@ struct settings {
     /* where */
     char *listen, *admin; /* ADDR:PORT, [V6]:PORT; admin empty: no admin listener */
     char *admin_token;    /* empty: nothing is changed by way of the admin listener */
-    char *images;         /* the image root */
+    char *images;         /* the image roots, as base/roots.h reads them */
     char *cache;          /* directory for caches; empty: none */
     char *base_url;       /* empty: from the request */
     char *trusted_proxies;
@@ -85,7 +85,8 @@ struct settings {
     char *ingest_scratch; /* empty: the system's */
 };
 
-enum settings_type { SETTINGS_TEXT, SETTINGS_WHOLE, SETTINGS_SWITCH, SETTINGS_CHOICE };
+/* LIST: a text with a line per value; the file may have a list of them, the command line the flag several times. */
+enum settings_type { SETTINGS_TEXT, SETTINGS_WHOLE, SETTINGS_SWITCH, SETTINGS_CHOICE, SETTINGS_LIST };
 
 struct settings_row {
     const char *name; /* the key in the file; differs from the field by the unit's suffix at most */
@@ -121,14 +122,15 @@ const struct settings_row *settings_find_near(const char *name);
 RC_MUST_USE enum rc settings_set(struct settings *settings, const struct settings_row *row, const char *value,
                                  struct err *err);
 
+/* The same for a further value of a SETTINGS_LIST. */
+RC_MUST_USE enum rc settings_add(struct settings *settings, const struct settings_row *row, const char *value,
+                                 struct err *err);
+
 /* Whether both have the same value there. */
 bool settings_is_same(const struct settings *a, const struct settings *b, const struct settings_row *row);
 /* Gives `to` the value of `from`. */
 RC_MUST_USE enum rc settings_copy(struct settings *to, const struct settings *from,
                                   const struct settings_row *row, struct err *err);
-
-/* Whether `images` is an S3 bucket or an http(s) address, not a directory. */
-bool settings_is_remote(const char *images);
 
 /* Position of `value` in "a|b|c", -1 where it is none of them. */
 int settings_choice_index(const char *choices, const char *value);

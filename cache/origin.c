@@ -15,16 +15,26 @@
 /* For a slow folder without a cache directory, and where the cache directory is full. */
 #define MEMORY_BYTES (INT64_C(256) << 20)
 
-static enum rc open_remote(const struct settings *settings, int blocks_fd, struct transport *transport,
+/* One image root. */
+struct opening {
+    const struct settings *settings;
+    const char *place;
+    int blocks_fd;
+    int64_t memory_bytes;
+};
+
+static enum rc open_remote(const struct opening *opening, struct transport *transport,
                            const struct origin_needs *needs, struct origin **ret_origin, struct err *err)
 {
+    const struct settings *settings = opening->settings;
     const struct remote_options options = {.revalidate_ms = settings->revalidate_s * 1000,
                                            .stale_if_error_ms = settings->stale_if_error_s * 1000,
                                            .most_whole_bytes = settings->whole_file_bytes,
                                            /* the last try begins before two time-outs are over */
                                            .lease_ms = 3 * settings->fetch_timeout_s * 1000 + 1000};
     struct block_store *store = NULL;
-    enum rc rc = block_store_open(blocks_fd, settings->block_cache_bytes, MEMORY_BYTES, &store, err);
+    enum rc rc = block_store_open(opening->blocks_fd, settings->block_cache_bytes, opening->memory_bytes,
+                                  &store, err);
     if (rc == RC_OK)
         return remote_open(&options, transport, store, needs, ret_origin, err);
     transport->ops->close(transport);
@@ -33,44 +43,68 @@ static enum rc open_remote(const struct settings *settings, int blocks_fd, struc
     return rc;
 }
 
-static enum rc open_web(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
-                        struct err *err)
+static enum rc open_web(const struct opening *opening, struct origin **ret_origin, struct err *err)
 {
     struct transport *transport = NULL;
     struct origin_needs needs = {.root_fd = -1};
-    if (blocks_fd < 0)
+    if (opening->blocks_fd < 0)
         return err_set(err, RC_BAD_REQUEST,
                        "images are at %.120s, which needs a cache directory that can be written: --cache DIR",
-                       settings->images);
-    enum rc rc = web_transport_open(settings, &transport, &needs, err);
-    return rc == RC_OK ? open_remote(settings, blocks_fd, transport, &needs, ret_origin, err) : rc;
+                       opening->place);
+    enum rc rc = web_transport_open(opening->settings, opening->place, &transport, &needs, err);
+    return rc == RC_OK ? open_remote(opening, transport, &needs, ret_origin, err) : rc;
 }
 
-static enum rc open_folder(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
-                           struct err *err)
+static enum rc open_folder(const struct opening *opening, struct origin **ret_origin, struct err *err)
 {
-    OWN_FD int fd = open(settings->images, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct settings *settings = opening->settings;
+    OWN_FD int fd = open(opening->place, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return err_set_errno(err, RC_IO, errno, "the image directory %s cannot be opened", settings->images);
+        return err_set_errno(err, RC_IO, errno, "the image directory %s cannot be opened", opening->place);
     bool slow = strcmp(settings->slow_folder, "always") == 0 ||
                 (strcmp(settings->slow_folder, "auto") == 0 && lane_is_needed(fd));
     if (!slow)
         return origin_folder_open(TAKE_FD(fd), ret_origin, err);
     struct transport *transport = NULL;
     const struct origin_needs needs = {.root_fd = fd};
-    enum rc rc = lane_transport_open(fd, settings->images, (uint32_t)settings->folder_threads,
+    enum rc rc = lane_transport_open(fd, opening->place, (uint32_t)settings->folder_threads,
                                      settings->fetch_timeout_s * 1000, &transport, err);
     if (rc != RC_OK)
         return rc;
     (void)TAKE_FD(fd);
-    return open_remote(settings, blocks_fd, transport, &needs, ret_origin, err);
+    return open_remote(opening, transport, &needs, ret_origin, err);
+}
+
+static enum rc open_root(struct opening *opening, const char *place, struct origin **ret_origin,
+                         struct err *err)
+{
+    opening->place = place;
+    return roots_is_remote(place) ? open_web(opening, ret_origin, err)
+                                  : open_folder(opening, ret_origin, err);
 }
 
 enum rc origin_open(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
                     struct err *err)
 {
-    return settings_is_remote(settings->images) ? open_web(settings, blocks_fd, ret_origin, err)
-                                                : open_folder(settings, blocks_fd, ret_origin, err);
+    const char *rest = settings->images;
+    int64_t count = (int64_t)roots_count(rest);
+    struct opening opening = {
+        .settings = settings, .blocks_fd = blocks_fd, .memory_bytes = MEMORY_BYTES / count};
+    OWN(origin_close) struct origin *several = NULL;
+    struct roots_root root;
+    if (count == 1 && roots_next(&rest, &root) && root.name[0] == '\0')
+        return open_root(&opening, root.place, ret_origin, err);
+    rest = settings->images;
+    enum rc rc = origin_several_new(settings, &several, err);
+    while (rc == RC_OK && roots_next(&rest, &root)) {
+        struct origin *opened = NULL;
+        rc = open_root(&opening, root.place, &opened, err);
+        if (rc == RC_OK)
+            origin_several_add(several, &root, opened);
+    }
+    if (rc == RC_OK)
+        *ret_origin = TAKE_PTR(several);
+    return rc;
 }
 
 void origin_share(struct origin *origin, const struct shm_leaseholder *holder)
@@ -97,9 +131,12 @@ void origin_close(struct origin **origin)
     *origin = NULL;
 }
 
-struct origin_needs origin_needs(const struct origin *origin)
+size_t origin_needs(const struct origin *origin, struct origin_needs ret_needs[ROOTS_MOST])
 {
-    return origin->needs;
+    if (origin->ops->needs != NULL)
+        return origin->ops->needs(origin, ret_needs);
+    ret_needs[0] = origin->needs;
+    return 1;
 }
 
 enum rc origin_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,

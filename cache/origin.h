@@ -1,6 +1,6 @@
 /* The origin: where the sources are. The only way from an identifier's path to bytes.
  *
- * Three kinds behind one interface: a folder (openat2 beneath its root, nothing else); and, through blocks kept on the SSD
+ * Several image roots are one origin (cache/origin_several.c): the first of them that has a file wins. Of a single root there are three kinds behind one interface: a folder (openat2 beneath its root, nothing else); and, through blocks kept on the SSD
  * (cache/remote.h), an S3 bucket or an http(s) server (cache/web_transport.h), or a folder on a network file system
  * (cache/lane_transport.h). Opened once per worker after fork and before the box; used by all its threads.
  *
@@ -12,6 +12,7 @@
 #define CACHE_ORIGIN_H
 
 #include "base/arena.h"
+#include "base/roots.h"
 #include "base/settings.h"
 #include "shm/lease.h"
 #include "worker/image/blob.h"
@@ -21,6 +22,8 @@
 #include <time.h>
 
 struct origin;
+
+#define ORIGIN_MOST_PORTS 4u
 
 /* Which state of a file this is: changes whenever the file is replaced or rewritten. */
 struct origin_version {
@@ -38,11 +41,11 @@ struct origin_waiter {
     void (*ready)(struct origin_waiter *waiter, enum rc rc, const struct err *err);
 };
 
-/* What the origin needs of the system; for the box. */
+/* What a root needs of the system; for the box. */
 struct origin_needs {
     int root_fd; /* a folder's, else -1; stays the origin's */
     bool network;
-    uint16_t port[4]; /* it connects to these; the rest 0 */
+    uint16_t port[ORIGIN_MOST_PORTS]; /* it connects to these; the rest 0 */
 };
 
 /* As settings->images says. `blocks_fd` is where blocks are kept (CACHE_BLOCKS; stays the caller's) or -1. RC_BAD_REQUEST when the settings do not fit together, RC_IO when there is no such folder. */
@@ -56,7 +59,8 @@ RC_MUST_USE enum rc origin_start(struct origin *origin, struct err *err);
 /* From now on nothing is fetched: every waiter, now and later, gets RC_CANCELLED. */
 void origin_cancel(struct origin *origin);
 void origin_close(struct origin **origin);
-struct origin_needs origin_needs(const struct origin *origin);
+/* Of each root; returns how many there are. */
+size_t origin_needs(const struct origin *origin, struct origin_needs ret_needs[ROOTS_MOST]);
 
 /* Opens a file for reading. In a folder: beneath the root only, so links may lead about below it and never out of it.
  * RC_NOT_FOUND (also for directories, devices, forbidden paths), RC_AWAY, RC_IO. */

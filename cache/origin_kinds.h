@@ -18,6 +18,8 @@ struct origin_ops {
                     struct origin_entry **ret_entries, size_t *ret_count, struct err *err);
     void (*await)(struct origin *origin, const char *path,
                   struct origin_waiter *waiter); /* NULL: never RC_AWAY */
+    /* NULL: the one in struct origin. */
+    size_t (*needs)(const struct origin *origin, struct origin_needs ret_needs[ROOTS_MOST]);
 };
 
 struct origin {
@@ -27,6 +29,11 @@ struct origin {
 
 /* Takes over `root_fd` in every case. */
 RC_MUST_USE enum rc origin_folder_open(int root_fd, struct origin **ret_origin, struct err *err);
+
+/* Several as one, at first none. `root` is the new one's from then on, and `name` copied. At most ROOTS_MOST. */
+RC_MUST_USE enum rc origin_several_new(const struct settings *settings, struct origin **ret_origin,
+                                       struct err *err);
+void origin_several_add(struct origin *origin, const struct roots_root *name, struct origin *root);
 
 /* Beneath the root: a path that leads out of it, or to nothing, is no image. Shared with the lane for slow folders. */
 RC_MUST_USE enum rc origin_folder_open_file(int root_fd, const char *path, uint64_t flags, int *ret_fd,

@@ -137,7 +137,7 @@ static void list_instead(struct pictures *pictures, struct entry *made)
 struct wanted {
     const char *path;
     uint32_t page;
-    struct shm_index_key key;
+    struct shm_index_key key, sighting;
     uint64_t version;
     int64_t modified_s;
     int64_t checked_ms;
@@ -246,9 +246,12 @@ static enum rc entry_open(struct pictures *pictures, const struct wanted *wanted
 
 static struct wanted want(const struct pictures *pictures, const char *path, uint32_t page)
 {
+    const struct shm_index_key key = shm_index_key(pictures->options.root, path, page);
+    const uint64_t view = pictures->options.view;
     return (struct wanted){.path = path,
                            .page = page,
-                           .key = shm_index_key(pictures->options.root, path, page),
+                           .key = key,
+                           .sighting = {{key.word[0] ^ view, key.word[1] ^ view}},
                            .checked_ms = clock_monotonic_ms()};
 }
 
@@ -277,7 +280,7 @@ struct picture *pictures_peek(struct pictures *pictures, const char *path, uint3
     struct wanted wanted = want(pictures, path, page);
     struct picture *picture = NULL;
     int64_t oldest_ms = oldest_comparison_ms(pictures, wanted.checked_ms);
-    bool seen = shm_sightings_find(pictures->options.sightings, &wanted.key, &wanted.version,
+    bool seen = shm_sightings_find(pictures->options.sightings, &wanted.sighting, &wanted.version,
                                    &wanted.checked_ms);
     pthread_mutex_lock(&pictures->mutex);
     struct entry *entry = find(pictures, path, page);
@@ -343,7 +346,7 @@ static void forget(struct pictures *pictures, const struct wanted *wanted, enum 
     struct entry *dead = NULL;
     if (why == RC_AWAY)
         return;
-    shm_sightings_forget(pictures->options.sightings, &wanted->key);
+    shm_sightings_forget(pictures->options.sightings, &wanted->sighting);
     pthread_mutex_lock(&pictures->mutex);
     struct entry *entry = find(pictures, wanted->path, wanted->page);
     bool was_known = entry != NULL;
@@ -361,7 +364,7 @@ static void note_version(struct pictures *pictures, const struct origin_version 
 {
     wanted->version = origin_version_hash(version);
     wanted->modified_s = version->modified.tv_sec;
-    shm_sightings_note(pictures->options.sightings, &wanted->key, wanted->version, wanted->checked_ms);
+    shm_sightings_note(pictures->options.sightings, &wanted->sighting, wanted->version, wanted->checked_ms);
 }
 
 /* Compares with the source; *ret_picture is what is listed of that version, or NULL. */

@@ -32,7 +32,8 @@ struct pictures;
 
 struct pictures_options {
     struct origin *origin;
-    uint64_t root;           /* tells this image root from others in the same index */
+    uint64_t root;           /* tells these image roots from others in the same index */
+    uint64_t view;           /* tells them from those before a reload, in the sightings */
     struct shm_index *index; /* or NULL */
     struct shm_sightings *sightings;
     struct image_source_limits limits;

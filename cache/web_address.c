@@ -159,11 +159,6 @@ enum rc web_address_of(struct web_address *address, const char *images, const st
     return rc;
 }
 
-enum rc web_address_init(struct web_address *address, const struct settings *settings, struct err *err)
-{
-    return web_address_of(address, settings->images, settings, err);
-}
-
 void web_address_done(struct web_address *address)
 {
     free(address->name);

@@ -1,4 +1,4 @@
-/* Where the files of a remote origin are: URLs made of the setting `images` and a path. Pure. */
+/* Where the files of a remote origin are: URLs made of an image root's place and a path. Pure. */
 #ifndef CACHE_WEB_ADDRESS_H
 #define CACHE_WEB_ADDRESS_H
 
@@ -21,11 +21,8 @@ struct web_address {
     uint16_t port;
 };
 
-/* RC_BAD_REQUEST names what is wrong with `images` or the S3 settings. */
-RC_MUST_USE enum rc web_address_init(struct web_address *address, const struct settings *settings,
-                                     struct err *err);
-/* The same for any "s3://BUCKET/PREFIX" or URL, such as where pyramids are put. */
-RC_MUST_USE enum rc web_address_of(struct web_address *address, const char *images,
+/* Of "s3://BUCKET/PREFIX" or a URL. RC_BAD_REQUEST names what is wrong with it or the S3 settings. */
+RC_MUST_USE enum rc web_address_of(struct web_address *address, const char *place,
                                    const struct settings *settings, struct err *err);
 void web_address_done(struct web_address *address);
 

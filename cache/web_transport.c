@@ -467,7 +467,7 @@ static void web_close(struct transport *transport)
 static const struct transport_ops web_ops = {
     .start = web_start, .submit = web_submit, .cancel = web_cancel, .close = web_close};
 
-enum rc web_transport_open(const struct settings *settings, struct transport **ret_transport,
+enum rc web_transport_open(const struct settings *settings, const char *place, struct transport **ret_transport,
                            struct origin_needs *ret_needs, struct err *err)
 {
     struct web *web = calloc(1, sizeof *web);
@@ -481,7 +481,7 @@ enum rc web_transport_open(const struct settings *settings, struct transport **r
     pthread_mutex_init(&web->mutex, NULL);
     enum rc rc = http_prepare(err);
     if (rc == RC_OK)
-        rc = web_address_init(&web->address, settings, err);
+        rc = web_address_of(&web->address, place, settings, err);
     if (rc == RC_OK && web->address.is_s3)
         rc = s3_keys_open(settings, &web->keys, err);
     if (rc == RC_OK)

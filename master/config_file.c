@@ -2,6 +2,7 @@
 
 #include "base/fdio.h"
 #include "base/own.h"
+#include "base/roots.h"
 #include "master/config_rules.h"
 #include "worker/worker.h"
 
@@ -25,7 +26,8 @@ enum rc master_config_init(struct master_config *config, struct err *err)
         return rc;
     config->line = calloc(settings_table_length, sizeof *config->line);
     config->is_fixed = calloc(settings_table_length, sizeof *config->is_fixed);
-    if (config->line == NULL || config->is_fixed == NULL) {
+    config->has_begun = calloc(settings_table_length, sizeof *config->has_begun);
+    if (config->line == NULL || config->is_fixed == NULL || config->has_begun == NULL) {
         master_config_done(config);
         return err_set(err, RC_NO_MEMORY, "no memory for the configuration");
     }
@@ -37,6 +39,7 @@ void master_config_done(struct master_config *config)
     settings_done(&config->settings);
     free(TAKE_PTR(config->line));
     free(TAKE_PTR(config->is_fixed));
+    free(TAKE_PTR(config->has_begun));
     ingest_rules_done(&config->rules);
     bytes_done(&config->problems);
 }
@@ -44,8 +47,11 @@ void master_config_done(struct master_config *config)
 enum rc master_config_override(struct master_config *config, const struct settings_row *row,
                                const char *value, struct err *err)
 {
-    enum rc rc = settings_set(&config->settings, row, value, err);
+    bool *has_begun = &config->has_begun[row - settings_table];
+    enum rc rc = *has_begun ? settings_add(&config->settings, row, value, err)
+                            : settings_set(&config->settings, row, value, err);
     if (rc == RC_OK) {
+        *has_begun = row->type == SETTINGS_LIST;
         config->line[row - settings_table] = 0;
         config->is_fixed[row - settings_table] = true;
     }
@@ -172,13 +178,41 @@ static enum rc config_slurp(const char *path, struct bytes *text, const char **r
 
 /* One setting -------------------------------------------------------------------------------------------- */
 
+/* What the setting says, or one of the list that it is; `settings_take` adds it to others or replaces what was there. */
+static enum rc config_take_value(struct master_config *config, const config_setting_t *setting,
+                                 const struct settings_row *row,
+                                 enum rc (*settings_take)(struct settings *, const struct settings_row *,
+                                                          const char *, struct err *),
+                                 struct err *err)
+{
+    unsigned line = (unsigned)config_setting_source_line(setting);
+    char number[MASTER_CONFIG_NUMBER_BYTES];
+    struct err wrong = {0};
+    const char *value = master_config_value(setting, row, row->name, number, &wrong);
+    if (value == NULL)
+        return master_config_problem(config, line, wrong.message, err);
+    config->line[row - settings_table] = line;
+    enum rc rc = settings_take(&config->settings, row, value, &wrong);
+    return rc == RC_OK ? RC_OK : master_config_problem(config, line, wrong.message, err);
+}
+
+static enum rc config_take_list(struct master_config *config, const config_setting_t *list,
+                                const struct settings_row *row, struct err *err)
+{
+    enum rc rc = RC_OK;
+    for (int i = 0; i < config_setting_length(list) && rc == RC_OK; i++)
+        rc = config_take_value(config, config_setting_get_elem(list, (unsigned)i), row,
+                               i == 0 ? settings_set : settings_add, err);
+    config->line[row - settings_table] = (unsigned)config_setting_source_line(list);
+    return rc;
+}
+
 static enum rc config_take(struct master_config *config, const config_setting_t *setting, struct err *err)
 {
     unsigned line = (unsigned)config_setting_source_line(setting);
     const char *name = config_setting_name(setting);
     const struct settings_row *row = settings_find(name);
     struct err wrong = {0};
-    char number[MASTER_CONFIG_NUMBER_BYTES];
     if (row == NULL && strcmp(name, MASTER_CONFIG_RULES_KEY) == 0)
         return master_config_rules_take(config, setting, err);
     if (row == NULL) {
@@ -188,12 +222,11 @@ static enum rc config_take(struct master_config *config, const config_setting_t 
                 near != NULL ? near->name : "");
         return master_config_problem(config, line, wrong.message, err);
     }
-    const char *value = master_config_value(setting, row, name, number, &wrong);
-    if (value == NULL)
-        return master_config_problem(config, line, wrong.message, err);
-    config->line[row - settings_table] = line;
-    enum rc rc = settings_set(&config->settings, row, value, &wrong);
-    return rc == RC_OK ? RC_OK : master_config_problem(config, line, wrong.message, err);
+    int type = config_setting_type(setting);
+    if (row->type == SETTINGS_LIST && (type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST) &&
+        config_setting_length(setting) > 0)
+        return config_take_list(config, setting, row, err);
+    return config_take_value(config, setting, row, settings_set, err);
 }
 
 static void config_destroy_library(config_t *library)
@@ -208,6 +241,7 @@ enum rc master_config_read(struct master_config *config, const char *path, struc
     const char *problem, *open = NULL;
     int os_errno;
     config->path = path;
+    memset(config->has_begun, 0, settings_table_length * sizeof *config->has_begun);
     enum rc rc = config_slurp(path, &text, &problem, &os_errno, err);
     config->is_unreadable = true;
     if (rc == RC_OK && problem != NULL)
@@ -244,20 +278,24 @@ static unsigned config_line_of(const struct master_config *config, const char *n
 
 static enum rc config_check_images(struct master_config *config, struct err *err)
 {
-    const char *images = config->settings.images;
-    struct err wrong = {0};
-    struct stat st;
-    if (settings_is_remote(images))
-        return RC_OK;
-    if (stat(images, &st) < 0)
-        err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", images);
-    else if (!S_ISDIR(st.st_mode))
-        err_set(&wrong, RC_IO, "images: %s is no directory", images);
-    else if (access(images, R_OK | X_OK) < 0)
-        err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", images);
-    return wrong.rc == RC_OK
-               ? RC_OK
-               : master_config_problem(config, config_line_of(config, "images"), wrong.message, err);
+    const char *rest = config->settings.images;
+    struct roots_root root;
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && roots_next(&rest, &root)) {
+        struct err wrong = {0};
+        struct stat st;
+        if (roots_is_remote(root.place))
+            continue;
+        if (stat(root.place, &st) < 0)
+            err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", root.place);
+        else if (!S_ISDIR(st.st_mode))
+            err_set(&wrong, RC_IO, "images: %s is no directory", root.place);
+        else if (access(root.place, R_OK | X_OK) < 0)
+            err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", root.place);
+        if (wrong.rc != RC_OK)
+            rc = master_config_problem(config, config_line_of(config, "images"), wrong.message, err);
+    }
+    return rc;
 }
 
 static enum rc config_check_cache(struct master_config *config, struct err *err)

@@ -15,6 +15,7 @@ struct master_config {
     const char *path;          /* the file; NULL: none was read */
     unsigned *line;            /* for each row of the table where the file sets it; 0: not there */
     bool *is_fixed;            /* for each row whether the command line sets it */
+    bool *has_begun;           /* for each row, if a list, whether the next value is a further one */
     struct ingest_rules rules; /* ingest_rules of the file */
     struct bytes problems;
     unsigned problem_count;
@@ -29,7 +30,8 @@ void master_config_done(struct master_config *config);
  * `config`. Fails only where memory is out. */
 RC_MUST_USE enum rc master_config_read(struct master_config *config, const char *path, struct err *err);
 
-/* One value from the command line, which overrides the file. Codes of settings_set(). */
+/* One value from the command line, which overrides the file; lists get all that come between two readings of a file.
+ * Codes of settings_set(). */
 RC_MUST_USE enum rc master_config_override(struct master_config *config, const struct settings_row *row,
                                            const char *value, struct err *err);
 

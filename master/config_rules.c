@@ -46,7 +46,8 @@ const char *master_config_value(const config_setting_t *setting, const struct se
     static const char *const wanted[] = {[SETTINGS_TEXT] = "a text in quotes",
                                          [SETTINGS_WHOLE] = "a whole number",
                                          [SETTINGS_SWITCH] = "true or false",
-                                         [SETTINGS_CHOICE] = "a text in quotes"};
+                                         [SETTINGS_CHOICE] = "a text in quotes",
+                                         [SETTINGS_LIST] = "a text in quotes, or a list of texts"};
     const char *value = value_of(setting, row, number);
     if (value == NULL)
         err_set(wrong, RC_BAD_REQUEST, "%s is %s, but must be %s", name, type_name(setting),

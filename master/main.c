@@ -1,6 +1,7 @@
 /* The program: its command line, and the steps of `vitrine serve` up to the supervisor's loop. */
 #include "base/log.h"
 #include "base/own.h"
+#include "base/roots.h"
 #include "master/ask.h"
 #include "master/config_file.h"
 #include "master/ingest.h"
@@ -80,9 +81,10 @@ static enum rc open_listeners(const struct settings *settings, struct master_lau
 
 static void log_listeners(const struct settings *settings, const struct master_launch *launch)
 {
-    char address[MASTER_LISTEN_TEXT_BYTES];
+    char address[MASTER_LISTEN_TEXT_BYTES], images[1024];
     master_listen_text(launch->public, address);
-    log_info("vitrine %s serves %s on http://%s with %u workers", VITRINE_VERSION, settings->images, address,
+    roots_text(settings->images, images, sizeof images);
+    log_info("vitrine %s serves %s on http://%s with %u workers", VITRINE_VERSION, images, address,
              master_options_workers(settings));
     if (launch->admin < 0)
         return;

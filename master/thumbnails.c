@@ -1,10 +1,12 @@
 #include "master/thumbnails.h"
 
 #include "base/own.h"
+#include "base/roots.h"
 #include "master/ask.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -24,25 +26,42 @@ bool master_thumbnails_are_sizes(const char *sizes)
     }
 }
 
-/* Where `path` lies below the image root, without links on the way. */
-static enum rc find_below_root(const struct settings *settings, const char *path, char **ret_below,
-                               struct err *err)
+/* What the server calls `real`, if it lies below this image root; else NULL in *ret_below. */
+static enum rc find_below(const struct roots_root *root, const char *real, char **ret_below, struct err *err)
 {
-    if (settings_is_remote(settings->images))
-        return err_set(err, RC_BAD_REQUEST, "thumbnails: images is %s, which no folder lies below",
-                       settings->images);
-    OWN_FREE char *root = realpath(settings->images, NULL);
+    OWN_FREE char *place = roots_is_remote(root->place) ? NULL : realpath(root->place, NULL);
+    size_t length = place == NULL ? 0 : strlen(place);
+    *ret_below = NULL;
+    if (place == NULL || strncmp(real, place, length) != 0 || (real[length] != '/' && real[length] != '\0'))
+        return RC_OK;
+    bool is_named = root->name[0] != '\0';
+    if (asprintf(ret_below, "%s%s%s", root->name, is_named ? "/" : "",
+                 real[length] == '/' ? real + length + 1 : "") < 0) {
+        *ret_below = NULL;
+        return err_set(err, RC_NO_MEMORY, "no memory for a name");
+    }
+    return RC_OK;
+}
+
+/* Where `path` lies below an image root, without links on the way. */
+static enum rc find_below_roots(const struct settings *settings, const char *path, char **ret_below,
+                                struct err *err)
+{
     OWN_FREE char *real = realpath(path, NULL);
-    if (root == NULL || real == NULL)
-        return err_set_errno(err, RC_IO, errno, "thumbnails: %s cannot be found",
-                             root == NULL ? settings->images : path);
-    size_t length = strlen(root);
-    if (strncmp(real, root, length) != 0 || (real[length] != '/' && real[length] != '\0'))
-        return err_set(err, RC_BAD_REQUEST,
-                       "thumbnails: %s does not lie below the image root %s of the server", path,
-                       settings->images);
-    *ret_below = strdup(real[length] == '/' ? real + length + 1 : "");
-    return *ret_below != NULL ? RC_OK : err_set(err, RC_NO_MEMORY, "no memory for a name");
+    const char *rest = settings->images;
+    struct roots_root root;
+    char images[256];
+    *ret_below = NULL;
+    if (real == NULL)
+        return err_set_errno(err, RC_IO, errno, "thumbnails: %s cannot be found", path);
+    while (roots_next(&rest, &root)) {
+        enum rc rc = find_below(&root, real, ret_below, err);
+        if (rc != RC_OK || *ret_below != NULL)
+            return rc;
+    }
+    roots_text(settings->images, images, sizeof images);
+    return err_set(err, RC_BAD_REQUEST, "thumbnails: %s does not lie in a folder that the server serves (%s)",
+                   path, images);
 }
 
 enum rc master_thumbnails_check(const struct settings *settings, const char *into, struct err *err)
@@ -51,7 +70,7 @@ enum rc master_thumbnails_check(const struct settings *settings, const char *int
     if (settings->admin_token[0] == '\0')
         return err_set(err, RC_BAD_REQUEST,
                        "thumbnails: a server makes them only for who has its admin_token");
-    return find_below_root(settings, into, &below, err);
+    return find_below_roots(settings, into, &below, err);
 }
 
 static enum rc append_identifier(struct bytes *out, const char *name, struct err *err)
@@ -85,7 +104,7 @@ enum rc master_thumbnails_make(const struct settings *settings, const char *path
                                struct err *err)
 {
     OWN_FREE char *below = NULL;
-    enum rc rc = find_below_root(settings, path, &below, err);
+    enum rc rc = find_below_roots(settings, path, &below, err);
     while (rc == RC_OK && *sizes != '\0') {
         OWN(bytes_done) struct bytes target = {0};
         size_t digits = strcspn(sizes, ",");

@@ -63,15 +63,21 @@ static enum rc become_user(const char *names, struct err *err)
     return RC_OK;
 }
 
-static enum rc check_images(const struct settings *settings, int images_fd, struct err *err)
+static enum rc check_images(const struct settings *settings, const struct worker_box_openings *openings,
+                            struct err *err)
 {
-    if (faccessat(images_fd, ".", R_OK | X_OK, AT_EACCESS) == 0)
-        return RC_OK;
-    int os_errno = errno;
-    const struct passwd *user = getpwuid(geteuid());
-    return err_set_errno(err, RC_IO, os_errno,
-                         "user %s, as whom workers run, cannot read the image directory %s",
-                         user != NULL ? user->pw_name : "of another name", settings->images);
+    const char *rest = settings->images;
+    struct roots_root root;
+    for (size_t i = 0; i < openings->root_count && roots_next(&rest, &root); i++) {
+        if (openings->root_fd[i] < 0 || faccessat(openings->root_fd[i], ".", R_OK | X_OK, AT_EACCESS) == 0)
+            continue;
+        int os_errno = errno;
+        const struct passwd *user = getpwuid(geteuid());
+        return err_set_errno(err, RC_IO, os_errno,
+                             "user %s, as whom workers run, cannot read the image directory %s",
+                             user != NULL ? user->pw_name : "of another name", root.place);
+    }
+    return RC_OK;
 }
 
 /* ---- files ---- */
@@ -148,20 +154,29 @@ static void allow_network_files(int ruleset_fd, const struct ruleset *ruleset)
     }
 }
 
-/* `port`: four to connect to, 0 for none; NULL: no network at all. */
-static bool allow_network(int ruleset_fd, const struct ruleset *ruleset, const uint16_t *port)
+/* Everything that a box leaves open. */
+struct remains {
+    struct opening opening[ROOTS_MOST + 1];
+    size_t opening_count;
+    bool network;
+    const uint16_t *port;
+    size_t port_count;
+};
+
+static bool allow_all(int ruleset_fd, const struct ruleset *ruleset, const struct remains *remains)
 {
     bool allowed = true;
-    if (port == NULL)
-        return true;
+    for (size_t i = 0; i < remains->opening_count; i++)
+        allowed = allowed && allow(ruleset_fd, ruleset, &remains->opening[i]);
+    if (!remains->network)
+        return allowed;
     allow_network_files(ruleset_fd, ruleset);
-    for (unsigned i = 0; ruleset->access_net != 0 && i < 4; i++)
-        allowed = allowed && allow_port(ruleset_fd, port[i]);
+    for (size_t i = 0; ruleset->access_net != 0 && i < remains->port_count; i++)
+        allowed = allowed && allow_port(ruleset_fd, remains->port[i]);
     return allowed;
 }
 
-static enum rc limit_files(const struct opening opening[2], const uint16_t *port, const char **ret_note,
-                           struct err *err)
+static enum rc limit_files(const struct remains *remains, const char **ret_note, struct err *err)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < 1) { /* also EPERM, where a container's own filter is older than the call */
@@ -171,8 +186,7 @@ static enum rc limit_files(const struct opening opening[2], const uint16_t *port
     struct ruleset ruleset = make_ruleset(version);
     size_t size = version >= 6 ? sizeof ruleset : version >= 4 ? 16 : 8;
     OWN_FD int fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
-    if (fd < 0 || !allow(fd, &ruleset, &opening[0]) || !allow(fd, &ruleset, &opening[1]) ||
-        !allow_network(fd, &ruleset, port) || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+    if (fd < 0 || !allow_all(fd, &ruleset, remains) || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
         return err_set_errno(err, RC_UNSUPPORTED, errno,
                              "this system does not limit a worker's files (sandbox = false goes without)");
     return RC_OK;
@@ -191,32 +205,37 @@ static enum rc limit_resources(const struct settings *settings, struct err *err)
 }
 
 /* What all boxes are made of once the process is who it will be. */
-static enum rc close_box(const struct settings *settings, const struct opening opening[2],
-                         const uint16_t *port, const char **ret_note, struct err *err)
+static enum rc close_box(const struct settings *settings, const struct remains *remains,
+                         const char **ret_note, struct err *err)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_set_errno(err, RC_UNSUPPORTED, errno, "the worker cannot give up new rights");
-    enum rc rc = limit_files(opening, port, ret_note, err);
+    enum rc rc = limit_files(remains, ret_note, err);
     if (rc == RC_OK)
         rc = limit_resources(settings, err);
     if (rc == RC_OK)
-        rc = worker_box_calls_limit(port != NULL, err);
+        rc = worker_box_calls_limit(remains->network, err);
     return rc;
 }
 
 enum rc worker_box_enter(const struct settings *settings, const struct worker_box_openings *openings,
                          const char **ret_note, struct err *err)
 {
-    const struct opening opening[] = {{.fd = openings->images_fd, .is_folder = true},
-                                      {.fd = openings->cache_fd, .is_folder = true, .is_writable = true}};
+    struct remains remains = {.opening = {{.fd = openings->cache_fd, .is_folder = true, .is_writable = true}},
+                              .opening_count = 1,
+                              .network = openings->network,
+                              .port = openings->port,
+                              .port_count = openings->port_count};
     *ret_note = NULL;
     if (BASE_UNDER_SANITIZER)
         return RC_OK;
+    for (size_t i = 0; i < openings->root_count; i++)
+        remains.opening[remains.opening_count++] = (struct opening){.fd = openings->root_fd[i],
+                                                                    .is_folder = true};
     enum rc rc = become_user(settings->user, err);
-    if (rc == RC_OK && openings->images_fd >= 0)
-        rc = check_images(settings, openings->images_fd, err);
-    const uint16_t *port = openings->network ? openings->port : NULL;
-    return rc != RC_OK || !settings->sandbox ? rc : close_box(settings, opening, port, ret_note, err);
+    if (rc == RC_OK)
+        rc = check_images(settings, openings, err);
+    return rc != RC_OK || !settings->sandbox ? rc : close_box(settings, &remains, ret_note, err);
 }
 
 /* All of root's rights but those to the files that root was told to read and write. */
@@ -239,11 +258,12 @@ static enum rc keep_file_rights(struct err *err)
 enum rc worker_box_enter_converter(const struct settings *settings, int source_fd, int folder_fd,
                                    const char **ret_note, struct err *err)
 {
-    const struct opening opening[] = {{.fd = source_fd},
-                                      {.fd = folder_fd, .is_folder = true, .is_writable = true}};
+    const struct remains remains = {
+        .opening = {{.fd = source_fd}, {.fd = folder_fd, .is_folder = true, .is_writable = true}},
+        .opening_count = 2};
     *ret_note = NULL;
     if (BASE_UNDER_SANITIZER || !settings->sandbox)
         return RC_OK;
     enum rc rc = keep_file_rights(err);
-    return rc == RC_OK ? close_box(settings, opening, NULL, ret_note, err) : rc;
+    return rc == RC_OK ? close_box(settings, &remains, ret_note, err) : rc;
 }

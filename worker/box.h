@@ -1,7 +1,7 @@
 /* The box: everything a worker gives up before it looks at the first byte that a stranger made.
  *
  * In this order: root's rights (the setting `user`), the way back to any (no_new_privs), every file but the
- * image root and the cache (Landlock), core files and memory beyond `worker_max_memory`, and all system
+ * image roots and the cache (Landlock), core files and memory beyond `worker_max_memory`, and all system
  * calls that serving does not need (seccomp). What a process would have to do to get out, such as to start a
  * program, to connect or to trace another, raises SIGSYS and counts as a fault of the request that led to
  * it. Any other call that is not on the list fails with EPERM: libraries try calls and do without, and an
@@ -13,6 +13,7 @@
 #ifndef WORKER_BOX_H
 #define WORKER_BOX_H
 
+#include "base/roots.h"
 #include "base/settings.h"
 
 #include <sys/types.h>
@@ -20,13 +21,18 @@
 /* Whom a worker will become; -1 where it stays who it is. For what has to be theirs beforehand. */
 void worker_box_user(const struct settings *settings, uid_t *ret_user, gid_t *ret_group);
 
+#define WORKER_BOX_MOST_PORTS (4 * ROOTS_MOST)
+
 /* What stays open. */
 struct worker_box_openings {
-    int images_fd, cache_fd; /* the image root and the cache directory, or -1 */
+    int root_fd[ROOTS_MOST]; /* the image roots, in the order of the setting; -1: not a folder */
+    size_t root_count;
+    int cache_fd; /* the cache directory, or -1 */
     /* Whether it may make connections: over TCP to `port` (where the kernel's Landlock knows ports), and to name
      * servers; and read what that takes: /etc, certificates. */
     bool network;
-    const uint16_t *port; /* four; 0: none */
+    uint16_t port[WORKER_BOX_MOST_PORTS]; /* 0: none */
+    size_t port_count;
 };
 
 /* *ret_note is a sentence for the log about what the kernel lacks, or NULL. RC_IO: there is no such user, or it

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "base/roots.h"
 #include "cache/picture_record.h"
 #include "worker/box.h"
 #include "worker/request.h"
@@ -62,11 +63,14 @@ static void open_cache(struct worker_service *service)
         log_warning("%s; nothing is cached on disk", err.message);
 }
 
-/* Image roots that share a cache directory are told apart by where they are. */
+/* Servers that share a cache directory are told apart by where their first image root is, so that a further one may be added and
+ * all that is known of the pictures stays known. */
 static uint64_t name_root(const char *images)
 {
-    OWN_FREE char *path = realpath(images, NULL);
-    const char *name = path != NULL ? path : images;
+    struct roots_root root = {.name = ""};
+    (void)roots_next(&images, &root);
+    OWN_FREE char *path = realpath(root.place, NULL);
+    const char *name = path != NULL ? path : root.place;
     return bytes_hash(BYTES_HASH_START, name, strlen(name));
 }
 
@@ -87,17 +91,19 @@ static void open_index(struct worker_service *service, const struct image_source
         log_warning("%s; sources are read anew by each worker", err.message);
 }
 
-static enum rc open_pictures(struct worker_service *service, uint64_t root, const struct image_source_limits *limits,
-                             struct err *err)
+static enum rc open_pictures(struct worker_service *service, uint64_t root,
+                             const struct image_source_limits *limits, struct err *err)
 {
-    const struct pictures_options options = {.origin = service->origin,
-                                             .root = root,
-                                             .index = service->index,
-                                             .sightings = &service->segment->sightings,
-                                             .limits = *limits,
-                                             .capacity = OPEN_PICTURES,
-                                             .revalidate_ms = service->settings->revalidate_s * 1000,
-                                             .distrusted_ms = service->purged_ms};
+    const struct pictures_options options = {
+        .origin = service->origin,
+        .root = root,
+        .view = bytes_hash(BYTES_HASH_START, service->settings->images, strlen(service->settings->images)),
+        .index = service->index,
+        .sightings = &service->segment->sightings,
+        .limits = *limits,
+        .capacity = OPEN_PICTURES,
+        .revalidate_ms = service->settings->revalidate_s * 1000,
+        .distrusted_ms = service->purged_ms};
     return pictures_new(&options, &service->pictures, err);
 }
 
@@ -110,14 +116,20 @@ static enum rc open_gateway(struct worker_service *service, struct err *err)
     return gateway_open(&options, &service->gateway, err);
 }
 
-/* With the image root and the cache open, since its new user may be unable to get there, and before there are threads. */
+/* With the image roots and the cache open, since its new user may be unable to get there, and before there are threads. */
 static enum rc enter_box(const struct worker_heritage *heritage, const struct worker_service *service,
                          struct err *err)
 {
     const char *note = NULL;
-    const struct origin_needs needs = origin_needs(service->origin);
-    const struct worker_box_openings openings = {
-        .images_fd = needs.root_fd, .cache_fd = service->cache.fd, .network = needs.network, .port = needs.port};
+    struct origin_needs needs[ROOTS_MOST];
+    struct worker_box_openings openings = {.cache_fd = service->cache.fd};
+    openings.root_count = origin_needs(service->origin, needs);
+    for (size_t i = 0; i < openings.root_count; i++) {
+        openings.root_fd[i] = needs[i].root_fd;
+        openings.network = openings.network || needs[i].network;
+        for (size_t j = 0; needs[i].network && j < ORIGIN_MOST_PORTS; j++)
+            openings.port[openings.port_count++] = needs[i].port[j];
+    }
     enum rc rc = worker_box_enter(heritage->settings, &openings, &note, err);
     if (rc == RC_OK && note != NULL && atomic_exchange(&heritage->segment->box_noted, 1) == 0)
         log_warning("%s", note);

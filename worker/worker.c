@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/own.h"
+#include "base/roots.h"
 #include "worker/fault.h"
 #include "worker/gateway/gateway.h"
 #include "worker/http/base_url.h"
@@ -337,10 +338,12 @@ enum rc worker_check_settings(const struct settings *settings, const char **ret_
         return err_set(err, RC_BAD_REQUEST, "http_networks is \"%s\": from character %u on, %s", settings->http_networks,
                        at + 1, wrong);
     }
-    if (settings_is_remote(settings->images) && settings->cache[0] == '\0') {
+    if (roots_any_is_remote(settings->images) && settings->cache[0] == '\0') {
+        char images[256];
         *ret_name = "images";
+        roots_text(settings->images, images, sizeof images);
         return err_set(err, RC_BAD_REQUEST, "images is \"%s\", which needs a cache directory for what is fetched: add --cache DIR",
-                       settings->images);
+                       images);
     }
     const struct gateway_options options = {.rules = settings->identifier_rules,
                                             .retired = settings->retired,

@@ -137,7 +137,7 @@ def test_lists_that_cannot_be(images, tmp_path):
     ("older", 0, [r"retired +.*: moved \(301\) to obj-page$"]),
     ("dead-end", 0, [r"retired +.*: gone \(410\)$"]),
     ("box/page.tif", 0, ["retired .*: not listed", "rule +none matches in"]),
-    ("obj-nothing", 1, [r"source +.*/box/nothing\.tif$"]),
+    ("obj-nothing", 1, [r"source +.*/box/nothing\.tif: No such file or directory$"]),
     ("../up", 1, []),
 ])
 def test_resolve_explains(images, lists, tmp_path, name, status, lines):

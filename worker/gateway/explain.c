@@ -1,5 +1,6 @@
 /* The gateway for the command line: what a list says, not what a server has loaded of it. */
 #include "base/own.h"
+#include "base/roots.h"
 #include "worker/gateway/gateway.h"
 
 #include <errno.h>
@@ -78,9 +79,32 @@ static enum rc explain_rules(const struct gateway_options *options, const char *
     return iiif_identifier_read(match.source, ret_source, err);
 }
 
-static bool is_folder(const char *images)
+/* A line for each root that the source can be in; false: no folder has it, and there is nowhere else to look. */
+static bool explain_roots(const char *images, const char *source)
 {
-    return strstr(images, "://") == NULL;
+    struct roots_root root;
+    bool may_be_there = false;
+    while (roots_next(&images, &root)) {
+        const char *below = roots_below(&root, source);
+        OWN_FREE char *path = NULL;
+        if (below == NULL)
+            continue;
+        bool is_remote = roots_is_remote(root.place);
+        if (asprintf(&path, "%s%s%s", root.place, root.place[strlen(root.place) - 1] == '/' ? "" : "/",
+                     below) < 0) {
+            path = NULL;
+            return false;
+        }
+        bool is_there = !is_remote && access(path, R_OK) == 0;
+        printf("source      %s%s%s\n", path, is_there ? "" : ": ",
+               is_there    ? ""
+               : is_remote ? "there, if it has that (not asked)"
+                           : strerror(errno));
+        if (is_there)
+            return true;
+        may_be_there = may_be_there || is_remote;
+    }
+    return may_be_there;
 }
 
 bool gateway_explain(const struct gateway_options *options, const char *images, const char *identifier,
@@ -88,7 +112,6 @@ bool gateway_explain(const struct gateway_options *options, const char *images, 
 {
     enum gateway_retired retired = GATEWAY_RETIRED_NO;
     struct iiif_identifier source;
-    OWN_FREE char *path = NULL;
     printf("identifier  %s\n", identifier);
     if (options->retired[0] != '\0' && explain_retired(options, identifier, &retired, err) != RC_OK)
         return false;
@@ -96,10 +119,8 @@ bool gateway_explain(const struct gateway_options *options, const char *images, 
         return true;
     if (explain_rules(options, identifier, &source, err) != RC_OK)
         return false;
-    if (asprintf(&path, "%s/%s", images, source.path) < 0)
-        return err_set(err, RC_NO_MEMORY, "no memory for a path") == RC_OK;
-    printf("source      %s\npage        %" PRIu32 "\n", path, source.page);
-    if (is_folder(images) && access(path, R_OK) != 0)
-        return err_set_errno(err, RC_NOT_FOUND, errno, "%s", path) == RC_OK;
-    return true;
+    bool may_be_there = explain_roots(images, source.path);
+    printf("page        %" PRIu32 "\n", source.page);
+    return may_be_there ||
+           err_set(err, RC_NOT_FOUND, "there is no %.180s in any image root", source.path) == RC_OK;
 }

@@ -86,7 +86,12 @@ static int in_the_box(int (*deed)(int images_fd, int cache_fd))
         int images_fd = open(images, O_PATH | O_DIRECTORY | O_CLOEXEC);
         int cache_fd = open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC);
         const struct worker_box_openings openings = {
-            .images_fd = images_fd, .cache_fd = cache_fd, .network = has_network, .port = allowed_port};
+            .root_fd = {images_fd},
+            .root_count = 1,
+            .cache_fd = cache_fd,
+            .network = has_network,
+            .port = {allowed_port[0], allowed_port[1], allowed_port[2], allowed_port[3]},
+            .port_count = 4};
         if (worker_box_enter(&settings, &openings, &note, &err) != RC_OK) {
             fprintf(stderr, "%s\n", err.message);
             _exit(NOT_IN_BOX);
@@ -438,8 +443,8 @@ static void test_what_the_kernel_lacks_is_said(void **state)
     if (child == 0) {
         struct err err;
         const char *note = NULL;
-        const struct worker_box_openings openings = {.images_fd = open(images, O_PATH | O_DIRECTORY),
-                                                     .cache_fd = -1};
+        const struct worker_box_openings openings = {
+            .root_fd = {open(images, O_PATH | O_DIRECTORY)}, .root_count = 1, .cache_fd = -1};
         enum rc rc = worker_box_enter(&settings, &openings, &note, &err);
         _exit(rc != RC_OK ? NOT_IN_BOX : note != NULL);
     }

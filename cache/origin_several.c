@@ -1,0 +1,380 @@
+/* Several origins as one: a path is looked for in each root that it can be in, in their order, and the first that has it wins.
+ *
+ * A folder here is simply asked each time. Of the others it is remembered for `revalidate` that they have said no, so that the
+ * next root's turn comes; what one root has fetched while others had said no counts as said again, or with slow origins the first
+ * would always have to be asked again by the time the second has answered. A root that is away and has said no before, less
+ * than `stale_if_error` ago, is believed; one that has never been asked is waited for: nobody gets the picture of a
+ * later root because the first had a bad moment. The memory is bounded, and behind one mutex that is never held during I/O. */
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/own.h"
+#include "cache/origin_kinds.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_SETS 1024u
+#define NO_WAYS 4u
+/* So long after a root has truly said no it is asked again, whatever was fetched since. */
+#define RENEWED_MOST_MS 60000
+
+/* A root's no to a path. */
+struct no {
+    char *path; /* as it is called in that root; NULL: the place is free */
+    uint32_t root;
+    int64_t said_ms, until_ms;
+};
+
+struct several {
+    struct origin origin; /* first */
+    uint32_t count;
+    struct roots_root name[ROOTS_MOST];
+    struct origin *root[ROOTS_MOST];
+    int64_t lasts_ms, stale_ms;
+    pthread_mutex_t mutex;
+    struct no no[NO_SETS][NO_WAYS];
+};
+
+static struct several *several_of(struct origin *origin)
+{
+    return (struct several *)origin;
+}
+
+/* Whether it says RC_AWAY at times. */
+static bool is_far(const struct several *several, uint32_t root)
+{
+    return several->root[root]->ops->await != NULL;
+}
+
+/* ---- who has said no ---- */
+
+static struct no *set_of(struct several *several, uint32_t root, const char *path)
+{
+    uint64_t hash = bytes_hash(BYTES_HASH_START + root, path, strlen(path));
+    return several->no[(hash ^ hash >> 32) % NO_SETS];
+}
+
+/* Under the lock. */
+static struct no *find_no(struct several *several, uint32_t root, const char *path)
+{
+    struct no *set = set_of(several, root, path);
+    for (uint32_t i = 0; i < NO_WAYS; i++)
+        if (set[i].path != NULL && set[i].root == root && strcmp(set[i].path, path) == 0)
+            return &set[i];
+    return NULL;
+}
+
+static bool says_no(struct several *several, uint32_t root, const char *path)
+{
+    pthread_mutex_lock(&several->mutex);
+    const struct no *no = find_no(several, root, path);
+    bool says = no != NULL && clock_monotonic_ms() < no->until_ms;
+    pthread_mutex_unlock(&several->mutex);
+    return says;
+}
+
+/* Where memory is out it is asked again. */
+static void note_no(struct several *several, uint32_t root, const char *path)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&several->mutex);
+    struct no *no = find_no(several, root, path);
+    if (no == NULL) {
+        no = set_of(several, root, path);
+        for (struct no *other = no + 1; other < set_of(several, root, path) + NO_WAYS; other++)
+            if (other->until_ms < no->until_ms)
+                no = other;
+        free(no->path);
+        *no = (struct no){.path = strdup(path), .root = root};
+    }
+    no->said_ms = now_ms;
+    no->until_ms = no->path != NULL ? now_ms + several->lasts_ms : 0;
+    pthread_mutex_unlock(&several->mutex);
+}
+
+/* Lets a no of at most `most_ms` ago go on. False: there is none. */
+static bool renew_no(struct several *several, uint32_t root, const char *path, int64_t most_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&several->mutex);
+    struct no *no = find_no(several, root, path);
+    bool is_young = no != NULL && now_ms - no->said_ms < most_ms;
+    if (is_young)
+        no->until_ms = now_ms + several->lasts_ms;
+    pthread_mutex_unlock(&several->mutex);
+    return is_young;
+}
+
+/* ---- files ---- */
+
+static enum rc nowhere(const char *path, struct err *err)
+{
+    return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", path);
+}
+
+/* What the path is called in the root; NULL: it cannot be there, or is known not to be. */
+static const char *below_if_asked(struct several *several, uint32_t root, const char *path)
+{
+    const char *below = roots_below(&several->name[root], path);
+    return below != NULL && is_far(several, root) && says_no(several, root, below) ? NULL : below;
+}
+
+static enum rc several_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,
+                                 struct origin_version *ret_version, struct err *err)
+{
+    struct several *several = several_of(origin);
+    for (uint32_t i = 0; i < several->count; i++) {
+        const char *below = below_if_asked(several, i, path);
+        enum rc rc = below == NULL ? RC_NOT_FOUND
+                                   : origin_open_blob(several->root[i], below, ret_blob, ret_version, err);
+        if (rc != RC_NOT_FOUND)
+            return rc;
+    }
+    return nowhere(path, err);
+}
+
+static enum rc several_stat_file(struct origin *origin, const char *path, struct origin_version *ret_version,
+                                 struct err *err)
+{
+    struct several *several = several_of(origin);
+    for (uint32_t i = 0; i < several->count; i++) {
+        const char *below = below_if_asked(several, i, path);
+        enum rc rc = below == NULL ? RC_NOT_FOUND
+                                   : origin_stat_file(several->root[i], below, ret_version, err);
+        if (rc != RC_NOT_FOUND)
+            return rc;
+    }
+    return nowhere(path, err);
+}
+
+/* ---- waiting ---- */
+
+/* Between who waits and the one root that is asked. */
+struct pending {
+    struct origin_waiter waiter; /* first */
+    struct several *several;
+    struct origin_waiter *outer;
+    uint32_t root;
+    char path[];
+};
+
+static void renew_those_before(struct several *several, uint32_t root, const char *path)
+{
+    for (uint32_t i = 0; i < root; i++) {
+        const char *below = roots_below(&several->name[i], path);
+        if (below != NULL && is_far(several, i))
+            (void)renew_no(several, i, below, RENEWED_MOST_MS);
+    }
+}
+
+static bool is_away(enum rc rc)
+{
+    return rc == RC_ORIGIN || rc == RC_LATE || rc == RC_BUSY;
+}
+
+static void on_ready(struct origin_waiter *waiter, enum rc rc, const struct err *err)
+{
+    struct pending *pending = (struct pending *)waiter;
+    struct several *several = pending->several;
+    struct origin_waiter *outer = pending->outer;
+    const char *below = roots_below(&several->name[pending->root], pending->path);
+    struct err said;
+    if (rc == RC_NOT_FOUND) {
+        note_no(several, pending->root, below);
+        rc = RC_OK; /* the next one's turn */
+    } else if (is_away(rc) && renew_no(several, pending->root, below, several->stale_ms)) {
+        rc = RC_OK;
+    }
+    if (rc == RC_OK)
+        renew_those_before(several, pending->root, pending->path);
+    else
+        said = *err;
+    free(pending);
+    outer->ready(outer, rc, rc == RC_OK ? NULL : &said);
+}
+
+static bool is_in_folder(struct several *several, uint32_t root, const char *below)
+{
+    struct origin_version version;
+    return !is_far(several, root) &&
+           origin_stat_file(several->root[root], below, &version, NULL) != RC_NOT_FOUND;
+}
+
+/* Asks the first root that has not said no. Where none is left, or a folder has it, starting over will tell. */
+static void several_await(struct origin *origin, const char *path, struct origin_waiter *waiter)
+{
+    struct several *several = several_of(origin);
+    for (uint32_t i = 0; i < several->count; i++) {
+        const char *below = below_if_asked(several, i, path);
+        if (below == NULL)
+            continue;
+        if (is_in_folder(several, i, below))
+            break;
+        if (!is_far(several, i))
+            continue;
+        size_t path_bytes = strlen(path) + 1;
+        struct pending *pending = malloc(sizeof *pending + path_bytes);
+        struct err err;
+        if (pending == NULL) {
+            waiter->ready(waiter, err_set(&err, RC_NO_MEMORY, "no memory to look for image '%.180s'", path),
+                          &err);
+            return;
+        }
+        *pending = (struct pending){
+            .waiter = {.ready = on_ready}, .several = several, .outer = waiter, .root = i};
+        memcpy(pending->path, path, path_bytes);
+        origin_await(several->root[i], roots_below(&several->name[i], pending->path), &pending->waiter);
+        return;
+    }
+    waiter->ready(waiter, RC_OK, NULL);
+}
+
+/* ---- listing ---- */
+
+struct merging {
+    struct arena *arena;
+    struct origin_entry *entry;
+    size_t count;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct origin_entry *)a)->name, ((const struct origin_entry *)b)->name);
+}
+
+/* Adds what is not there by name yet; `entry` is of one folder, and sorted here. */
+static enum rc merge(struct merging *merging, struct origin_entry *entry, size_t count, struct err *err)
+{
+    if (count == 0)
+        return RC_OK;
+    struct origin_entry *all = arena_alloc(merging->arena, (merging->count + count) * sizeof *all);
+    if (all == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a folder of %zu entries", merging->count + count);
+    qsort(entry, count, sizeof *entry, by_name);
+    size_t a = 0, b = 0, out = 0;
+    while (a < merging->count || b < count) {
+        int order = a == merging->count ? 1 : b == count ? -1 : by_name(&merging->entry[a], &entry[b]);
+        all[out++] = order <= 0 ? merging->entry[a] : entry[b];
+        a += order <= 0;
+        b += order >= 0;
+    }
+    if (out > ORIGIN_MOST_ENTRIES)
+        return err_set(err, RC_TOO_LARGE, "the folder has more than %u entries", ORIGIN_MOST_ENTRIES);
+    merging->entry = all;
+    merging->count = out;
+    return RC_OK;
+}
+
+/* Folders of all roots with the same path are one; the names of roots are folders of the root of all. Roots that cannot be listed
+ * are left out, unless none can. */
+static enum rc several_list(struct origin *origin, const char *path, struct arena *arena,
+                            struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
+{
+    struct several *several = several_of(origin);
+    struct merging merging = {.arena = arena};
+    struct err said;
+    bool is_there = false, is_unlisted = false;
+    for (uint32_t i = 0; i < several->count; i++) {
+        const struct roots_root *name = &several->name[i];
+        const char *below = roots_below(name, path);
+        struct origin_entry *entry = NULL;
+        size_t count = 0;
+        enum rc rc = RC_OK;
+        if (below == NULL && strcmp(path, name->name) == 0)
+            below = "";
+        if (below != NULL) {
+            rc = origin_list(several->root[i], below, arena, &entry, &count, &said);
+        } else if (path[0] == '\0') {
+            entry = arena_alloc(arena, sizeof *entry);
+            if (entry == NULL)
+                return err_set(err, RC_NO_MEMORY, "no memory for a folder");
+            *entry = (struct origin_entry){.name = name->name, .is_folder = true};
+            count = 1;
+        } else {
+            continue;
+        }
+        is_unlisted = is_unlisted || rc == RC_UNSUPPORTED;
+        if (rc == RC_NOT_FOUND || rc == RC_UNSUPPORTED)
+            continue;
+        is_there = true;
+        if (rc == RC_OK)
+            rc = merge(&merging, entry, count, &said);
+        if (rc != RC_OK)
+            return err_set(err, rc, "%s", said.message);
+    }
+    if (!is_there)
+        return is_unlisted ? err_set(err, RC_UNSUPPORTED,
+                                     "folders are listed only where images lie in a local folder")
+                           : err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
+    *ret_entries = merging.entry;
+    *ret_count = merging.count;
+    return RC_OK;
+}
+
+/* ---- all of them ---- */
+
+static enum rc several_start(struct origin *origin, struct err *err)
+{
+    struct several *several = several_of(origin);
+    enum rc rc = RC_OK;
+    for (uint32_t i = 0; i < several->count && rc == RC_OK; i++)
+        rc = origin_start(several->root[i], err);
+    return rc;
+}
+
+static void several_cancel(struct origin *origin)
+{
+    struct several *several = several_of(origin);
+    for (uint32_t i = 0; i < several->count; i++)
+        origin_cancel(several->root[i]);
+}
+
+static void several_close(struct origin *origin)
+{
+    struct several *several = several_of(origin);
+    for (uint32_t i = 0; i < several->count; i++)
+        origin_close(&several->root[i]);
+    for (uint32_t i = 0; i < NO_SETS; i++)
+        for (uint32_t j = 0; j < NO_WAYS; j++)
+            free(several->no[i][j].path);
+    pthread_mutex_destroy(&several->mutex);
+    free(several);
+}
+
+static size_t several_needs(const struct origin *origin, struct origin_needs ret_needs[ROOTS_MOST])
+{
+    const struct several *several = (const struct several *)origin;
+    for (uint32_t i = 0; i < several->count; i++)
+        ret_needs[i] = several->root[i]->needs;
+    return several->count;
+}
+
+static const struct origin_ops several_ops = {.start = several_start,
+                                              .cancel = several_cancel,
+                                              .close = several_close,
+                                              .open_blob = several_open_blob,
+                                              .stat_file = several_stat_file,
+                                              .list = several_list,
+                                              .await = several_await,
+                                              .needs = several_needs};
+
+enum rc origin_several_new(const struct settings *settings, struct origin **ret_origin, struct err *err)
+{
+    struct several *several = calloc(1, sizeof *several);
+    if (several == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the image roots");
+    several->origin = (struct origin){.ops = &several_ops, .needs = {.root_fd = -1}};
+    several->lasts_ms = settings->revalidate_s < 1 ? 1000 : settings->revalidate_s * 1000;
+    several->stale_ms = settings->stale_if_error_s * 1000;
+    pthread_mutex_init(&several->mutex, NULL);
+    *ret_origin = &several->origin;
+    return RC_OK;
+}
+
+void origin_several_add(struct origin *origin, const struct roots_root *name, struct origin *root)
+{
+    struct several *several = several_of(origin);
+    several->name[several->count] = *name;
+    several->root[several->count++] = root;
+}

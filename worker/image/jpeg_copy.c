@@ -1,4 +1,5 @@
-/* Joins tiles by bytes: restart intervals in their new order, their markers numbered anew. */
+/* Joins tiles by bytes: restart intervals in their new order, their markers numbered anew. Where the window ends within its only
+ * column's intervals, each is copied up to its last wanted MCU. */
 #include "worker/image/jpeg_stitching.h"
 
 #include "base/own.h"
@@ -43,12 +44,21 @@ static const uint8_t *next_interval(struct copy_lane *lane, size_t *ret_length)
     return NULL;
 }
 
+/* Ones in the place of the low bits of the byte before `at`, as behind the last code of every interval. */
+static uint8_t *end_cut(uint8_t *at, uint32_t bits)
+{
+    at[-1] |= (uint8_t)((1u << bits) - 1);
+    if (bits > 0 && at[-1] == 0xff)
+        *at++ = 0;
+    return at;
+}
+
 /* The part of one row of MCUs that lies in this column. */
 static bool copy_part(struct image_jpeg_stitch *stitch, struct copy_lane *lane, uint32_t row,
                       struct image_jpeg_range part, struct bytes *out)
 {
     uint32_t each = stitch->first.restart_mcus, per_row = stitch->tile_mcus.width_px / each;
-    uint32_t from = row * per_row + part.from / each, to = row * per_row + part.to / each;
+    uint32_t from = row * per_row + part.from / each, to = row * per_row + (part.to + each - 1) / each;
     uint8_t *at = out->data + out->length;
     while (lane->next < to) {
         size_t length = 0;
@@ -62,8 +72,14 @@ static bool copy_part(struct image_jpeg_stitch *stitch, struct copy_lane *lane, 
             *at++ = 0xff;
             *at++ = (uint8_t)(IMAGE_JPEG_RST0 + ((stitch->intervals - 1) & 7));
         }
+        if (part.to % each != 0)
+            length = image_jpeg_recode_reach(stitch, interval, length, part.to % each);
+        if (length == 0)
+            return false;
         memcpy(at, interval, length);
         at += length;
+        if (part.to % each != 0)
+            at = end_cut(at, stitch->cut_bits);
         stitch->intervals++;
     }
     out->length = (size_t)(at - out->data);
@@ -78,7 +94,7 @@ static enum rc start_all(const struct image_jpeg_stitch *stitch, const struct im
         enum rc rc = copy_start(stitch, &tiles[i], &lane[i], err);
         if (rc != RC_OK)
             return rc;
-        most_bytes += tiles[i].length;
+        most_bytes += tiles[i].length + stitch->tile_mcus.height_px; /* ending a cut may take a byte more */
     }
     return bytes_reserve(out, most_bytes, err);
 }

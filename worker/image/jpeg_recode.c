@@ -96,6 +96,12 @@ static enum rc prepare_decoders(const struct image_jpeg_stitch *stitch, const st
     return RC_OK;
 }
 
+enum rc image_jpeg_recode_prepare_cuts(struct image_jpeg_stitch *stitch, struct err *err)
+{
+    enum rc rc = image_jpeg_standard_get(&stitch->standard, err);
+    return rc == RC_OK ? prepare_decoders(stitch, &stitch->first, &stitch->decoders, err) : rc;
+}
+
 enum rc image_jpeg_recode_prepare(struct image_jpeg_stitch *stitch, struct err *err)
 {
     stitch->translates = stitch->tables_differ || !knows_every_difference(&stitch->first);
@@ -336,6 +342,35 @@ enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch, const struct ima
                 return rc;
         }
     return rc;
+}
+
+/* ---- cuts ---- */
+
+/* From behind the bytes that the reader has taken back over those it has not used. */
+static const uint8_t *first_unused(const struct image_jpeg_reader *r, const uint8_t *start,
+                                   uint32_t *ret_bits)
+{
+    const uint8_t *at = r->at;
+    uint32_t unused = r->count - r->beyond;
+    for (; unused >= 8; unused -= 8)
+        at -= at - start >= 2 && at[-2] == 0xff ? 2 : 1; /* a stuffed byte takes two */
+    *ret_bits = unused;
+    return at;
+}
+
+size_t image_jpeg_recode_reach(struct image_jpeg_stitch *stitch, const uint8_t *interval, size_t length,
+                               uint32_t mcus)
+{
+    const struct sequence sequence = sequence_of(&stitch->first);
+    struct image_jpeg_lane lane = {.reader = {.at = interval, .end = interval + length}};
+    struct image_jpeg_writer nowhere = {.at = NULL};
+    memcpy(lane.decoders.of, stitch->decoders.of, sizeof lane.decoders.of);
+    if (!move_mcus(stitch, &lane, &sequence, mcus, false, &nowhere))
+        return 0;
+    const uint8_t *end = first_unused(&lane.reader, interval, &stitch->cut_bits);
+    if (stitch->cut_bits > 0 && end - interval >= 2 && end[-2] == 0xff && end[-1] == 0)
+        end--; /* its last byte is only partly wanted, and ends anew */
+    return (size_t)(end - interval);
 }
 
 void image_jpeg_recode_done(struct image_jpeg_stitch *stitch)

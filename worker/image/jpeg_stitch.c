@@ -137,12 +137,22 @@ enum rc image_jpeg_stitch_look(struct image_jpeg_stitch *stitch, const struct im
     return stitch->first.components == 0 ? keep_first(stitch, tile, &head, err) : compare(stitch, &head, err);
 }
 
+/* How many MCUs an interval of the file has that is made by bytes; 0: it cannot be. The intervals of a single column may be cut
+ * short, one in each row, since those of a file are all alike. */
+static uint32_t copied_interval(const struct image_jpeg_stitch *stitch)
+{
+    uint32_t each = stitch->first.restart_mcus, wanted = stitch->across.to - stitch->across.from;
+    if (each == 0 || stitch->restarts_differ || stitch->tables_differ ||
+        stitch->tile_mcus.width_px % each != 0 || stitch->across.from % each != 0)
+        return 0;
+    if (stitch->across.to % each == 0)
+        return each;
+    return stitch->columns == 1 && wanted < each ? wanted : 0;
+}
+
 bool image_jpeg_stitch_is_copy(const struct image_jpeg_stitch *stitch)
 {
-    uint32_t each = stitch->first.restart_mcus;
-    return each > 0 && !stitch->restarts_differ && !stitch->tables_differ &&
-           stitch->tile_mcus.width_px % each == 0 && stitch->across.from % each == 0 &&
-           stitch->across.to % each == 0;
+    return copied_interval(stitch) > 0;
 }
 
 /* ---- the file's head ---- */
@@ -246,7 +256,11 @@ enum rc image_jpeg_stitch_begin(struct image_jpeg_stitch *stitch, const struct b
     assert(stitch->first.components > 0);
     (void)image_jpeg_stored_marker(&stitch->first, stitch->grid.model, false, &marker);
     stitch->translates = false;
-    enum rc rc = is_copy ? RC_OK : image_jpeg_recode_prepare(stitch, err);
+    enum rc rc = RC_OK;
+    if (!is_copy)
+        rc = image_jpeg_recode_prepare(stitch, err);
+    else if (copied_interval(stitch) < stitch->first.restart_mcus)
+        rc = image_jpeg_recode_prepare_cuts(stitch, err);
     if (rc == RC_OK)
         rc = bytes_append(out, start, sizeof start, err);
     if (rc == RC_OK)
@@ -260,7 +274,7 @@ enum rc image_jpeg_stitch_begin(struct image_jpeg_stitch *stitch, const struct b
     if (rc == RC_OK)
         rc = append_codes(stitch, out, err);
     if (rc == RC_OK && is_copy)
-        rc = append_restart(stitch->first.restart_mcus, out, err);
+        rc = append_restart((uint16_t)copied_interval(stitch), out, err);
     return rc == RC_OK ? append_scan(stitch, out, err) : rc;
 }
 

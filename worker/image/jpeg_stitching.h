@@ -29,9 +29,11 @@ struct image_jpeg_stitch {
     struct image_jpeg_head first;         /* components 0: no tile has been looked at */
     bool restarts_differ, tables_differ;
 
-    uint64_t intervals; /* by bytes: how many have been written */
+    /* By bytes. */
+    uint64_t intervals; /* how many have been written */
+    uint32_t cut_bits;  /* of the last byte of the interval cut last: how many low ones are not wanted */
 
-    /* By codes. */
+    /* By codes; the decoders also to cut intervals. */
     const struct image_jpeg_standard *standard;
     struct image_jpeg_decoders decoders; /* of the first tile; of all unless tables_differ */
     struct image_jpeg_lane *lane;
@@ -68,6 +70,13 @@ RC_MUST_USE enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch,
 RC_MUST_USE enum rc image_jpeg_recode_prepare(struct image_jpeg_stitch *stitch, struct err *err);
 RC_MUST_USE enum rc image_jpeg_recode_end(struct image_jpeg_stitch *stitch, struct bytes *out,
                                           struct err *err);
+
+/* For cutting by bytes: only reads codes. RC_UNSUPPORTED, RC_NO_MEMORY. */
+RC_MUST_USE enum rc image_jpeg_recode_prepare_cuts(struct image_jpeg_stitch *stitch, struct err *err);
+/* How many of an interval's bytes its first `mcus` MCUs take, and in stitch->cut_bits how many bits of the last are not theirs.
+ * 0: the interval is broken. */
+size_t image_jpeg_recode_reach(struct image_jpeg_stitch *stitch, const uint8_t *interval, size_t length,
+                               uint32_t mcus);
 
 void image_jpeg_recode_done(struct image_jpeg_stitch *stitch);
 

@@ -242,10 +242,14 @@ static void test_tiles_that_restart_are_copied(void **state)
     /* 4:2:0, so 4 MCUs in a row; only the right column restarts at every MCU. */
     static const struct coding coding = {JCS_YCbCr, 2, 2, false, true, 4, 1},
                                even = {JCS_YCbCr, 2, 2, false, true, 4, 4};
+    /* Others whose intervals are whole rows, to be cut short where a window ends; the last with tables of their own. */
+    static const struct coding rows[] = {{JCS_RGB, 1, 1, false, true, 8, 8},
+                                         {JCS_YCbCr, 2, 1, false, true, 4, 4},
+                                         {JCS_GRAYSCALE, 1, 1, true, false, 8, 8}};
     bool with_edge[] = {false, true,  true,  true,  false, true,  true,  true, true,
                         true,  false, false, false, false, false, false, true};
-    bool without[] = {true, true,  true,  true,  true,  true,  false, false, false,
-                      true, false, false, false, false, false, true,  false};
+    bool without[] = {true, true,  true,  true,  true,  true,  true, true, true,
+                      true, false, false, false, false, false, true, true};
     struct tiles tiles;
     make(&tiles, &coding);
     check_all(&coding, &tiles, with_edge);
@@ -253,6 +257,11 @@ static void test_tiles_that_restart_are_copied(void **state)
     make(&tiles, &even);
     check_all(&even, &tiles, without);
     tiles_done(&tiles);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        make(&tiles, &rows[i]);
+        check_all(&rows[i], &tiles, rows[i].optimised ? NULL : without);
+        tiles_done(&tiles);
+    }
 }
 
 static void expect_refusal(const struct tiles *tiles, const char *sentence)

@@ -293,7 +293,7 @@ const struct settings_row settings_table[] = {
      FIELD(ingest_subsampling), "chroma of JPEG tiles: halved, full, or coded as RGB", NULL},
     {"ingest_restart_intervals", "--restart-intervals", SETTINGS_SWITCH, "true", 0, 0, NULL,
      FIELD(ingest_restart_intervals),
-     "whether JPEG tiles can be cropped and joined by copying bytes, for about 1 % of the size", NULL},
+     "whether JPEG tiles can be cropped and joined by copying bytes, for less than 1 % of the size", NULL},
     {"ingest_tile", "--tile", SETTINGS_WHOLE, "256", 64, 4096, "px", FIELD(ingest_tile_px),
      "width and height of tiles, a multiple of 16", settings_check_tile},
     {"ingest_page", "--page", SETTINGS_WHOLE, "1", 1, 65536, "", FIELD(ingest_page),

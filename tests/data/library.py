@@ -24,7 +24,7 @@ SEAM_SIZES = [(1001, 777), (643, 1019), (129, 2049), (257, 1), (256, 256), (300,
 # Pyramids of tiles that restart at every row of MCUs.
 JOINED = {"joined-420.tif": {"photometric": 6, "sampling": "4:2:0", "quality": 90},
           "joined-444.tif": {"photometric": 6, "sampling": "4:4:4", "quality": 85},
-          "joined-rgb.tif": {"photometric": 2, "rgb": True, "quality": 90},
+          "joined-rgb.tif": {"photometric": 2, "rgb": True, "quality": 90, "restart": "edge mcus"},
           "joined-gray.tif": {"photometric": 1, "quality": 90}}
 METADATA = {"Artist": "Nadar & Sons", "ImageDescription": "A test picture", "Copyright": "CC0 Example",
             "XMP-dc:Title": "Vitrine \u2013 title", "IPTC:Headline": "A headline"}
@@ -108,7 +108,7 @@ def seams(images):
                  sampling="4:2:0", quality=90)
     for name, options in JOINED.items():
         source = picture if options["photometric"] != 1 else pictures.gray(1001, 777)
-        make_pyramid(os.path.join(images, name), source, compression="jpeg", tile=256, restart=True, **options)
+        make_pyramid(os.path.join(images, name), source, compression="jpeg", tile=256, **{"restart": True, **options})
     write(os.path.join(images, "seam-striped.tif"), [page(picture, RGB, "deflate", rows=32)])
     Image.fromarray(picture).save(os.path.join(images, "seam-plain.jpg"), quality=90)
     Image.fromarray(picture).save(os.path.join(images, "seam-plain.png"))

@@ -36,7 +36,7 @@ def page(picture, photometric, compression="none", tile=None, rows=None, planar=
     """A page of an array (height, width[, samples]) of uint8, uint16 or, for one bit, bool.
 
     rows is the strip height. jpeg: options for jpeg_bytes(); "tables" moves the tables out of the chunks, "restart" makes tiles
-    restart at every row of MCUs, those that overhang the right edge at every MCU.
+    restart at every row of MCUs ("edge mcus": those that overhang the right edge at every MCU).
     """
     samples = picture.shape[2] if picture.ndim == 3 else 1
     height, width = picture.shape[:2]
@@ -60,8 +60,8 @@ def page(picture, photometric, compression="none", tile=None, rows=None, planar=
             options = dict(jpeg or {})
             if options.get("restart"):
                 across = -(-width // tile)
-                overhangs = number % across == across - 1 and width % tile
-                options["restart"] = 1 if overhangs else tile // (8 * SAMPLINGS[options.get("sampling", "4:4:4")][0])
+                each_mcu = options["restart"] == "edge mcus" and number % across == across - 1 and width % tile
+                options["restart"] = 1 if each_mcu else tile // (8 * SAMPLINGS[options.get("sampling", "4:4:4")][0])
             chunks.append(encode(block, compression, predictor, order, options))
     if compression == "jpeg":
         if photometric == YCBCR:

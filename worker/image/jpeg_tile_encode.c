@@ -267,7 +267,7 @@ static enum rc tile_encode(struct image_tile_encoder *encoder, const struct imag
 
     assert(tile->width_px > 0 && tile->width_px <= e->options.tile_px && tile->height_px > 0 &&
            tile->height_px <= e->options.tile_px);
-    if (e->options.restart_intervals)
+    if (e->options.restart_intervals && e->options.format.model != IMAGE_CMYK) /* nobody joins those */
         job.restart_interval = e->options.tile_px / e->unit_px[0];
     if (tile->width_px < e->options.tile_px || tile->height_px < e->options.tile_px) {
         pad(e, tile, &whole);

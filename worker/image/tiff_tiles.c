@@ -170,12 +170,13 @@ enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, u
     return RC_OK;
 }
 
-/* One interval per row of MCUs; one per MCU in tiles that overhang the right edge. */
+/* One interval per row of MCUs, as we write them; some write one per MCU in tiles that overhang the right edge. */
 static bool restarts_at_rows(const struct image_tiff_picture *picture, const struct image_jpeg_head *head)
 {
     uint32_t row_mcus = picture->chunk.width_px / image_jpeg_head_mcu(head).width_px;
     bool overhangs = picture->size.width_px < picture->chunk.width_px;
-    return head->process <= 1 && head->scan_is_whole && head->restart_mcus == (overhangs ? 1 : row_mcus);
+    return head->process <= 1 && head->scan_is_whole &&
+           (head->restart_mcus == row_mcus || (overhangs && head->restart_mcus == 1));
 }
 
 static bool may_join(const struct image_tiff_source *tiff)

@@ -22,9 +22,9 @@ struct image_tile_options {
     enum image_tile_coding coding;
     struct image_format
         format; /* JPEG: 8 bits, no alpha, not LAB; WEBP: RGB of 8 bits; the others: not YCBCR, not LAB */
-    uint32_t tile_px; /* edge; a multiple of 16 */
-    uint8_t quality;  /* 1 to 100; JPEG, WebP */
-    bool restart_intervals; /* JPEG: one per row of MCUs */
+    uint32_t tile_px;       /* edge; a multiple of 16 */
+    uint8_t quality;        /* 1 to 100; JPEG, WebP */
+    bool restart_intervals; /* JPEG but CMYK, which nobody joins: one per row of MCUs */
 };
 
 /* The part of a tile that lies inside the picture, in planes of `format`. */

@@ -1,9 +1,11 @@
 #include "worker/ingest/pyramid.h"
 
 #include "base/own.h"
+#include "worker/image/jpeg_restarts.h"
 #include "worker/image/planes.h"
 #include "worker/ingest/checksum.h"
 #include "worker/ingest/crew.h"
+#include "worker/ingest/restarts.h"
 
 #include <assert.h>
 #include <string.h>
@@ -37,6 +39,8 @@ struct task {
     uint32_t tile_row, first_tile, tile_count;
     struct bytes out;
     uint32_t tile_bytes[TILES_PER_TASK];
+    struct bytes plain; /* the same tiles without restart intervals, where these count */
+    uint32_t plain_bytes[TILES_PER_TASK];
 };
 
 struct ingest_pyramid {
@@ -47,6 +51,8 @@ struct ingest_pyramid {
     struct level level[IMAGE_MAX_LEVELS];
     struct task *task;
     struct image_tile_encoder **encoder; /* one per thread, made by it */
+    struct bytes jpeg_tables;            /* where restart intervals are accounted for */
+    struct ingest_restarts restarts;
     struct ingest_crew *crew;
 };
 
@@ -65,6 +71,29 @@ static uint32_t less(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+static size_t most_restart_bytes(const struct ingest_pyramid *p)
+{
+    return p->tiles.tile_px / (8u << p->tiles.format.sub_y_log2) * IMAGE_JPEG_RESTART_MOST_BYTES;
+}
+
+/* The last tile of `task->out`, without its intervals, where what they cost may matter. */
+static enum rc make_plain(const struct ingest_pyramid *p, struct task *task, uint32_t tile_bytes,
+                          uint32_t *ret_bytes, struct err *err)
+{
+    const struct image_tile_options *tiles = &p->tiles;
+    size_t before = task->plain.length;
+
+    *ret_bytes = 0;
+    if (p->jpeg_tables.length == 0 || ingest_restarts_are_small(tile_bytes, most_restart_bytes(p)))
+        return RC_OK;
+    enum rc rc = image_jpeg_restarts_remove(
+        &p->jpeg_tables, tiles->format.model, (struct image_size){tiles->tile_px, tiles->tile_px},
+        &(struct image_jpeg_tile){task->out.data + task->out.length - tile_bytes, tile_bytes}, &task->plain,
+        err);
+    *ret_bytes = (uint32_t)(task->plain.length - before);
+    return rc;
+}
+
 static enum rc task_work(void *context, unsigned number, unsigned lane, struct err *err)
 {
     struct ingest_pyramid *p = context;
@@ -74,7 +103,7 @@ static enum rc task_work(void *context, unsigned number, unsigned lane, struct e
     uint32_t edge = p->tiles.tile_px;
     enum rc rc = encoder_of(p, lane, err);
 
-    task->out.length = 0;
+    task->out.length = task->plain.length = 0;
     for (uint32_t i = 0; rc == RC_OK && i < task->tile_count; i++) {
         uint32_t x = (task->first_tile + i) * edge, y = task->tile_row * edge;
         struct image_tile tile = {.width_px = less(edge, level->size.width_px - x),
@@ -87,6 +116,8 @@ static enum rc task_work(void *context, unsigned number, unsigned lane, struct e
         size_t before = task->out.length;
         rc = p->encoder[lane]->ops->encode(p->encoder[lane], &tile, &task->out, err);
         task->tile_bytes[i] = (uint32_t)(task->out.length - before);
+        if (rc == RC_OK)
+            rc = make_plain(p, task, task->tile_bytes[i], &task->plain_bytes[i], err);
     }
     return rc;
 }
@@ -96,13 +127,23 @@ static enum rc task_settle(void *context, unsigned number, struct err *err)
     struct ingest_pyramid *p = context;
     struct task *task = &p->task[number];
     struct level *level = task->level;
+    const struct level *last = &p->level[p->level_count - 1];
+    const uint8_t *tile = task->out.data, *plain = task->plain.data;
+    enum rc rc = RC_OK;
 
-    memcpy(level->out.tile_bytes + level->out.tile_count, task->tile_bytes,
-           task->tile_count * sizeof *task->tile_bytes);
-    level->out.tile_count += task->tile_count;
     task->buffer->users--;
-    ingest_checksum_add(level->checksum, task->out.data, task->out.length);
-    return ingest_spool_append(&level->out.spool, task->out.data, task->out.length, err);
+    for (uint32_t i = 0; rc == RC_OK && i < task->tile_count; i++) {
+        uint32_t bytes = task->tile_bytes[i], without = task->plain_bytes[i];
+        bool kept = without == 0 || ingest_restarts_are_kept(&p->restarts, bytes, without, level == last);
+        const uint8_t *data = kept ? tile : plain;
+        uint32_t length = kept ? bytes : without;
+        level->out.tile_bytes[level->out.tile_count++] = length;
+        ingest_checksum_add(level->checksum, data, length);
+        rc = ingest_spool_append(&level->out.spool, data, length, err);
+        tile += bytes;
+        plain += without;
+    }
+    return rc;
 }
 
 static void task_discard(void *context, unsigned number)
@@ -381,6 +422,10 @@ enum rc ingest_pyramid_open(const struct ingest_levels *levels, const struct ima
     enum rc rc = p->task != NULL && p->encoder != NULL
                      ? RC_OK
                      : err_set(err, RC_NO_MEMORY, "no memory for a pyramid");
+    if (rc == RC_OK && tiles->coding == IMAGE_TILE_JPEG && tiles->restart_intervals &&
+        tiles->format.model != IMAGE_CMYK)
+        rc = image_tile_jpeg_tables(tiles, &p->jpeg_tables, err);
+    p->restarts.reserved = (uint64_t)most_restart_bytes(p) * 1000;
     for (uint32_t i = 0; rc == RC_OK && i < levels->count; i++)
         rc = open_level(p, i, folder, err);
     if (rc == RC_OK)
@@ -411,8 +456,11 @@ void ingest_pyramid_close(struct ingest_pyramid **slot)
         ingest_spool_done(&level->out.spool);
         free(level->out.tile_bytes);
     }
-    for (unsigned i = 0; p->task != NULL && i < p->task_count; i++)
+    for (unsigned i = 0; p->task != NULL && i < p->task_count; i++) {
         bytes_done(&p->task[i].out);
+        bytes_done(&p->task[i].plain);
+    }
+    bytes_done(&p->jpeg_tables);
     for (unsigned i = 0; p->encoder != NULL && i < p->threads; i++)
         image_tile_encoder_close(&p->encoder[i]);
     free(p->task);

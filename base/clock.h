@@ -9,6 +9,7 @@
 #define CLOCK_HTTP_DATE_BYTES 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and the NUL */
 
 int64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_us(void);
 /* CPU time of the calling thread. */
 int64_t clock_thread_cpu_ns(void);
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/own.h"
+#include "master/manual.h"
 #include "worker/worker.h"
 
 #include <errno.h>
@@ -64,7 +65,8 @@ enum rc master_child_spawn(struct master_child *child, const struct settings *se
                                        .segment = segment,
                                        .journal = journal,
                                        .derivatives = settings->derivative_cache ? derivatives : NULL,
-                                       .slot = child->slot};
+                                       .slot = child->slot,
+                                       .version = VITRINE_VERSION};
     char name[32];
     snprintf(name, sizeof name, "worker %u", child->slot);
     shm_segment_reset_slot(segment, child->slot, SHM_SLOT_STARTING);
@@ -76,6 +78,8 @@ enum rc master_child_spawn(struct master_child *child, const struct settings *se
         return rc;
     }
     atomic_store_explicit(&segment->slot[child->slot].pid, pid, memory_order_relaxed);
+    atomic_store_explicit(&segment->tally[child->slot].started_ms, clock_monotonic_ms(),
+                          memory_order_relaxed);
     *child = (struct master_child){.state = CHILD_STARTING,
                                    .slot = child->slot,
                                    .generation = child->generation,

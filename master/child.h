@@ -31,6 +31,7 @@ struct master_child {
     bool is_discarded;              /* killed because it is not needed: no crash */
     bool is_full;                   /* its channel took no more in this round */
     uint32_t untold;                /* WORKER_DRAIN or _RETIRE: the channel was full; 0: nothing */
+    int64_t memory_bytes;           /* its own, when it was last weighed */
     int64_t started_ms, kill_at_ms; /* 0: not to be killed */
     int64_t respawn_at_ms;          /* CHILD_NONE: when to fork the next one; 0: never */
     /* By the watchdog. */

@@ -80,8 +80,10 @@ static void crew_hand_out(struct master_crew *crew)
 static void crew_orphans(struct master_crew *crew, uint32_t slot)
 {
     struct master_connection *connection;
+    uint32_t count = master_connection_count(crew->connections, slot);
     while ((connection = master_connection_first(crew->connections, slot)) != NULL)
         master_connection_move(crew->connections, connection, MASTER_CONNECTION_WAITING);
+    atomic_fetch_add_explicit(&crew->segment->counters.connections_recovered, count, memory_order_relaxed);
 }
 
 /* The life of a worker ----------------------------------------------------------------------------------- */
@@ -208,8 +210,10 @@ static void crew_log_end(struct master_crew *crew, const struct master_child *ch
         return;
     }
     bool is_ours = crew->give_up_ms != 0 || child->is_discarded; /* who is killed by us has not crashed */
-    if (!is_ours)
+    if (!is_ours) {
         atomic_fetch_add_explicit(&crew->segment->counters.crashes, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&crew->segment->tally[child->slot].crashes, 1, memory_order_relaxed);
+    }
     master_child_describe_end(status, how);
     log_write(is_ours ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
               "worker %u (pid %d) %s after %.1f s of life, %u connections go on elsewhere", child->slot,

@@ -241,11 +241,19 @@ static enum rc supervise_make_tables(struct supervisor *s, struct err *err)
     return rc;
 }
 
+/* Workers inherit this, and the ring with it. */
+static void supervise_note(enum log_level level, const char *request, const char *text, void *context)
+{
+    shm_troubles_add(context, level, request, text);
+}
+
 static enum rc supervise_start(struct supervisor *s, struct err *err)
 {
     const struct settings *settings = &s->config->settings;
     master_notify_open(&s->notify, s->takeover->state != TAKEOVER_NONE);
     enum rc rc = shm_segment_make(SHM_MAX_WORKERS, &s->segment, err);
+    if (rc == RC_OK)
+        log_tap(supervise_note, &s->segment->troubles);
     if (rc == RC_OK)
         rc = shm_derivatives_make((uint32_t)settings->cache_files, (uint64_t)settings->memory_cache,
                                   &s->derivatives, err);
@@ -280,6 +288,7 @@ static void supervise_done(struct supervisor *s)
     master_connection_table_free(&s->connections);
     shm_journal_free(&s->journal);
     shm_derivatives_free(&s->derivatives);
+    log_tap(NULL, NULL);
     shm_segment_free(&s->segment);
     master_notify_close(&s->notify);
     own_close(&s->signals);

@@ -144,6 +144,19 @@ static int64_t own_memory_bytes(pid_t pid)
     return (resident - shared) * sysconf(_SC_PAGESIZE);
 }
 
+/* For the limit, and for everybody to see. */
+static void weigh(struct master_crew *crew)
+{
+    atomic_store_explicit(&crew->segment->counters.master_bytes, (uint64_t)own_memory_bytes(getpid()),
+                          memory_order_relaxed);
+    for (uint32_t i = 0; i < crew->count; i++) {
+        struct master_child *child = &crew->child[i];
+        child->memory_bytes = child->pid != 0 ? own_memory_bytes(child->pid) : 0;
+        atomic_store_explicit(&crew->segment->tally[i].memory_bytes, (uint64_t)child->memory_bytes,
+                              memory_order_relaxed);
+    }
+}
+
 static bool is_due(const struct master_crew *crew, const struct master_child *child)
 {
     const struct settings *settings = crew->settings;
@@ -154,11 +167,10 @@ static bool is_due(const struct master_crew *crew, const struct master_child *ch
                  (int)child->pid, requests);
         return true;
     }
-    int64_t bytes = settings->worker_max_rss > 0 ? own_memory_bytes(child->pid) : 0;
-    if (settings->worker_max_rss == 0 || bytes <= settings->worker_max_rss)
+    if (settings->worker_max_rss == 0 || child->memory_bytes <= settings->worker_max_rss)
         return false;
     log_info("worker %u (pid %d) holds %" PRId64 " MB of memory and is replaced", child->slot,
-             (int)child->pid, bytes >> 20);
+             (int)child->pid, child->memory_bytes >> 20);
     return true;
 }
 
@@ -242,6 +254,7 @@ int64_t master_watchdog_look(struct master_watchdog *watchdog, struct master_cre
     for (uint32_t i = 0; i < crew->count; i++)
         if (look_at_worker(crew, &crew->child[i], &watchdog->worker[i], passed_ms))
             watchdog->condemned_ms = now_ms + LAST_WORDS_MS;
+    weigh(crew);
     recycle(watchdog, crew, now_ms);
     return clock_earlier_ms(watchdog->condemned_ms, now_ms + LOOK_MS);
 }

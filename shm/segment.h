@@ -1,7 +1,7 @@
 /* The memory segment that all processes of one server share: made by the master before it forks, fixed in
  * size, offsets and no pointers, all of it a hint that may be lost.
  *
- * Beats, quarantine, leases, the index and sightings have their own rules (see their headers). For the rest:
+ * Beats, quarantine, leases, the index, sightings, tallies and troubles have their own rules (see their headers). For the rest:
  * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that
  * holds a slot writes the rest of that slot; counters are added to by anyone. All words are relaxed atomics:
  * readers take no lock and may see values of slightly different moments. A crash leaves the dead worker's
@@ -18,6 +18,8 @@
 #include "shm/pyramid_index.h"
 #include "shm/quarantine.h"
 #include "shm/sightings.h"
+#include "shm/tally.h"
+#include "shm/troubles.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -26,7 +28,7 @@
 #include <stdint.h>
 
 #define SHM_MAX_WORKERS    256u
-#define SHM_LAYOUT_VERSION 5u
+#define SHM_LAYOUT_VERSION 6u
 
 enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
 
@@ -43,10 +45,13 @@ struct shm_slot {
 static_assert(sizeof(struct shm_slot) == 64, "a slot is one cache line");
 
 struct shm_counters {
-    _Atomic uint64_t status[6]; /* answers by class: [2] counts 2xx ... */
-    _Atomic uint64_t bytes_sent;
     _Atomic uint64_t crashes; /* workers that ended by a signal or unasked */
     _Atomic uint64_t connections_accepted, connections_refused;
+    _Atomic uint64_t connections_recovered; /* that a worker went on with after another had died */
+    _Atomic uint64_t
+        answers_recovered; /* answers among them that were begun, and are finished by another worker */
+    _Atomic uint64_t master_bytes; /* memory of the master, resident and not shared */
+    _Atomic uint64_t reserved[4];
     _Atomic uint64_t faults;      /* crashes of threads that worked on a request, hangs included */
     _Atomic uint64_t hangs;       /* workers killed because a render, or the whole worker, stood still */
     _Atomic uint64_t recycled;    /* workers replaced for their size or age */
@@ -70,6 +75,8 @@ struct shm_segment {
     struct shm_sightings sightings;
     struct shm_leases leases;  /* of derivatives */
     struct shm_leases fetches; /* of blocks of sources: so many at times that they have a table of their own */
+    struct shm_troubles troubles;
+    struct shm_tally tally[SHM_MAX_WORKERS]; /* by the worker in that slot, and whoever had it before */
     struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };
 static_assert(SHM_EFFORT_SLOTS == SHM_MAX_WORKERS, "a line of effort for each worker");

@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "cache/purges.h"
-#include "worker/http/status.h"
 #include "worker/iiif/percent.h"
 
 #include <errno.h>
@@ -26,20 +25,13 @@ struct change {
     char text[SHM_FENCES_PREFIX_BYTES];
 };
 
-static void reply(struct worker_service *service, struct http_exchange *exchange, unsigned status,
-                  const char *type, const char *text, const struct http_header *more)
+static void reply(struct http_exchange *exchange, unsigned status, const char *type, const char *text,
+                  const struct http_header *more)
 {
     struct http_header header[2] = {{"Cache-Control", "no-store"}};
     if (more != NULL)
         header[1] = *more;
-    worker_service_count(service, status);
     http_reply_text(exchange, status, type, text, header, more != NULL ? 2 : 1);
-}
-
-static void fail(struct worker_service *service, struct http_exchange *exchange, const struct err *err)
-{
-    worker_service_count(service, http_status_of(err->rc));
-    http_reply_error(exchange, err);
 }
 
 /* ---- the token ---- */
@@ -60,14 +52,12 @@ bool worker_admin_is_allowed(struct worker_service *service, struct http_exchang
     const char *token = service->settings->admin_token;
     const char *sent = http_exchange_header(exchange, "Authorization");
     if (token[0] == '\0')
-        reply(service, exchange, 403, text_plain, "This needs the setting admin_token, which is empty.\n",
-              NULL);
+        reply(exchange, 403, text_plain, "This needs the setting admin_token, which is empty.\n", NULL);
     else if (sent == NULL || strncasecmp(sent, "Bearer ", 7) != 0)
-        reply(service, exchange, 401, text_plain,
-              "This needs \"Authorization: Bearer\" with the admin_token.\n", &challenge);
+        reply(exchange, 401, text_plain, "This needs \"Authorization: Bearer\" with the admin_token.\n",
+              &challenge);
     else if (!is_token(token, sent + 7))
-        reply(service, exchange, 403, text_plain, "The token is not the admin_token of the settings.\n",
-              NULL);
+        reply(exchange, 403, text_plain, "The token is not the admin_token of the settings.\n", NULL);
     else
         return true;
     return false;
@@ -83,7 +73,7 @@ static void answer(struct change *change, uint64_t removed)
     const char *text = arena_format(http_exchange_arena(change->exchange),
                                     "{\"removed\":%" PRIu64 ",\"counted\":%s}\n", removed,
                                     counted ? "true" : "false");
-    reply(change->service, change->exchange, 200, "application/json", text != NULL ? text : "{}\n", NULL);
+    reply(change->exchange, 200, "application/json", text != NULL ? text : "{}\n", NULL);
 }
 
 static void run_change(struct render_job *job)
@@ -102,7 +92,7 @@ static void run_change(struct render_job *job)
         return;
     }
     log_warning("%s", err.message);
-    fail(change->service, change->exchange, &err);
+    http_reply_error(change->exchange, &err);
 }
 
 /* ---- reading it ---- */
@@ -181,7 +171,7 @@ static void begin(struct worker_service *service, struct http_exchange *exchange
     int64_t wait_ms = 0;
     if (change == NULL) {
         err_set(&err, RC_NO_MEMORY, "the server is out of memory, please try again");
-        fail(service, exchange, &err);
+        http_reply_error(exchange, &err);
         return;
     }
     change->service = service;
@@ -191,14 +181,14 @@ static void begin(struct worker_service *service, struct http_exchange *exchange
     if (rc == RC_OK && service->derivatives == NULL)
         rc = err_set(&err, RC_UNSUPPORTED, "nothing is cached here: derivative_cache is false");
     if (rc != RC_OK) {
-        fail(service, exchange, &err);
+        http_reply_error(exchange, &err);
         return;
     }
     change->job.run = run_change;
     change->job.cost_ms = WORK_MS;
     http_exchange_suspend(exchange);
     if (render_pool_submit(service->pool, &change->job, &wait_ms, &err) != RC_OK)
-        fail(service, exchange, &err);
+        http_reply_error(exchange, &err);
 }
 
 bool worker_admin_change(struct worker_service *service, struct http_exchange *exchange)
@@ -211,7 +201,7 @@ bool worker_admin_change(struct worker_service *service, struct http_exchange *e
         return false;
     if (http_exchange_method(exchange) != HTTP_POST) {
         const struct http_header allow = {"Allow", "POST"};
-        reply(service, exchange, 405, text_plain, "This changes something: it has to be a POST.\n", &allow);
+        reply(exchange, 405, text_plain, "This changes something: it has to be a POST.\n", &allow);
     } else if (worker_admin_is_allowed(service, exchange)) {
         begin(service, exchange, prunes);
     }

@@ -40,29 +40,19 @@ static bool is_to_stream(const struct worker_answer *answer)
     return answer->streams && answer->body.length > WORKER_ANSWER_WHOLE_BYTES;
 }
 
-static void count(struct worker_answer *answer)
-{
-    answer->begun = true;
-    worker_service_count(answer->service, 200);
-}
-
 static enum rc begin_stream(struct worker_answer *answer, struct err *err)
 {
     enum rc rc = http_reply_stream(answer->exchange, answer->representation, &answer->stream, err);
     if (rc == RC_OK)
-        count(answer);
+        answer->begun = true;
     return rc;
 }
 
 static enum rc hand_on(struct worker_answer *answer, struct err *err)
 {
-    size_t length = answer->body.length;
-    if (length > 0)
-        worker_flight_add(answer->flight, answer->body.data, length);
-    enum rc rc = http_stream_write(answer->stream, &answer->body, err);
-    if (rc == RC_OK)
-        answer->handed_on_bytes += length;
-    return rc;
+    if (answer->body.length > 0)
+        worker_flight_add(answer->flight, answer->body.data, answer->body.length);
+    return http_stream_write(answer->stream, &answer->body, err);
 }
 
 /* ---- on the way ---- */
@@ -126,8 +116,7 @@ bool worker_answer_abandoned(struct worker_answer *answer)
 static enum rc answer_at_once(struct worker_answer *answer, struct err *err)
 {
     if (!is_to_stream(answer)) {
-        count(answer);
-        answer->handed_on_bytes = answer->body.length;
+        answer->begun = true;
         if (answer->flight != NULL) {
             const struct http_content content = worker_flight_share(answer->flight, &answer->body);
             http_reply_content(answer->exchange, answer->representation, &content);
@@ -138,7 +127,7 @@ static enum rc answer_at_once(struct worker_answer *answer, struct err *err)
     }
     if (http_exchange_method(answer->exchange) != HTTP_HEAD)
         return begin_stream(answer, err);
-    count(answer);
+    answer->begun = true;
     http_reply_stream_head(answer->exchange, answer->representation);
     return RC_OK;
 }
@@ -148,7 +137,6 @@ void worker_answer_finish(struct worker_answer *answer)
     struct err err;
     enum rc rc = answer->begun ? RC_OK : answer_at_once(answer, &err);
     if (rc != RC_OK) {
-        worker_service_count(answer->service, 503);
         http_reply_error(answer->exchange, &err);
         return;
     }
@@ -156,14 +144,12 @@ void worker_answer_finish(struct worker_answer *answer)
         bool whole = hand_on(answer, &err) == RC_OK;
         http_stream_end(&answer->stream, whole);
     }
-    atomic_fetch_add_explicit(&answer->service->segment->counters.bytes_sent, answer->handed_on_bytes,
-                              memory_order_relaxed);
 }
 
 bool worker_answer_fail(struct worker_answer *answer, const struct err *err)
 {
     if (answer->is_known) {
-        count(answer);
+        answer->begun = true;
         http_reply_stream_head(answer->exchange, answer->representation);
     }
     if (answer->stream == NULL)

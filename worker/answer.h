@@ -20,10 +20,9 @@ struct worker_answer {
     const struct http_representation *representation;
     const char *target; /* for the log */
     struct bytes body;  /* made and not handed on: where the encoder appends */
-    uint64_t handed_on_bytes;
-    bool streams;  /* the format does */
-    bool is_known; /* to HEAD: that it is long is all there is to know */
-    bool begun;    /* the exchange is answered, or is being answered */
+    bool streams;       /* the format does */
+    bool is_known;      /* to HEAD: that it is long is all there is to know */
+    bool begun;         /* the exchange is answered, or is being answered */
     struct http_stream *stream;
     struct worker_flight *flight; /* who else wants the bytes; or NULL */
 };

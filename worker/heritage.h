@@ -26,8 +26,9 @@ struct worker_heritage {
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct shm_derivatives *derivatives; /* NULL: none are cached */
-    uint32_t slot; /* this worker's index in the segment's slots, and its name in the log */
-    int channel;   /* to the master */
+    uint32_t slot;       /* this worker's index in the segment's slots, and its name in the log */
+    int channel;         /* to the master */
+    const char *version; /* of the program */
 };
 
 enum worker_message_kind {

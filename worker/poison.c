@@ -21,10 +21,9 @@ uint32_t worker_poison_strikes(struct worker_service *service, const struct http
     return slot != NULL ? atomic_load_explicit(&slot->strikes, memory_order_relaxed) : 0;
 }
 
-void worker_poison_give_up(struct worker_service *service, struct http_exchange *exchange)
+void worker_poison_give_up(struct http_exchange *exchange)
 {
     const struct http_header header = {"Cache-Control", "no-store"};
-    worker_service_count(service, 500);
     http_reply_text(exchange, 500, text_plain,
                     "The server crashed twice over this request; it is not tried again.\n", &header, 1);
 }
@@ -51,7 +50,7 @@ void worker_poison_condemn(struct worker_service *service, struct http_exchange 
                       duration_s);
         }
     }
-    worker_poison_give_up(service, exchange);
+    worker_poison_give_up(exchange);
 }
 
 bool worker_poison_refuses_version(struct worker_service *service, struct http_exchange *exchange,
@@ -69,7 +68,6 @@ bool worker_poison_refuses_version(struct worker_service *service, struct http_e
              left_s);
     const struct http_header headers[] = {{"Cache-Control", "no-store"}, {"Retry-After", left_s}};
     atomic_fetch_add_explicit(&service->segment->counters.quarantine_answers, 1, memory_order_relaxed);
-    worker_service_count(service, 503);
     http_reply_text(exchange, 503, text_plain, text, headers, 2);
     return true;
 }

@@ -16,7 +16,7 @@
 uint32_t worker_poison_strikes(struct worker_service *service, const struct http_exchange *exchange);
 
 /* Answers 500. */
-void worker_poison_give_up(struct worker_service *service, struct http_exchange *exchange);
+void worker_poison_give_up(struct http_exchange *exchange);
 /* Render thread. Puts the image as it is now into quarantine and answers 500. */
 void worker_poison_condemn(struct worker_service *service, struct http_exchange *exchange,
                            const struct iiif_identifier *identifier);

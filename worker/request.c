@@ -28,21 +28,29 @@ static bool has_picture(const struct request *request)
     return request->picture != NULL && (request->picture->source != NULL || request->iiif.what != IIIF_IMAGE);
 }
 
+void request_spent(struct request *request, enum shm_tally_stage stage, int64_t us)
+{
+    if (us > 0)
+        http_exchange_account(request->exchange)->stage_us[stage] += (uint64_t)us;
+}
+
 static enum rc open_picture(struct request *request, struct err *err)
 {
     struct worker_service *service = request->service;
     struct picture *known = TAKE_PTR(request->picture), *picture = NULL;
     bool opened = false, needs_pixels = request->iiif.what == IIIF_IMAGE;
     int64_t begun_ns = clock_thread_cpu_ns();
-    enum rc rc = (needs_pixels ? pictures_open : pictures_look)(service->pictures, request->identifier.path,
-                                                                request->identifier.page, &picture, &opened, err);
+    enum rc rc = (needs_pixels ? pictures_open : pictures_look)(
+        service->pictures, request->identifier.path, request->identifier.page, &picture, &opened, err);
     assert(rc != RC_OK || picture != NULL);
     if (known != NULL && picture != NULL && known->version_hash != picture->version_hash)
         request->planned = false; /* replaced since */
     pictures_release(service->pictures, &known);
     request->picture = picture;
+    int64_t spent_ns = clock_thread_cpu_ns() - begun_ns;
+    request_spent(request, SHM_TALLY_DECODE, spent_ns / 1000);
     if (rc == RC_OK && opened)
-        render_cost_learn_open(&service->segment->effort, clock_thread_cpu_ns() - begun_ns);
+        render_cost_learn_open(&service->segment->effort, spent_ns);
     if (rc == RC_OK && opened && request->picture->note != NULL)
         log_info("%s: %s", request->identifier.path, request->picture->note);
     return rc;
@@ -122,6 +130,7 @@ static void run_job(struct render_job *job)
 {
     struct request *request = (struct request *)job;
     struct worker_service *service = request->service; /* the request is gone once it is answered */
+    request_spent(request, SHM_TALLY_QUEUE, clock_monotonic_us() - request->since_us);
     worker_fault_begin(http_exchange_connection_id(request->exchange),
                        http_exchange_target(request->exchange));
     if (request->condemned)
@@ -149,6 +158,7 @@ enum rc request_submit(struct request *request, struct err *err)
     int64_t wait_ms = 0;
     request->job.run = run_job;
     request->job.is_left = is_left;
+    request->since_us = clock_monotonic_us();
     if (request->warms_up && request->job.cost_ms < WARM_UP_MS)
         request->job.cost_ms += WARM_UP_MS;
     atomic_fetch_add_explicit(&service->slot->queued, 1, memory_order_relaxed);
@@ -193,6 +203,7 @@ static void on_fetched(struct origin_waiter *waiter, enum rc rc, const struct er
     struct request *request = (struct request *)((char *)waiter - offsetof(struct request, waiter));
     struct worker_service *service = request->service;
     struct err late;
+    request_spent(request, SHM_TALLY_FETCH, clock_monotonic_us() - request->since_us);
     if (rc == RC_OK && clock_monotonic_ms() > request->deadline_ms) {
         rc = err_set(&late, RC_LATE, "the source did not come within %" PRId64 " s",
                      service->settings->render_timeout_s);
@@ -218,6 +229,7 @@ void request_wait_for_source(struct request *request, const char *path)
         return;
     }
     request->waiter = (struct origin_waiter){.ready = on_fetched};
+    request->since_us = clock_monotonic_us();
     origin_await(request->service->origin, path, &request->waiter);
 }
 
@@ -243,20 +255,20 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
 {
     uint32_t strikes = worker_poison_strikes(service, exchange);
     if (strikes > WORKER_POISON_STRIKES) { /* reading it may be what kills */
-        worker_poison_give_up(service, exchange);
+        worker_poison_give_up(exchange);
         return;
     }
     if (http_exchange_method(exchange) == HTTP_OPTIONS) {
-        worker_service_count(service, 204);
         http_reply_options(exchange);
         return;
     }
     bool is_admin = http_exchange_listener(exchange) == HTTP_ADMIN;
+    if (is_admin)
+        worker_account_is(exchange, SHM_TALLY_COMMAND, SHM_TALLY_ADMIN);
     if (is_admin && worker_admin_change(service, exchange))
         return;
     if (http_exchange_method(exchange) == HTTP_OTHER || http_exchange_method(exchange) == HTTP_POST) {
         const struct http_header allow = {"Allow", "GET, HEAD, OPTIONS"};
-        worker_service_count(service, 405);
         http_reply_text(exchange, 405, "text/plain; charset=utf-8",
                         "Only GET, HEAD and OPTIONS are answered here.\n", &allow, 1);
         return;
@@ -272,7 +284,6 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
     if (request == NULL) {
         struct err err;
         err_set(&err, RC_NO_MEMORY, "the server is out of memory, please try again");
-        worker_service_count(service, http_status_of(err.rc));
         http_reply_error(exchange, &err);
         return;
     }

@@ -53,18 +53,42 @@ static uint32_t silence_ms(const struct iiif_plan *plan)
 struct helped {
     uint64_t connection_id;
     const char *target;
+    _Atomic uint64_t read_bytes;
 };
 
 static void begin_help(void *context)
 {
-    const struct helped *helped = context;
+    struct helped *helped = context;
     worker_fault_begin(helped->connection_id, helped->target);
+    atomic_fetch_sub_explicit(&helped->read_bytes, image_blob_thread_bytes(), memory_order_relaxed);
 }
 
 static void end_help(void *context)
 {
-    (void)context;
+    struct helped *helped = context;
+    atomic_fetch_add_explicit(&helped->read_bytes, image_blob_thread_bytes(), memory_order_relaxed);
     worker_fault_end();
+}
+
+/* What the render has cost goes to the account; once the answer has begun to leave, only by way of its stream. */
+static void tell_spent(struct request *request, const struct render_spent *spent, uint64_t read_bytes)
+{
+    struct http_account more = {.read_bytes = read_bytes};
+    int64_t rest_ns = spent->total_ns - spent->decode_ns - spent->encode_ns;
+    if (spent->joined) {
+        more.stage_us[SHM_TALLY_ENCODE] = (uint64_t)(spent->total_ns / 1000);
+    } else {
+        more.stage_us[SHM_TALLY_DECODE] = (uint64_t)(spent->decode_ns / 1000);
+        more.stage_us[SHM_TALLY_ENCODE] = (uint64_t)(spent->encode_ns / 1000);
+        more.stage_us[SHM_TALLY_RESAMPLE] = rest_ns > 0 ? (uint64_t)(rest_ns / 1000) : 0;
+    }
+    if (request->answer.stream != NULL) {
+        http_stream_account(request->answer.stream, &more);
+        return;
+    }
+    for (unsigned stage = 0; stage < SHM_TALLY_STAGES; stage++)
+        request_spent(request, stage, (int64_t)more.stage_us[stage]);
+    http_exchange_account(request->exchange)->read_bytes += read_bytes;
 }
 
 static enum rc render(struct request *request, struct err *err)
@@ -77,7 +101,7 @@ static enum rc render(struct request *request, struct err *err)
         return err_set(err, RC_BUSY, "the request had waited too long, please try again");
     worker_fault_allow(silence_ms(&request->plan));
     worker_fault_alive();
-    struct helped helped = {http_exchange_connection_id(request->exchange), request->answer.target};
+    struct helped helped = {http_exchange_connection_id(request->exchange), request->answer.target, 0};
     const struct render_help help = {
         .pool = service->pool, .begin = begin_help, .end = end_help, .context = &helped};
     const struct render_output output = {.bytes = &request->answer.body,
@@ -86,7 +110,11 @@ static enum rc render(struct request *request, struct err *err)
                                          .context = request,
                                          .help = &help};
     struct render_spent spent;
+    uint64_t read_before = image_blob_thread_bytes();
     enum rc rc = render_picture(request->picture, &request->plan, &service->options, &output, &spent, err);
+    tell_spent(request, &spent,
+               image_blob_thread_bytes() - read_before +
+                   atomic_load_explicit(&helped.read_bytes, memory_order_relaxed));
     render_pool_return(service->pool, memory_bytes);
     if (rc != RC_AWAY) {
         atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
@@ -100,6 +128,30 @@ static enum rc render(struct request *request, struct err *err)
     return rc;
 }
 
+/* What kind of image it is, for the tallies. */
+static enum shm_tally_class class_of(const struct iiif_plan *plan, const struct image_pyramid *pyramid)
+{
+    const struct image_size tile = image_size_upright(pyramid->level[plan->level].tile, pyramid->orientation),
+                            level = image_size_upright(pyramid->level[plan->level].size,
+                                                       pyramid->orientation);
+    if (plan->whole_picture)
+        return plan->size.width_px <= SHM_TALLY_THUMBNAIL_PX && plan->size.height_px <= SHM_TALLY_THUMBNAIL_PX
+                   ? SHM_TALLY_THUMBNAIL
+                   : SHM_TALLY_FULL;
+    uint64_t x = (uint64_t)plan->window_x_px, y = (uint64_t)plan->window_y_px;
+    if (!plan->exact || tile.width_px == 0 || tile.height_px == 0 || x % tile.width_px != 0 ||
+        y % tile.height_px != 0)
+        return SHM_TALLY_REGION;
+    bool is_wide = plan->size.width_px == tile.width_px, is_high = plan->size.height_px == tile.height_px;
+    if (is_wide && is_high)
+        return SHM_TALLY_TILE;
+    bool is_last = (is_wide || x + plan->size.width_px == level.width_px) &&
+                   (is_high || y + plan->size.height_px == level.height_px);
+    return is_last && plan->size.width_px <= tile.width_px && plan->size.height_px <= tile.height_px
+               ? SHM_TALLY_EDGE_TILE
+               : SHM_TALLY_REGION;
+}
+
 /* Plans the image. RC_OK with *ret_done: answered without pixels (304). */
 static enum rc plan_image(struct request *request, bool *ret_done, struct err *err)
 {
@@ -110,10 +162,12 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
                      : iiif_zoom_resolve(&request->iiif, &request->picture->pyramid, err);
     if (rc != RC_OK)
         return rc;
-    rc = iiif_plan_make(&request->iiif, &request->picture->pyramid, &request->service->limits,
-                        &request->plan, err);
+    rc = iiif_plan_make(&request->iiif, &request->picture->pyramid, &request->service->limits, &request->plan,
+                        err);
     if (rc != RC_OK)
         return rc;
+    http_exchange_account(request->exchange)->class = (uint8_t)class_of(&request->plan,
+                                                                        &request->picture->pyramid);
     char canonical[IIIF_CANONICAL_BYTES];
     iiif_plan_canonical(&request->plan, canonical);
     const char *id = request_id(request);
@@ -171,9 +225,6 @@ static void answer_wanted(struct worker_wanted *wanted, const struct http_conten
             request_fail(request, &err);
         return;
     }
-    worker_service_count(request->service, 200);
-    atomic_fetch_add_explicit(&request->service->segment->counters.bytes_sent, content->length,
-                              memory_order_relaxed);
     http_reply_content(request->exchange, &request->representation, content);
 }
 
@@ -286,6 +337,8 @@ static void answer_pixels(struct request *request)
     answer->flight = request->flight; /* of one that has looked already */
     rc = render_passthrough(request->picture, &request->plan, &request->service->options, true, &answer->body,
                             &err);
+    if (rc == RC_OK)
+        http_exchange_account(request->exchange)->read_bytes += answer->body.length;
     if (rc == RC_UNSUPPORTED) {
         bytes_done(&answer->body);
         if (!is_ours_to_make(request))
@@ -346,11 +399,13 @@ bool request_answer_image_early(struct request *request)
         return answer_without_source(request);
     OWN(bytes_done) struct bytes body = {0};
     rc = render_passthrough(request->picture, &request->plan, &request->service->options, false, &body, &err);
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
+        http_exchange_account(request->exchange)->read_bytes += body.length;
         request_answer_body(request, &request->representation, &body);
-    else if (rc != RC_UNSUPPORTED)
+    } else if (rc != RC_UNSUPPORTED) {
         request->job.cost_ms = READ_MS;
-    else
+    } else {
         request->job.cost_ms = cost_ms_of(request);
+    }
     return rc == RC_OK || (rc == RC_UNSUPPORTED && answer_from_cache(request));
 }

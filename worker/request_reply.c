@@ -11,7 +11,6 @@ void request_fail(struct request *request, const struct err *err)
     pictures_release(service->pictures, &request->picture);
     if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE)
         log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
-    worker_service_count(service, http_status_of(err->rc));
     http_reply_error_later(request->exchange, err, request->retry_after_s);
 }
 
@@ -80,7 +79,6 @@ bool request_is_not_modified(struct request *request, const struct http_represen
     if (!http_reply_is_not_modified(request->exchange, representation))
         return false;
     pictures_release(request->service->pictures, &request->picture);
-    worker_service_count(request->service, 304);
     http_reply_not_modified(request->exchange, representation);
     return true;
 }
@@ -89,9 +87,6 @@ void request_answer_body(struct request *request, const struct http_representati
                          struct bytes *body)
 {
     pictures_release(request->service->pictures, &request->picture);
-    worker_service_count(request->service, 200);
-    atomic_fetch_add_explicit(&request->service->segment->counters.bytes_sent, body->length,
-                              memory_order_relaxed);
     http_reply_body(request->exchange, representation, body);
 }
 
@@ -103,7 +98,6 @@ void request_redirect(struct request *request, unsigned status, const char *loca
     }
     const struct http_header header = {"Location", location};
     const char *text = arena_format(http_exchange_arena(request->exchange), "See %s\n", location);
-    worker_service_count(request->service, status);
     http_reply_text(request->exchange, status, "text/plain; charset=utf-8", text != NULL ? text : "", &header,
                     1);
 }

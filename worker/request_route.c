@@ -39,6 +39,9 @@ static void answer_unversioned(struct request *request, const char *path, size_t
 static void handle_image(struct request *request, const char *prefix, const char *path)
 {
     struct err err;
+    http_exchange_account(request->exchange)->class = request->iiif.what == IIIF_IMAGE
+                                                          ? SHM_TALLY_REGION
+                                                          : SHM_TALLY_INFO; /* the plan may know better */
     if (answer_retired(request, prefix, path))
         return;
     enum rc rc = gateway_source(request->service->gateway, request->iiif.identifier, &request->identifier,
@@ -74,11 +77,12 @@ static const struct {
     const char *prefix;
     enum iiif_version version;
     enum iiif_zoom_protocol zoom;
+    enum shm_tally_protocol protocol;
 } image_routes[] = {
-    {"/iiif/3/", IIIF_3, IIIF_ZOOM_NONE},
-    {"/iiif/2/", IIIF_2, IIIF_ZOOM_NONE},
-    {"/deepzoom/", IIIF_3, IIIF_ZOOM_DEEPZOOM},
-    {"/zoomify/", IIIF_3, IIIF_ZOOM_ZOOMIFY},
+    {"/iiif/3/", IIIF_3, IIIF_ZOOM_NONE, SHM_TALLY_IIIF_3},
+    {"/iiif/2/", IIIF_2, IIIF_ZOOM_NONE, SHM_TALLY_IIIF_2},
+    {"/deepzoom/", IIIF_3, IIIF_ZOOM_DEEPZOOM, SHM_TALLY_DEEPZOOM},
+    {"/zoomify/", IIIF_3, IIIF_ZOOM_ZOOMIFY, SHM_TALLY_ZOOMIFY},
 };
 
 /* False: the target is none of an image. */
@@ -90,6 +94,7 @@ static bool route_image(struct request *request, const char *target, size_t leng
         if (length < start || memcmp(target, prefix, start) != 0)
             continue;
         struct err err;
+        worker_account_is(request->exchange, SHM_TALLY_OTHER, image_routes[i].protocol);
         enum rc rc = image_routes[i].zoom == IIIF_ZOOM_NONE
                          ? iiif_request_parse(image_routes[i].version, target + start, length - start,
                                               &request->iiif, &err)
@@ -108,6 +113,7 @@ static void handle_presentation(struct request *request, const char *prefix, int
                                 size_t length)
 {
     struct err err;
+    worker_account_is(request->exchange, SHM_TALLY_DOCUMENT, SHM_TALLY_PRESENTATION);
     if (!request_parse_presentation(request, version, path, length, &err)) {
         request_fail(request, &err);
         return;
@@ -155,7 +161,7 @@ void request_route(struct request *request)
     if (length > 6 && memcmp(target, "/iiif/", 6) == 0) {
         answer_unversioned(request, target + 6, length - 6);
     } else if (request->condemned) {
-        worker_poison_give_up(request->service, request->exchange);
+        worker_poison_give_up(request->exchange);
     } else {
         err_set(&err, RC_NOT_FOUND,
                 "there is nothing at '%.100s'; images are at /iiif/3/{identifier}/info.json", target);

@@ -12,6 +12,7 @@
 #ifndef WORKER_REQUEST_STEPS_H
 #define WORKER_REQUEST_STEPS_H
 
+#include "worker/account.h"
 #include "worker/answer.h"
 #include "worker/derivative.h"
 #include "worker/iiif/identifier.h"
@@ -35,6 +36,7 @@ struct request {
     struct worker_answer answer; /* of an image, while it is rendered */
     struct origin_waiter waiter; /* while parts of the source are fetched */
     uint32_t waits;
+    int64_t since_us; /* when it began to wait for a render thread, or for parts of the source */
     int64_t deadline_ms;
     uint32_t retry_after_s; /* what a refusal says; 0: the usual */
     bool warms_up;          /* nobody looks at it: everybody else goes first */
@@ -55,6 +57,9 @@ void request_queue(struct request *request);
 RC_MUST_USE enum rc request_submit(struct request *request, struct err *err);
 /* On a render thread, which is free again afterwards: the request starts over when what is missing of the source `path` is here. */
 void request_wait_for_source(struct request *request, const char *path);
+
+/* Adds to the account of the request, which the caller holds, what a stage took. */
+void request_spent(struct request *request, enum shm_tally_stage stage, int64_t us);
 
 /* ---- request_route.c ---- */
 

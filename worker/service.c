@@ -154,12 +154,14 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     if (service == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the service");
     service->settings = settings;
+    service->version = heritage->version;
     service->cache = CACHE_DIRECTORY_NONE;
     service->segment = heritage->segment;
     service->journal = heritage->journal;
     if (heritage->derivatives != NULL)
         service->purged_ms = &heritage->derivatives->counters->purged_ms;
     service->slot = &heritage->segment->slot[heritage->slot];
+    service->tally = &heritage->segment->tally[heritage->slot];
     service->limits = (struct iiif_limits){.max_width_px = (uint32_t)settings->max_width,
                                            .max_height_px = (uint32_t)settings->max_height,
                                            .max_area_px = (uint64_t)settings->max_area,
@@ -235,10 +237,4 @@ void worker_service_stop(struct worker_service **service)
     origin_close(&stopped->origin);
     cache_directory_close(&stopped->cache);
     free(stopped);
-}
-
-void worker_service_count(struct worker_service *service, unsigned status)
-{
-    if (status / 100 < 6)
-        atomic_fetch_add_explicit(&service->segment->counters.status[status / 100], 1, memory_order_relaxed);
 }

@@ -15,11 +15,13 @@
 
 struct worker_service {
     const struct settings *settings;
+    const char *version; /* of the program */
     struct gateway *gateway;
     char gateway_folder[CACHE_DIRECTORY_PATH_BYTES];
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct shm_slot *slot;
+    struct shm_tally *tally;
     const _Atomic int64_t *purged_ms; /* when something was last purged; or NULL */
     struct iiif_limits limits;
     struct render_options options;
@@ -29,14 +31,11 @@ struct worker_service {
     struct shm_index *index; /* NULL: none */
     struct pictures *pictures;
     struct render_pool *pool;
-    _Atomic uint32_t behind; /* renders that wait for slow clients */
+    _Atomic uint32_t behind;                /* renders that wait for slow clients */
     struct worker_derivatives *derivatives; /* NULL: none are cached */
 };
 
 /* /health, /ready, /status, /metrics: answers at once, on the event thread, never behind image work. */
 void worker_admin_handle(struct worker_service *service, struct http_exchange *exchange);
-
-/* One answer more in the counters; every reply of a worker passes here before it is sent. */
-void worker_service_count(struct worker_service *service, unsigned status);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/fdio.h"
 #include "base/own.h"
 #include "base/roots.h"
+#include "worker/account.h"
 #include "worker/fault.h"
 #include "worker/gateway/gateway.h"
 #include "worker/http/base_url.h"
@@ -123,6 +124,25 @@ static void worker_on_request(struct http_exchange *exchange, void *context)
 {
     struct worker *worker = context;
     worker_service_handle(exchange, worker->service);
+}
+
+static void worker_on_answering(struct http_exchange *exchange, void *context)
+{
+    struct worker *worker = context;
+    worker_account_answering(worker->service, exchange);
+}
+
+static void worker_on_ended(struct http_exchange *exchange, void *context)
+{
+    struct worker *worker = context;
+    worker_account_ended(worker->service, exchange);
+}
+
+static void worker_on_recovered(void *context)
+{
+    struct worker *worker = context;
+    atomic_fetch_add_explicit(&worker->heritage->segment->counters.answers_recovered, 1,
+                              memory_order_relaxed);
 }
 
 /* Listening to the master -------------------------------------------------------------------------------- */
@@ -274,6 +294,9 @@ static enum rc worker_start(struct worker *worker, struct err *err)
         .journal = worker->heritage->journal,
         .max_header_bytes = (size_t)settings->max_header_bytes,
         .handle = worker_on_request,
+        .answering = worker_on_answering,
+        .ended = worker_on_ended,
+        .recovered = worker_on_recovered,
         .closed = worker_on_closed,
         .released = worker_on_released,
         .context = worker,
@@ -335,8 +358,8 @@ enum rc worker_check_settings(const struct settings *settings, const char **ret_
     wrong = http_trusted_list_check(settings->http_networks, &at);
     if (wrong != NULL) {
         *ret_name = "http_networks";
-        return err_set(err, RC_BAD_REQUEST, "http_networks is \"%s\": from character %u on, %s", settings->http_networks,
-                       at + 1, wrong);
+        return err_set(err, RC_BAD_REQUEST, "http_networks is \"%s\": from character %u on, %s",
+                       settings->http_networks, at + 1, wrong);
     }
     if (roots_any_is_remote(settings->images) && settings->cache[0] == '\0') {
         char images[256];

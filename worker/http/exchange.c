@@ -119,7 +119,18 @@ static bool client_ends(const struct http_exchange *exchange)
     const char *wish = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Connection");
     if (wish == NULL)
         return exchange->is_http_1_0;
-    return strcasestr(wish, "close") != NULL || (exchange->is_http_1_0 && strcasestr(wish, "keep-alive") == NULL);
+    return strcasestr(wish, "close") != NULL ||
+           (exchange->is_http_1_0 && strcasestr(wish, "keep-alive") == NULL);
+}
+
+static void begin_answer(struct http_exchange *exchange)
+{
+    const struct http_server *server = exchange->connection->server;
+    exchange->account.status = exchange->status;
+    exchange->account.answered_us = clock_monotonic_us();
+    exchange->sent_before = exchange->connection->wire.sent;
+    if (server->options.answering != NULL)
+        server->options.answering(exchange, server->options.context);
 }
 
 /* Sends what the holder has left in the exchange. */
@@ -138,6 +149,7 @@ static enum MHD_Result send_answer(struct http_exchange *exchange)
     bool ends_with_body = !sized && (exchange->is_http_1_0 || exchange->method == HTTP_HEAD);
     exchange->ends = exchange->ends || closes || client_ends(exchange) || ends_with_body;
     enum MHD_Result queued = MHD_NO;
+    begin_answer(exchange);
     if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange, response), sized))
         queued = MHD_queue_response(exchange->mhd, exchange->status, response);
     MHD_destroy_response(response);
@@ -156,6 +168,7 @@ static void mark_busy(struct http_exchange *exchange)
     atomic_fetch_add_explicit(&connection->bytes_taken, exchange->request_bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&connection->requests, 1, memory_order_relaxed);
     atomic_store_explicit(&connection->busy, true, memory_order_release);
+    exchange->account.begun_us = clock_monotonic_us();
     exchange->stage = HTTP_STAGE_HANDED_ON;
 }
 
@@ -275,6 +288,29 @@ enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, co
     return MHD_NO;
 }
 
+/* Of a cut answer the header is counted along: nobody knows how much of it was sent. */
+static uint64_t body_bytes_sent(const struct http_exchange *exchange)
+{
+    uint64_t sent = exchange->connection->wire.sent - exchange->sent_before;
+    if (exchange->method == HTTP_HEAD || exchange->account.answered_us == 0)
+        return 0;
+    if (exchange->stream != NULL)
+        return http_stream_sent(exchange->stream);
+    return exchange->account.whole || sent > exchange->answer_bytes ? exchange->answer_bytes : sent;
+}
+
+static void close_account(struct http_exchange *exchange, bool whole)
+{
+    const struct http_server *server = exchange->connection->server;
+    struct http_account *account = &exchange->account;
+    if (server->options.ended == NULL || exchange->stage != HTTP_STAGE_HANDED_ON)
+        return;
+    account->whole = whole && account->answered_us != 0;
+    account->sent_bytes = body_bytes_sent(exchange);
+    account->ended_us = clock_monotonic_us();
+    server->options.ended(exchange, server->options.context);
+}
+
 void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
                        enum MHD_RequestTerminationCode code)
 {
@@ -288,6 +324,7 @@ void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
         else if (!http_wire_advance(&connection->wire, exchange->request_bytes))
             shutdown(connection->fd, SHUT_RDWR);
     }
+    close_account(exchange, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (exchange->stage > HTTP_STAGE_HEADER)
         atomic_fetch_sub_explicit(&server->exchanges, 1, memory_order_relaxed);
     if (exchange->response != NULL)
@@ -335,6 +372,11 @@ void http_exchange_answer(struct http_exchange *exchange, unsigned status, struc
 struct arena *http_exchange_arena(struct http_exchange *exchange)
 {
     return exchange->arena;
+}
+
+struct http_account *http_exchange_account(struct http_exchange *exchange)
+{
+    return &exchange->account;
 }
 
 enum http_listener http_exchange_listener(const struct http_exchange *exchange)

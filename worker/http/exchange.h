@@ -8,6 +8,7 @@
 #ifndef WORKER_HTTP_EXCHANGE_H
 #define WORKER_HTTP_EXCHANGE_H
 
+#include "worker/http/account.h"
 #include "worker/http/server.h"
 #include "worker/http/stream.h"
 #include "worker/http/wire.h"
@@ -32,13 +33,15 @@ struct http_exchange {
     const char *line_end;  /* where MHD's copy of the target ends, to notice a NUL in it */
     enum http_method method;
     enum http_stage stage;
-    int64_t date_s;         /* what the answer says */
+    int64_t date_s; /* what the answer says */
     bool is_http_1_0;
-    bool ends;               /* the connection ends with this answer */
+    bool ends;              /* the connection ends with this answer */
     uint64_t request_bytes; /* header and body, once it is complete */
     uint64_t answer_bytes;  /* of its body; UINT64_MAX: not known */
-    bool suspended;         /* written on the event thread before the holder knows the exchange */
-    uint64_t body_bytes;    /* announced */
+    uint64_t sent_before;   /* by the connection's wire, when the answer began */
+    struct http_account account;
+    bool suspended;      /* written on the event thread before the holder knows the exchange */
+    uint64_t body_bytes; /* announced */
     /* The answer, by the holder. A response of NULL once handed on: none could be made, the connection is
      * ended. */
     unsigned status;
@@ -118,6 +121,8 @@ struct http_stream *http_stream_new(struct http_exchange *exchange);
 void http_stream_free(struct http_stream *stream);
 /* MHD's reader of the body; `context` is the stream. Event thread. */
 ssize_t http_stream_send(void *context, uint64_t position, char *to, size_t room_bytes);
+/* Bytes of the body that MHD has been given. */
+uint64_t http_stream_sent(struct http_stream *stream);
 /* The exchange is over. True: the maker still works in its arena, which goes over to the stream. Event thread. */
 bool http_stream_leave(struct http_stream *stream, struct arena *arena);
 

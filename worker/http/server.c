@@ -285,6 +285,8 @@ enum rc http_server_adopt(struct http_server *server, int fd, const struct socka
             return rc;
         }
         connection->bytes_before = connection->wire.taken;
+        if (connection->wire.replay_bytes > 0 && server->options.recovered != NULL)
+            server->options.recovered(server->options.context);
     }
     table_insert(server, connection);
     const struct record_address address = {.family = AF_UNSPEC, .connection = connection};

@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct http_account;
 struct http_server;
 struct http_exchange; /* one request on one connection, from its header's end until its answer is sent */
 
@@ -34,6 +35,13 @@ struct http_server_options {
     /* Called on the event thread, once the request is complete. Must lead to exactly one answer, now or
      * later. */
     void (*handle)(struct http_exchange *exchange, void *context);
+    /* Its answer is decided and about to leave; may be NULL. Event thread. */
+    void (*answering)(struct http_exchange *exchange, void *context);
+    /* The exchange is over, its answer sent or given up: the last that is heard of it; may be NULL. Event thread, or the
+     * thread in http_server_stop(). */
+    void (*ended)(struct http_exchange *exchange, void *context);
+    /* A connection was handed in whose request another worker had begun and not answered; may be NULL. */
+    void (*recovered)(void *context);
     /* A connection has ended (by either side): its id as given to adopt. The client has been told by
      * shutdown(), so that a duplicate of the descriptor elsewhere does not keep it waiting. Event thread, or
      * the thread in http_server_stop(). */
@@ -74,6 +82,8 @@ void http_server_stop(struct http_server **server);
 /* Lives as long as the exchange. */
 struct arena *http_exchange_arena(struct http_exchange *exchange);
 enum http_listener http_exchange_listener(const struct http_exchange *exchange);
+/* Its account (worker/http/account.h), for whoever holds it. */
+struct http_account *http_exchange_account(struct http_exchange *exchange);
 /* The id of its connection, as given to adopt. */
 uint64_t http_exchange_connection_id(const struct http_exchange *exchange);
 enum http_method http_exchange_method(const struct http_exchange *exchange);

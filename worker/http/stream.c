@@ -26,6 +26,7 @@ struct http_stream {
     struct piece *first, **last;
     size_t first_taken;  /* bytes of the first piece */
     uint64_t held_bytes; /* made and not yet taken */
+    uint64_t taken_bytes;
 };
 
 /* ---- both sides ---- */
@@ -93,6 +94,7 @@ static size_t take(struct http_stream *stream, char *to, size_t length)
             drop_first(stream);
     }
     stream->held_bytes -= taken;
+    stream->taken_bytes += taken;
     return taken;
 }
 
@@ -136,6 +138,14 @@ ssize_t http_stream_send(void *context, uint64_t position, char *to, size_t room
     ssize_t count = send_more(stream, to, room_bytes);
     pthread_mutex_unlock(&stream->mutex);
     return count;
+}
+
+uint64_t http_stream_sent(struct http_stream *stream)
+{
+    pthread_mutex_lock(&stream->mutex);
+    uint64_t sent = stream->taken_bytes;
+    pthread_mutex_unlock(&stream->mutex);
+    return sent;
 }
 
 bool http_stream_leave(struct http_stream *stream, struct arena *arena)
@@ -218,6 +228,18 @@ bool http_stream_abandoned(struct http_stream *stream)
     bool abandoned = stream->gone || http_connection_abandoned(stream->connection);
     pthread_mutex_unlock(&stream->mutex);
     return abandoned;
+}
+
+void http_stream_account(struct http_stream *stream, const struct http_account *more)
+{
+    pthread_mutex_lock(&stream->mutex);
+    if (!stream->gone) {
+        struct http_account *account = &stream->connection->exchange.account;
+        for (unsigned i = 0; i < HTTP_ACCOUNT_STAGES; i++)
+            account->stage_us[i] += more->stage_us[i];
+        account->read_bytes += more->read_bytes;
+    }
+    pthread_mutex_unlock(&stream->mutex);
 }
 
 void http_stream_end(struct http_stream **slot, bool whole)

@@ -19,6 +19,7 @@
 #define HTTP_STREAM_CHUNK_BYTES 16384u
 #define HTTP_STREAM_AHEAD_BYTES (4u << 20)
 
+struct http_account;
 struct http_stream;
 
 /* All of these: the maker's thread. */
@@ -32,6 +33,8 @@ bool http_stream_is_full(struct http_stream *stream);
 bool http_stream_wait(struct http_stream *stream, int most_ms);
 /* As http_exchange_abandoned(). */
 bool http_stream_abandoned(struct http_stream *stream);
+/* What the making has cost since the answer began: stages and bytes are added to the exchange's account. */
+void http_stream_account(struct http_stream *stream, const struct http_account *more);
 /* The last call: the body is `whole`, or else the connection is cut, so that the client sees that something is missing.
  * The exchange's arena may be gone afterwards. Accepts an empty variable. */
 void http_stream_end(struct http_stream **stream, bool whole);

@@ -68,6 +68,13 @@ void image_blob_close(struct image_blob **blob)
     *blob = NULL;
 }
 
+static _Thread_local uint64_t thread_bytes;
+
+uint64_t image_blob_thread_bytes(void)
+{
+    return thread_bytes;
+}
+
 static enum rc blob_read(struct image_blob *blob, void *data, size_t length, uint64_t offset,
                          enum image_blob_patience patience, struct err *err)
 {
@@ -75,7 +82,9 @@ static enum rc blob_read(struct image_blob *blob, void *data, size_t length, uin
         return err_set(err, RC_CORRUPT, "the file ends before byte %llu",
                        (unsigned long long)(offset + length));
     enum rc rc = blob->ops->read(blob, data, length, offset, patience, err);
-    if (rc == RC_AWAY)
+    if (rc == RC_OK)
+        thread_bytes += length;
+    else if (rc == RC_AWAY)
         atomic_fetch_add_explicit(&blob->away_reads, 1, memory_order_relaxed);
     return rc;
 }

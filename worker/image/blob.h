@@ -21,7 +21,8 @@ struct image_blob {
     const struct image_blob_ops *ops;
     uint64_t size_bytes;
     atomic_uint away_reads; /* how many have failed with RC_AWAY, also where who read did without the bytes */
-    atomic_bool is_dead; /* what is away will not come any more: open the source anew, even where its version is the same */
+    atomic_bool
+        is_dead; /* what is away will not come any more: open the source anew, even where its version is the same */
 };
 
 enum image_blob_patience {
@@ -48,6 +49,8 @@ RC_MUST_USE enum rc image_blob_read(struct image_blob *blob, void *data, size_t 
 /* The same if it takes no waiting at all, else RC_BUSY. For the event thread. */
 RC_MUST_USE enum rc image_blob_read_resident(struct image_blob *blob, void *data, size_t length,
                                              uint64_t offset, struct err *err);
+/* How many bytes the calling thread has read in all. */
+uint64_t image_blob_thread_bytes(void);
 /* Announces that a part will be needed; what of it lies beyond the end does not count. True: it is there already. */
 bool image_blob_want(struct image_blob *blob, uint64_t offset, uint64_t length);
 

@@ -39,7 +39,7 @@ PKGS := libmicrohttpd libtiff-4 libjpeg lcms2 libconfig libzstd libwebp libwebpm
 # Asked once, when the first recipe needs it.
 pkg_config = $(shell pkg-config $(1))$(if $(filter 0,$(.SHELLSTATUS)),,$(error A library is missing: run "make deps"))
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(call pkg_config,--cflags $(PKGS)))$(PKG_CFLAGS)
-PKG_LIBS   = $(eval PKG_LIBS := $$(call pkg_config,--libs $(PKGS)) -lgif -lpthread -lm)$(PKG_LIBS)
+PKG_LIBS   = $(eval PKG_LIBS := $$(call pkg_config,--libs $(PKGS)) -lgif -lcsv -lpthread -lm)$(PKG_LIBS)
 
 # flags --------------------------------------------------------------------------------------------------------
 

@@ -158,6 +158,13 @@ const struct settings_row settings_table[] = {
     {"retired", NULL, SETTINGS_TEXT, "", 0, 0, "FILE", FIELD(retired),
      "identifiers that have moved or are gone, a line \"old new\" or \"old -\" each; needs a cache; empty: none",
      NULL},
+    {"catalogue", NULL, SETTINGS_TEXT, "", 0, 0, "FILE", FIELD(catalogue),
+     "CSV file with a row for each picture or folder that manifests have to say more about; needs a cache; empty: none",
+     NULL},
+    {"catalogue_columns", NULL, SETTINGS_TEXT, "", 0, 0, "COLUMN=NAME;...", FIELD(catalogue_columns),
+     "what its columns are: identifier, label, summary, rights, requiredStatement, viewingDirection, navDate, behavior, "
+     "pages, or a line of the metadata; @LANGUAGE may follow; empty: as they are called",
+     NULL},
     /* processes */
     {"workers", "--workers", SETTINGS_WHOLE, "0", 0, 128, "processes", FIELD(workers),
      "processes that serve; 0: one per CPU", NULL},

@@ -25,6 +25,7 @@ struct settings {
     char *trusted_proxies;
     char *identifier_rules; /* text file; empty: none */
     char *retired;          /* text file; empty: none */
+    char *catalogue, *catalogue_columns; /* CSV; empty: none; worker/manifest/catalogue.h */
     /* processes */
     int64_t workers;        /* 0: one per CPU */
     int64_t render_threads; /* per worker; 0: chosen from CPUs and workers */

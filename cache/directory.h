@@ -16,6 +16,7 @@ enum cache_folder {
     CACHE_BLOCKS,      /* "blocks": of remote sources */
     CACHE_DERIVATIVES, /* "derivatives": rendered answers */
     CACHE_GATEWAY,     /* "gateway": the map of retired identifiers */
+    CACHE_MANIFEST,    /* "manifest": the map of the catalogue, the log of changes */
     CACHE_FOLDERS,
 };
 
@@ -24,7 +25,7 @@ struct cache_directory {
     int fd;
     int folder[CACHE_FOLDERS];
 };
-#define CACHE_DIRECTORY_NONE ((struct cache_directory){.fd = -1, .folder = {-1, -1, -1, -1}})
+#define CACHE_DIRECTORY_NONE ((struct cache_directory){.fd = -1, .folder = {-1, -1, -1, -1, -1}})
 
 #define CACHE_DIRECTORY_PATH_BYTES 32
 

@@ -7,6 +7,7 @@
 #include "worker/iiif/info_json.h"
 #include "worker/iiif/media_range.h"
 #include "worker/manifest/build.h"
+#include "worker/manifest/kept.h"
 #include "worker/request_steps.h"
 
 #include <inttypes.h>
@@ -35,31 +36,166 @@ static bool is_cancelled(void *context)
     return clock_monotonic_ms() > request->deadline_ms || http_exchange_abandoned(request->exchange);
 }
 
-static void answer_document(struct request *request, struct bytes *body)
+/* ---- documents that are kept ---- */
+
+static void release_item(void *item)
 {
-    struct arena *arena = http_exchange_arena(request->exchange);
-    struct err err;
-    enum http_coding coding = HTTP_IDENTITY;
-    uint64_t hash = bytes_hash(BYTES_HASH_START, body->data, body->length);
-    if (http_compress_body(http_compress_choose(request_header(request, "Accept-Encoding")), body, &coding,
-                           &err) != RC_OK) {
-        request_fail(request, &err);
-        return;
-    }
-    const char *name = http_compress_name(coding);
+    manifest_kept_release(item);
+}
+
+/* All that a document depends on besides the files. */
+static const char *key_of(struct request *request, const char *coding)
+{
+    return arena_format(http_exchange_arena(request->exchange), "%d %s%s %s %s %s",
+                        request->presentation_version, request->wants_collection ? "c" : "m",
+                        coding == NULL ? "" : coding, request->base_url, request->iiif.raw_identifier,
+                        request->identifier.path);
+}
+
+static int64_t purged_ms(const struct request *request)
+{
+    const _Atomic int64_t *purged = request->service->purged_ms;
+    return purged == NULL ? INT64_MIN : atomic_load_explicit(purged, memory_order_acquire);
+}
+
+/* Sends the item, whose reference is taken over. */
+static void answer_item(struct request *request, const struct manifest_kept_item *item, const char *coding)
+{
+    struct worker_service *service = request->service;
     struct http_representation representation = {
-        .etag = arena_format(arena, "\"%016" PRIx64 "%s%s\"", hash, name == NULL ? "" : "-",
-                             name == NULL ? "" : name),
+        .etag = arena_format(http_exchange_arena(request->exchange), "\"%016" PRIx64 "%s%s\"", item->hash,
+                             coding == NULL ? "" : "-", coding == NULL ? "" : coding),
         .media_type = media_type_of(request->presentation_version, request_header(request, "Accept")),
-        .cache_control = request->service->settings->cache_control,
+        .cache_control = service->settings->cache_control,
         .vary = request_vary(request, "Accept, Accept-Encoding"),
     };
-    if (name != NULL)
-        representation.header[representation.header_count++] = (struct http_header){"Content-Encoding", name};
-    if (representation.etag == NULL || representation.vary == NULL)
-        request_out_of_memory(request);
-    else if (!request_is_not_modified(request, &representation))
-        request_answer_body(request, &representation, body);
+    if (coding != NULL)
+        representation.header[representation.header_count++] = (struct http_header){"Content-Encoding",
+                                                                                    coding};
+    bool is_short = representation.etag == NULL || representation.vary == NULL;
+    if (is_short || request_is_not_modified(request, &representation)) {
+        manifest_kept_release(item);
+        if (is_short)
+            request_out_of_memory(request);
+        return;
+    }
+    /* Its last reference may be the response's, which frees what the callee lends out as constant. */
+    const struct http_content content = {.length = item->length,
+                                         .data = item->data,
+                                         .fd = -1,
+                                         .release = release_item,
+                                         .context = (void *)(uintptr_t)item};
+    worker_service_count(service, 200);
+    atomic_fetch_add_explicit(&service->segment->counters.bytes_sent, item->length, memory_order_relaxed);
+    http_reply_content(request->exchange, &representation, &content);
+}
+
+static enum http_coding coding_of(struct request *request)
+{
+    return http_compress_choose(request_header(request, "Accept-Encoding"));
+}
+
+bool request_answer_presentation_early(struct request *request)
+{
+    struct worker_service *service = request->service;
+    const char *coding = http_compress_name(coding_of(request)), *key = key_of(request, coding);
+    int64_t oldest_ms = clock_monotonic_ms() - service->settings->revalidate_s * 1000;
+    const struct manifest_kept_item *item =
+        key == NULL ? NULL : manifest_kept_find(service->documents, key, purged_ms(request), oldest_ms);
+    if (item != NULL)
+        answer_item(request, item, coding);
+    return item != NULL;
+}
+
+/* Whether the pictures that stand for members are still what they were. */
+static bool is_pictured_alike(struct request *request, const struct manifest_kept_item *item)
+{
+    for (size_t i = 0; i < item->pictured_count; i++) {
+        struct origin_version version;
+        struct err err;
+        if (origin_stat_file(request->service->origin, item->pictured[i].path, &version, &err) != RC_OK ||
+            origin_version_hash(&version) != item->pictured[i].version_hash)
+            return false;
+    }
+    return true;
+}
+
+/* The document as JSON: what is kept where the survey says that it still holds, else made now. */
+static enum rc find_or_build(struct request *request, const struct manifest_survey *survey, int64_t at_ms,
+                             const struct manifest_catalogue *catalogue,
+                             const struct manifest_kept_item **ret_item, const char **ret_away,
+                             struct err *err)
+{
+    struct worker_service *service = request->service;
+    const char *key = key_of(request, NULL);
+    if (key == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the document");
+    const struct manifest_kept_item *item = manifest_kept_find(service->documents, key, purged_ms(request),
+                                                               INT64_MIN);
+    if (item != NULL && survey->fingerprint != 0 && item->fingerprint == survey->fingerprint &&
+        is_pictured_alike(request, item)) {
+        manifest_kept_confirm(service->documents, item, at_ms);
+        *ret_item = item;
+        return RC_OK;
+    }
+    manifest_kept_release(item);
+    const struct manifest_site site = {.origin = service->origin,
+                                       .pictures = service->pictures,
+                                       .limits = &service->limits,
+                                       .catalogue = catalogue,
+                                       .warn = warn,
+                                       .cancelled = is_cancelled,
+                                       .context = request};
+    const struct manifest_wanted wanted = {.base_url = request->base_url,
+                                           .version = request->presentation_version,
+                                           .identifier = request->iiif.raw_identifier,
+                                           .path = request->identifier.path};
+    struct manifest_built built;
+    enum rc rc = manifest_build(&site, &wanted, survey, http_exchange_arena(request->exchange), &built,
+                                ret_away, err);
+    if (rc != RC_OK)
+        return rc;
+    const struct manifest_kept_item like = {
+        .hash = bytes_hash(BYTES_HASH_START, built.text.data, built.text.length),
+        .fingerprint = survey->fingerprint,
+        .pictured = built.pictured,
+        .pictured_count = built.pictured_count};
+    *ret_item = manifest_kept_put(service->documents, key, &like, &built.text, at_ms);
+    bytes_done(&built.text);
+    return *ret_item != NULL ? RC_OK : err_set(err, RC_NO_MEMORY, "no memory for the document");
+}
+
+/* The same document, compressed; `plain`'s reference is taken over. */
+static enum rc find_or_compress(struct request *request, enum http_coding *coding, int64_t at_ms,
+                                const struct manifest_kept_item *plain,
+                                const struct manifest_kept_item **ret_item, struct err *err)
+{
+    struct worker_service *service = request->service;
+    const char *key = key_of(request, http_compress_name(*coding));
+    const struct manifest_kept_item *item =
+        key == NULL ? NULL : manifest_kept_find(service->documents, key, INT64_MIN, INT64_MIN);
+    if (item != NULL && item->hash == plain->hash) {
+        manifest_kept_confirm(service->documents, item, at_ms);
+        manifest_kept_release(plain);
+        *ret_item = item;
+        return RC_OK;
+    }
+    manifest_kept_release(item);
+    OWN(bytes_done) struct bytes body = {0};
+    enum rc rc = key == NULL ? err_set(err, RC_NO_MEMORY, "no memory for the document")
+                             : bytes_append(&body, plain->data, plain->length, err);
+    if (rc == RC_OK)
+        rc = http_compress_body(*coding, &body, coding, err);
+    if (rc == RC_OK && *coding == HTTP_IDENTITY) { /* it was too short to gain */
+        *ret_item = plain;
+        return RC_OK;
+    }
+    item = rc == RC_OK ? manifest_kept_put(service->documents, key, plain, &body, at_ms) : NULL;
+    manifest_kept_release(plain);
+    if (rc == RC_OK && item == NULL)
+        rc = err_set(err, RC_NO_MEMORY, "no memory for the document");
+    *ret_item = item;
+    return rc;
 }
 
 /* The other kind of document is at another address. */
@@ -72,39 +208,49 @@ static void answer_elsewhere(struct request *request, bool is_collection)
                                   id[0] == '\0' ? "" : "/", is_collection ? "collection" : "manifest"));
 }
 
-void request_answer_presentation(struct request *request)
+/* *ret_elsewhere: it is of the other kind. */
+static enum rc find_document(struct request *request, bool *ret_elsewhere, enum http_coding *coding,
+                             const struct manifest_kept_item **ret_item, const char **ret_away,
+                             struct err *err)
 {
     struct worker_service *service = request->service;
-    const struct manifest_site site = {.origin = service->origin,
-                                       .pictures = service->pictures,
-                                       .limits = &service->limits,
-                                       .warn = warn,
-                                       .cancelled = is_cancelled,
-                                       .context = request};
-    const struct manifest_wanted wanted = {.base_url = request->base_url,
-                                           .version = request->presentation_version,
-                                           .identifier = request->iiif.raw_identifier,
-                                           .path = request->identifier.path,
-                                           .is_collection = request->wants_collection};
-    OWN(bytes_done) struct bytes body = {0};
-    enum manifest_built built;
+    const struct manifest_catalogue *catalogue = manifest_catalogue_now(service->catalogue);
+    int64_t at_ms = clock_monotonic_ms();
+    struct manifest_survey survey;
+    enum rc rc = manifest_survey(service->origin, catalogue, request->identifier.path,
+                                 http_exchange_arena(request->exchange), &survey, ret_away, err);
+    if (rc == RC_OK && survey.is_collection != request->wants_collection) {
+        *ret_elsewhere = true;
+        return RC_OK;
+    }
+    if (rc == RC_OK)
+        rc = find_or_build(request, &survey, at_ms, catalogue, ret_item, ret_away, err);
+    if (rc == RC_OK && *coding != HTTP_IDENTITY)
+        rc = find_or_compress(request, coding, at_ms, *ret_item, ret_item, err);
+    return rc;
+}
+
+void request_answer_presentation(struct request *request)
+{
+    const struct manifest_kept_item *item = NULL;
     const char *away = NULL;
+    bool is_elsewhere = false;
+    enum http_coding coding = coding_of(request);
     struct err err;
-    enum rc rc = manifest_build(&site, &wanted, http_exchange_arena(request->exchange), &body, &built, &away,
-                                &err);
+    enum rc rc = find_document(request, &is_elsewhere, &coding, &item, &away, &err);
     if (rc == RC_AWAY)
         request_wait_for_source(request, away);
     else if (rc == RC_CANCELLED)
         request_fail(request,
                      (err_set(&err, RC_BUSY, "the document took longer than %" PRId64 " s, please try again",
-                              service->settings->render_timeout_s),
+                              request->service->settings->render_timeout_s),
                       &err));
     else if (rc != RC_OK)
         request_fail(request, &err);
-    else if (built == MANIFEST_IS_OTHER)
+    else if (is_elsewhere)
         answer_elsewhere(request, !request->wants_collection);
     else
-        answer_document(request, &body);
+        answer_item(request, item, http_compress_name(coding));
 }
 
 /* ---- its route ---- */

@@ -128,7 +128,7 @@ static void handle_presentation(struct request *request, const char *prefix, int
         rc = err_set(&err, RC_NOT_FOUND, "a page has no document of its own; it is in that of its file");
     if (rc != RC_OK)
         request_fail(request, &err);
-    else
+    else if (request->condemned || !request_answer_presentation_early(request))
         request_continue(request);
 }
 

@@ -77,6 +77,8 @@ bool request_parse_presentation(struct request *request, int version, const char
                                 struct err *err);
 /* On a render thread. */
 void request_answer_presentation(struct request *request);
+/* On the event thread: a document that was made or confirmed lately. False: it needs a render thread. */
+bool request_answer_presentation_early(struct request *request);
 
 /* ---- request_image.c ---- */
 

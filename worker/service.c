@@ -15,6 +15,8 @@
 #define OPEN_PICTURES 1024u
 /* Ten million pictures take three GB; beyond the most the index is begun anew. */
 #define INDEX_LEAST_BYTES ((size_t)16 << 20)
+/* Documents about folders and pictures that a worker keeps in memory. */
+#define DOCUMENT_BYTES ((size_t)64 << 20)
 #define INDEX_MOST_BYTES  ((size_t)64 << 30)
 
 static enum render_metadata metadata_policy(const char *name)
@@ -116,6 +118,16 @@ static enum rc open_gateway(struct worker_service *service, struct err *err)
     return gateway_open(&options, &service->gateway, err);
 }
 
+static enum rc open_catalogue(struct worker_service *service, struct err *err)
+{
+    cache_directory_path(&service->cache, CACHE_MANIFEST, service->manifest_folder);
+    const struct manifest_catalogue_options options = {.file = service->settings->catalogue,
+                                                       .columns = service->settings->catalogue_columns,
+                                                       .folder = service->manifest_folder};
+    enum rc rc = manifest_catalogue_live_open(&options, &service->catalogue, err);
+    return rc == RC_OK ? manifest_kept_new(DOCUMENT_BYTES, &service->documents, err) : rc;
+}
+
 /* With the image roots and the cache open, since its new user may be unable to get there, and before there are threads. */
 static enum rc enter_box(const struct worker_heritage *heritage, const struct worker_service *service,
                          struct err *err)
@@ -200,6 +212,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     if (rc == RC_OK)
         rc = open_gateway(service, err);
     if (rc == RC_OK)
+        rc = open_catalogue(service, err);
+    if (rc == RC_OK)
         rc = enter_box(heritage, service, err);
     if (rc == RC_OK) {
         open_index(service, &limits);
@@ -211,6 +225,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = origin_start(service->origin, err);
     if (rc == RC_OK)
         rc = gateway_start(service->gateway, err);
+    if (rc == RC_OK)
+        rc = manifest_catalogue_live_start(service->catalogue, err);
     if (rc == RC_OK && service->derivatives != NULL)
         rc = worker_derivatives_start(service->derivatives, err);
     if (rc != RC_OK) {
@@ -231,6 +247,8 @@ void worker_service_stop(struct worker_service **service)
         origin_cancel(stopped->origin); /* whoever waits for it is answered now */
     render_pool_stop(&stopped->pool);
     gateway_close(&stopped->gateway);
+    manifest_kept_free(&stopped->documents);
+    manifest_catalogue_live_close(&stopped->catalogue);
     worker_derivatives_free(&stopped->derivatives);
     pictures_free(&stopped->pictures);
     shm_index_close(&stopped->index);

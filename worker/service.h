@@ -10,6 +10,8 @@
 #include "worker/heritage.h"
 #include "worker/http/reply.h"
 #include "worker/iiif/plan.h"
+#include "worker/manifest/catalogue_live.h"
+#include "worker/manifest/kept.h"
 #include "worker/render/pool.h"
 #include "worker/render/render.h"
 
@@ -18,6 +20,9 @@ struct worker_service {
     const char *version; /* of the program */
     struct gateway *gateway;
     char gateway_folder[CACHE_DIRECTORY_PATH_BYTES];
+    struct manifest_catalogue_live *catalogue;
+    char manifest_folder[CACHE_DIRECTORY_PATH_BYTES];
+    struct manifest_kept *documents;
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct shm_slot *slot;

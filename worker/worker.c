@@ -9,6 +9,7 @@
 #include "worker/gateway/gateway.h"
 #include "worker/http/base_url.h"
 #include "worker/http/server.h"
+#include "worker/manifest/catalogue_live.h"
 #include "worker/request.h"
 
 #include <assert.h>
@@ -371,14 +372,21 @@ enum rc worker_check_settings(const struct settings *settings, const char **ret_
     const struct gateway_options options = {.rules = settings->identifier_rules,
                                             .retired = settings->retired,
                                             .folder = settings->cache[0] != '\0' ? settings->cache : NULL};
-    return gateway_check(&options, ret_name, err);
+    const struct manifest_catalogue_options catalogue = {.file = settings->catalogue,
+                                                         .columns = settings->catalogue_columns,
+                                                         .folder = options.folder};
+    enum rc rc = gateway_check(&options, ret_name, err);
+    return rc == RC_OK ? manifest_catalogue_check(&catalogue, ret_name, err) : rc;
 }
 
 bool worker_check_lists(const struct settings *settings)
 {
     const struct gateway_options options = {.rules = settings->identifier_rules,
                                             .retired = settings->retired};
-    return gateway_check_lists(&options);
+    const struct manifest_catalogue_options catalogue = {.file = settings->catalogue,
+                                                         .columns = settings->catalogue_columns};
+    bool is_sound = gateway_check_lists(&options);
+    return manifest_catalogue_check_lines(&catalogue) && is_sound;
 }
 
 bool worker_resolve(const struct settings *settings, const char *identifier, struct err *err)

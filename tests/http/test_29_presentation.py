@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from server import Vitrine
+from server import Vitrine, until
 
 SIDECAR = {
     "label": {"en": ["The book"], "de": ["Das Buch"]}, "summary": "All of it",
@@ -53,7 +53,7 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def library(shelf):
-    with Vitrine(shelf) as server:
+    with Vitrine(shelf, settings={"revalidate": 1}) as server:
         yield server
 
 
@@ -210,11 +210,62 @@ def test_compressed_and_conditional(library):
 
 
 def test_changes_are_seen(shelf, library):
-    before = document(library, "book/manifest")
-    etag = library.get("/presentation/3/book/manifest")["etag"]
-    shutil.copy(f"{shelf}/book/1.png", f"{shelf}/book/11.png")
+    """Folder, sidecar, picture: each within `revalidate`, by every worker; and nothing changes without them."""
+    def pages():
+        return [(canvas["width"], canvas["label"]) for canvas in document(library, "book/manifest")["items"]]
+
+    def labels():
+        return [item["label"] for item in document(library, "collection")["items"]]
+    before, etag = pages(), library.get("/presentation/3/book/manifest")["etag"]
+    with open(f"{shelf}/book.json") as file:
+        sidecar = file.read()
     try:
-        assert len(document(library, "book/manifest")["items"]) == len(before["items"]) + 1
+        shutil.copy(f"{shelf}/book/1.png", f"{shelf}/book/11.png")
+        until(lambda: len(pages()) == len(before) + 1, 10, "the new page is there")
         assert library.get("/presentation/3/book/manifest")["etag"] != etag
+        save(f"{shelf}/book/11.png", (70, 30))
+        until(lambda: pages()[-1][0] == 70, 10, "the page has its new width")
+        with open(f"{shelf}/book.json", "w") as file:
+            file.write('{"label": "Another", "pages": ["i"]}')
+        until(lambda: pages()[0][1] == {"none": ["i"]}, 10, "the page has its new label")
+        until(lambda: {"none": ["Another"]} in labels(), 10, "the collection has the new label, too")
     finally:
         os.unlink(f"{shelf}/book/11.png")
+        with open(f"{shelf}/book.json", "w") as file:
+            file.write(sidecar)
+    until(lambda: pages() == before, 10, "all is as it was")
+    until(lambda: library.get("/presentation/3/book/manifest")["etag"] == etag, 10, "and so is the ETag")
+
+
+def bytes_read(server):
+    total = 0
+    for pid in server.worker_pids():
+        with open(f"/proc/{pid}/io") as file:
+            total += int(file.readline().split()[1])
+    return total
+
+
+def test_a_large_folder_is_opened_once(tmp_path):
+    """Also without an index, and with more pages than pictures are kept open."""
+    count = 1100
+    save(f"{tmp_path}/large/0000.png", (64, 64))
+    with open(f"{tmp_path}/large/0000.png", "ab") as file:
+        file.write(bytes(2000))
+    for number in range(1, count):
+        shutil.copy(f"{tmp_path}/large/0000.png", f"{tmp_path}/large/{number:04}.png")
+    old = os.stat(tmp_path).st_mtime - 100
+    for parent, _, names in os.walk(tmp_path):
+        os.chmod(parent, 0o755)
+        for name in names:
+            os.utime(os.path.join(parent, name), (old, old))
+    with Vitrine(tmp_path, "--set", "cache=", workers=1, settings={"revalidate": 0}) as server:
+        first = server.get("/presentation/3/large/manifest")
+        assert first.status == 200 and len(first.json()["items"]) == count
+        read = bytes_read(server)
+        assert read > count * 100
+        for _ in range(3):
+            again = server.get("/presentation/3/large/manifest")
+            assert again.body == first.body and again["etag"] == first["etag"]
+        assert bytes_read(server) - read < 200 * 1000
+        os.unlink(f"{tmp_path}/large/0500.png")
+        assert len(server.get("/presentation/3/large/manifest").json()["items"]) == count - 1

@@ -2,11 +2,11 @@
 
 #include "base/own.h"
 #include "worker/iiif/percent.h"
-#include "worker/manifest/text.h"
+#include "worker/manifest/catalogue.h"
+#include "worker/manifest/language.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define MOST_SIDECAR_BYTES (1u << 20)
 /* Larger collections have no pictures of their members: each would have to be opened. */
@@ -17,12 +17,13 @@ struct building {
     const struct manifest_site *site;
     const struct manifest_wanted *wanted;
     struct arena *arena;
-    struct origin_entry *entry; /* of the folder, in natural order */
-    size_t entry_count;
+    const struct manifest_survey *survey;
     struct manifest_described described;
     struct manifest_page *page;
     struct manifest_member *member;
     size_t page_count, member_count;
+    struct manifest_pictured *pictured;
+    size_t pictured_count;
     const char *away; /* what is waited for */
     struct err *err;
 };
@@ -43,35 +44,9 @@ static enum rc no_memory(struct building *b)
 
 /* ---- names ---- */
 
-static bool is_picture(const char *name)
-{
-    static const char *const extensions[] = {"tif", "tiff", "ptif", "ptiff", "btf",
-                                             "jpg", "jpeg", "png",  "webp"};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot != NULL && i < sizeof extensions / sizeof extensions[0]; i++)
-        if (strcasecmp(dot + 1, extensions[i]) == 0)
-            return true;
-    return false;
-}
-
-static int in_natural_order(const void *left, const void *right)
-{
-    return manifest_text_natural(((const struct origin_entry *)left)->name,
-                                 ((const struct origin_entry *)right)->name);
-}
-
-static enum rc list(struct building *b, const char *path, struct origin_entry **ret_entries,
-                    size_t *ret_count)
-{
-    enum rc rc = origin_list(b->site->origin, path, b->arena, ret_entries, ret_count, b->err);
-    if (rc == RC_OK && *ret_count > 0)
-        qsort(*ret_entries, *ret_count, sizeof **ret_entries, in_natural_order);
-    return rc;
-}
-
 static const char *below(struct building *b, const char *folder, const char *name)
 {
-    return arena_format(b->arena, "%s%s%s", folder, folder[0] == '\0' ? "" : "/", name);
+    return manifest_survey_below(b->arena, folder, name);
 }
 
 /* NULL when memory is out. */
@@ -86,15 +61,6 @@ static const char *encoded(struct building *b, const char *path, uint32_t page)
 }
 
 /* ---- what is said ---- */
-
-/* NAME.json beside the file or folder NAME. */
-static const char *sidecar_path(struct building *b, const char *path, bool is_folder)
-{
-    const char *slash = strrchr(path, '/'), *dot = is_folder ? NULL : strrchr(path, '.');
-    if (dot == NULL || (slash != NULL && dot < slash))
-        dot = path + strlen(path);
-    return arena_format(b->arena, "%.*s.json", (int)(dot - path), path);
-}
 
 static enum rc read_sidecar(struct building *b, const char *path, struct manifest_described *ret_said)
 {
@@ -117,7 +83,7 @@ static enum rc add_sidecar(struct building *b, const char *of, bool is_folder,
                            struct manifest_described *said)
 {
     struct manifest_described further = {NULL};
-    const char *path = sidecar_path(b, of, is_folder);
+    const char *path = manifest_survey_sidecar(b->arena, of, is_folder);
     if (path == NULL)
         return no_memory(b);
     enum rc rc = read_sidecar(b, path, &further);
@@ -130,6 +96,19 @@ static enum rc add_sidecar(struct building *b, const char *of, bool is_folder,
         b->site->warn(sentence == NULL ? b->err->message : sentence, b->site->context);
     }
     return rc == RC_AWAY || rc == RC_NO_MEMORY ? rc : RC_OK;
+}
+
+/* What the catalogue's row says. It was read once when the catalogue was made, so it is right. */
+static enum rc add_row(struct building *b, const char *path, struct manifest_described *said)
+{
+    OWN(bytes_done) struct bytes row = {0};
+    struct manifest_described further = {NULL};
+    if (!manifest_catalogue_find(b->site->catalogue, path, &row))
+        return RC_OK;
+    enum rc rc = manifest_described_sidecar(row.data, row.length, &further, b->err);
+    if (rc == RC_OK)
+        manifest_described_add(said, &further);
+    return rc == RC_NO_MEMORY ? rc : RC_OK;
 }
 
 static enum rc add_embedded(struct building *b, const struct picture *picture,
@@ -161,12 +140,15 @@ static enum rc add_name(struct building *b, const char *path, bool is_folder, st
 
 /* ---- pictures ---- */
 
-static enum rc open_picture(struct building *b, const char *path, uint32_t page, struct picture **ret_picture)
+/* Its shape; with `needs_source` what it says itself can be read, too. */
+static enum rc open_picture(struct building *b, const char *path, uint32_t page, bool needs_source,
+                            struct picture **ret_picture)
 {
     bool opened;
     if (b->site->cancelled(b->site->context))
         return err_set(b->err, RC_CANCELLED, "the document took too long");
-    enum rc rc = pictures_open(b->site->pictures, path, page, ret_picture, &opened, b->err);
+    enum rc rc = (needs_source ? pictures_open : pictures_look)(b->site->pictures, path, page, ret_picture,
+                                                                &opened, b->err);
     if (rc == RC_AWAY)
         b->away = path;
     return rc;
@@ -194,7 +176,7 @@ static struct image_size largest_answer(const struct building *b, struct image_s
 static enum rc fill_page(struct building *b, const struct picture *picture, const char *identifier,
                          json_t *label)
 {
-    const struct image_pyramid *pyramid = &picture->source->pyramid;
+    const struct image_pyramid *pyramid = &picture->pyramid;
     struct image_size size = image_size_upright(pyramid->level[0].size, pyramid->orientation);
     struct image_size thumbnail = thumbnail_of(pyramid);
     if (!iiif_size_within(thumbnail, b->site->limits))
@@ -209,19 +191,13 @@ static enum rc fill_page(struct building *b, const struct picture *picture, cons
 
 /* ---- a picture ---- */
 
-static json_t *page_label(struct building *b, size_t place, const char *name, bool is_only)
+static json_t *page_label(struct building *b, uint32_t page, bool is_only)
 {
-    json_t *label = manifest_described_page(&b->described, place, name);
+    json_t *label = manifest_described_page(&b->described, page - 1, "");
+    const char *number = arena_format(b->arena, "%u", page);
     if (label != NULL)
         return label;
-    if (is_only)
-        return json_incref(b->described.label);
-    struct manifest_described said = {NULL};
-    const char *number = arena_format(b->arena, "%zu", place + 1);
-    if (manifest_described_name(name[0] == '\0' && number != NULL ? number : name, false, &said, NULL) !=
-        RC_OK)
-        return NULL;
-    return said.label;
+    return is_only ? json_incref(b->described.label) : number == NULL ? NULL : manifest_language_none(number);
 }
 
 static enum rc build_picture(struct building *b)
@@ -230,11 +206,15 @@ static enum rc build_picture(struct building *b)
     uint32_t pages = 1;
     for (uint32_t page = 1; page <= pages; page++) {
         struct picture *picture = NULL;
-        enum rc rc = open_picture(b, path, page, &picture);
+        enum rc rc = open_picture(b, path, page, page == 1, &picture);
         if (rc == RC_OK && page == 1) {
-            pages = picture->source->pyramid.page_count;
+            pages = picture->pyramid.page_count;
             b->page = arena_alloc(b->arena, pages * sizeof *b->page);
-            rc = b->page == NULL ? no_memory(b) : add_sidecar(b, path, false, &b->described);
+            rc = b->page == NULL          ? no_memory(b)
+                 : b->survey->has_sidecar ? add_sidecar(b, path, false, &b->described)
+                                          : RC_OK;
+            if (rc == RC_OK)
+                rc = add_row(b, path, &b->described);
             if (rc == RC_OK)
                 rc = add_embedded(b, picture, &b->described);
             if (rc == RC_OK)
@@ -243,7 +223,7 @@ static enum rc build_picture(struct building *b)
         if (rc == RC_OK) {
             const char *id = page == 1 ? b->wanted->identifier
                                        : arena_format(b->arena, "%s;%u", b->wanted->identifier, page);
-            rc = fill_page(b, picture, id, page_label(b, page - 1, "", pages == 1));
+            rc = fill_page(b, picture, id, page_label(b, page, pages == 1));
         }
         if (picture != NULL)
             pictures_release(b->site->pictures, &picture);
@@ -255,19 +235,48 @@ static enum rc build_picture(struct building *b)
 
 /* ---- a folder ---- */
 
+/* Whether NAME.json lies beside the entry NAME. */
+static bool has_sidecar(struct building *b, const struct origin_entry *entry)
+{
+    const char *name = manifest_survey_sidecar(b->arena, entry->name, entry->is_folder);
+    return name != NULL && manifest_survey_has_file(b->survey, name);
+}
+
+/* What sidecar and catalogue say about something in the folder. */
+static enum rc add_said(struct building *b, const struct origin_entry *entry, const char *path,
+                        struct manifest_described *said)
+{
+    enum rc rc = has_sidecar(b, entry) ? add_sidecar(b, path, entry->is_folder, said) : RC_OK;
+    return rc == RC_OK ? add_row(b, path, said) : rc;
+}
+
+/* A page of a folder: labelled by the folder, else by itself. */
+static enum rc add_page(struct building *b, const struct origin_entry *entry, const char *path,
+                        const struct picture *picture)
+{
+    json_t *label = manifest_described_page(&b->described, b->page_count, entry->name);
+    OWN(manifest_described_done) struct manifest_described said = {NULL};
+    enum rc rc = label == NULL ? add_said(b, entry, path, &said) : RC_OK;
+    if (rc == RC_OK && label == NULL)
+        rc = add_name(b, path, false, &said);
+    if (rc != RC_OK)
+        return rc;
+    return fill_page(b, picture, encoded(b, path, 1), label != NULL ? label : json_incref(said.label));
+}
+
 static enum rc build_folder_manifest(struct building *b)
 {
-    b->page = arena_alloc(b->arena, (b->entry_count + 1) * sizeof *b->page);
+    b->page = arena_alloc(b->arena, (b->survey->entry_count + 1) * sizeof *b->page);
     enum rc rc = b->page == NULL ? no_memory(b) : RC_OK;
-    for (size_t i = 0; i < b->entry_count && rc == RC_OK; i++) {
+    for (size_t i = 0; i < b->survey->entry_count && rc == RC_OK; i++) {
+        const struct origin_entry *entry = &b->survey->entry[i];
         struct picture *picture = NULL;
-        if (!is_picture(b->entry[i].name))
+        if (!manifest_survey_is_picture(entry->name))
             continue;
-        const char *path = below(b, b->wanted->path, b->entry[i].name);
-        rc = path == NULL ? no_memory(b) : open_picture(b, path, 1, &picture);
+        const char *path = below(b, b->wanted->path, entry->name);
+        rc = path == NULL ? no_memory(b) : open_picture(b, path, 1, false, &picture);
         if (rc == RC_OK)
-            rc = fill_page(b, picture, encoded(b, path, 1),
-                           page_label(b, b->page_count, b->entry[i].name, false));
+            rc = add_page(b, entry, path, picture);
         else if (rc == RC_CORRUPT || rc == RC_UNSUPPORTED || rc == RC_TOO_LARGE || rc == RC_NOT_FOUND)
             rc = RC_OK; /* one page that cannot be read does not take the others away */
         if (picture != NULL)
@@ -278,34 +287,18 @@ static enum rc build_folder_manifest(struct building *b)
     return rc;
 }
 
-/* Whether there are folders in it. */
-static bool has_folders(const struct origin_entry *entry, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (entry[i].is_folder)
-            return true;
-    return false;
-}
-
-/* The picture that stands for a folder: its first. NULL: there is none. */
-static const char *first_picture(struct building *b, const char *folder, const struct origin_entry *entry,
-                                 size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!entry[i].is_folder && is_picture(entry[i].name))
-            return below(b, folder, entry[i].name);
-    return NULL;
-}
+/* ---- a collection ---- */
 
 static enum rc add_thumbnail(struct building *b, const char *path, struct manifest_member *member)
 {
     struct picture *picture = NULL;
-    enum rc rc = open_picture(b, path, 1, &picture);
+    enum rc rc = open_picture(b, path, 1, false, &picture);
     if (rc == RC_AWAY || rc == RC_CANCELLED || rc == RC_NO_MEMORY)
         return rc;
     if (rc != RC_OK)
         return RC_OK; /* not even one that cannot be read */
-    member->thumbnail = thumbnail_of(&picture->source->pyramid);
+    member->thumbnail = thumbnail_of(&picture->pyramid);
+    b->pictured[b->pictured_count++] = (struct manifest_pictured){path, picture->version_hash};
     pictures_release(b->site->pictures, &picture);
     if (!iiif_size_within(member->thumbnail, b->site->limits))
         return RC_OK;
@@ -313,93 +306,100 @@ static enum rc add_thumbnail(struct building *b, const char *path, struct manife
     return member->thumbnail_identifier == NULL ? no_memory(b) : RC_OK;
 }
 
+/* What stands for a folder, and which document it has; *ret_picture NULL: nothing is to be shown in there. */
+static enum rc look_inside(struct building *b, const char *path, bool *ret_is_collection,
+                           const char **ret_picture)
+{
+    struct origin_entry *inner = NULL;
+    size_t count = 0;
+    enum rc rc = manifest_survey_list(b->site->origin, path, b->arena, &inner, &count, &b->away, b->err);
+    if (rc != RC_OK)
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
+    const struct origin_entry *first = manifest_survey_first(inner, count);
+    *ret_is_collection = manifest_survey_has_folders(inner, count);
+    *ret_picture = first == NULL ? NULL : below(b, path, first->name);
+    return first != NULL && *ret_picture == NULL ? no_memory(b) : RC_OK;
+}
+
 static enum rc add_member(struct building *b, const struct origin_entry *entry, bool is_pictured)
 {
-    struct manifest_described said = {NULL};
+    OWN(manifest_described_done) struct manifest_described said = {NULL};
     struct manifest_member member = {NULL};
     const char *path = below(b, b->wanted->path, entry->name), *picture = path;
     enum rc rc = path == NULL ? no_memory(b) : RC_OK;
     if (rc == RC_OK && entry->is_folder) {
-        struct origin_entry *inner = NULL;
-        size_t count = 0;
-        rc = list(b, path, &inner, &count);
-        member.is_collection = has_folders(inner, count);
-        picture = rc == RC_OK ? first_picture(b, path, inner, count) : NULL;
-        if (rc == RC_NOT_FOUND || (rc == RC_OK && picture == NULL && !member.is_collection))
-            return RC_OK; /* nothing to be shown in there */
+        picture = NULL;
+        rc = look_inside(b, path, &member.is_collection, &picture);
+        if (rc == RC_OK && picture == NULL && !member.is_collection)
+            return RC_OK;
     }
     if (rc == RC_OK)
-        rc = add_sidecar(b, path, entry->is_folder, &said);
+        rc = add_said(b, entry, path, &said);
     if (rc == RC_OK)
         rc = add_name(b, path, entry->is_folder, &said);
     if (rc == RC_OK && is_pictured && picture != NULL)
         rc = add_thumbnail(b, picture, &member);
-    if (rc == RC_OK) {
-        member.identifier = encoded(b, path, 1);
-        member.label = json_incref(said.label);
-        b->member[b->member_count++] = member;
-        rc = member.identifier == NULL ? no_memory(b) : RC_OK;
-    }
-    manifest_described_done(&said);
-    return rc;
+    if (rc != RC_OK)
+        return rc;
+    member.identifier = encoded(b, path, 1);
+    member.label = json_incref(said.label);
+    b->member[b->member_count++] = member;
+    return member.identifier == NULL ? no_memory(b) : RC_OK;
 }
 
 static enum rc build_collection(struct building *b)
 {
-    b->member = arena_alloc(b->arena, (b->entry_count + 1) * sizeof *b->member);
-    enum rc rc = b->member == NULL ? no_memory(b) : RC_OK;
-    for (size_t i = 0; i < b->entry_count && rc == RC_OK; i++)
-        if (b->entry[i].is_folder || is_picture(b->entry[i].name))
-            rc = add_member(b, &b->entry[i], b->entry_count <= MOST_PICTURED);
+    size_t count = b->survey->entry_count;
+    b->member = arena_alloc(b->arena, (count + 1) * sizeof *b->member);
+    b->pictured = arena_alloc(b->arena, (MOST_PICTURED + 1) * sizeof *b->pictured);
+    enum rc rc = b->member == NULL || b->pictured == NULL ? no_memory(b) : RC_OK;
+    for (size_t i = 0; i < count && rc == RC_OK; i++) {
+        const struct origin_entry *entry = &b->survey->entry[i];
+        if (entry->is_folder || manifest_survey_is_picture(entry->name))
+            rc = add_member(b, entry, count <= MOST_PICTURED);
+    }
     return rc;
 }
 
 static enum rc build_folder(struct building *b)
 {
-    enum rc rc = add_sidecar(b, b->wanted->path, true, &b->described);
+    enum rc rc = b->survey->has_sidecar ? add_sidecar(b, b->wanted->path, true, &b->described) : RC_OK;
+    if (rc == RC_OK)
+        rc = add_row(b, b->wanted->path, &b->described);
     if (rc == RC_OK)
         rc = add_name(b, b->wanted->path, true, &b->described);
     if (rc != RC_OK)
         return rc;
-    return b->wanted->is_collection ? build_collection(b) : build_folder_manifest(b);
+    return b->survey->is_collection ? build_collection(b) : build_folder_manifest(b);
 }
 
 /* ---- the whole ---- */
 
 enum rc manifest_build(const struct manifest_site *site, const struct manifest_wanted *wanted,
-                       struct arena *arena, struct bytes *out, enum manifest_built *ret_built,
-                       const char **ret_away, struct err *err)
+                       const struct manifest_survey *survey, struct arena *arena,
+                       struct manifest_built *ret_built, const char **ret_away, struct err *err)
 {
-    OWN(building_done) struct building b = {.site = site, .wanted = wanted, .arena = arena, .err = err};
-    struct err listing_err;
-    b.err = &listing_err;
-    enum rc rc = list(&b, wanted->path, &b.entry, &b.entry_count);
-    bool is_folder = rc == RC_OK;
-    bool is_collection = is_folder && (wanted->path[0] == '\0' || has_folders(b.entry, b.entry_count));
-    b.err = err;
-    if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_UNSUPPORTED) {
-        *err = listing_err;
-        return rc;
-    }
-    if (rc == RC_UNSUPPORTED && wanted->path[0] == '\0') {
-        *err = listing_err;
-        return rc;
-    }
-    *ret_built = is_collection == wanted->is_collection ? MANIFEST_BUILT : MANIFEST_IS_OTHER;
-    if (*ret_built == MANIFEST_IS_OTHER && is_folder)
-        return RC_OK;
-    rc = is_folder ? build_folder(&b) : build_picture(&b);
+    OWN(building_done)
+    struct building b = {.site = site, .wanted = wanted, .survey = survey, .arena = arena, .err = err};
+    OWN(bytes_done) struct bytes text = {0};
+    enum rc rc = survey->is_folder ? build_folder(&b) : build_picture(&b);
     if (rc == RC_AWAY)
         *ret_away = b.away;
-    if (rc != RC_OK || *ret_built == MANIFEST_IS_OTHER)
+    if (rc != RC_OK)
         return rc;
     const struct manifest_document document = {.base_url = wanted->base_url,
                                                .identifier = wanted->identifier,
-                                               .is_collection = is_collection,
+                                               .is_collection = survey->is_collection,
                                                .described = &b.described,
                                                .page = b.page,
                                                .page_count = b.page_count,
                                                .member = b.member,
                                                .member_count = b.member_count};
-    return manifest_document_write(&document, wanted->version, out, err);
+    rc = manifest_document_write(&document, wanted->version, &text, err);
+    if (rc == RC_OK) {
+        *ret_built = (struct manifest_built){
+            .text = text, .pictured = b.pictured, .pictured_count = b.pictured_count};
+        text = (struct bytes){0};
+    }
+    return rc;
 }

@@ -258,14 +258,9 @@ static enum rc read_property(struct manifest_described *described, const char *n
     return err_set(err, RC_BAD_REQUEST, "there is no property \"%.60s\"", name);
 }
 
-enum rc manifest_described_sidecar(const void *text, size_t length, struct manifest_described *ret_described,
-                                   struct err *err)
+enum rc manifest_described_read(json_t *written, struct manifest_described *ret_described, struct err *err)
 {
     OWN(manifest_described_done) struct manifest_described described = {NULL};
-    json_error_t where;
-    OWN(json_release) json_t *written = json_loadb(text, length, JSON_REJECT_DUPLICATES, &where);
-    if (written == NULL)
-        return err_set(err, RC_BAD_REQUEST, "line %d: %s", where.line, where.text);
     if (!json_is_object(written))
         return err_set(err, RC_BAD_REQUEST, "it is no JSON object");
     const char *name;
@@ -279,6 +274,16 @@ enum rc manifest_described_sidecar(const void *text, size_t length, struct manif
     *ret_described = described;
     described = (struct manifest_described){NULL};
     return RC_OK;
+}
+
+enum rc manifest_described_sidecar(const void *text, size_t length, struct manifest_described *ret_described,
+                                   struct err *err)
+{
+    json_error_t where;
+    OWN(json_release) json_t *written = json_loadb(text, length, JSON_REJECT_DUPLICATES, &where);
+    if (written == NULL)
+        return err_set(err, RC_BAD_REQUEST, "line %d: %s", where.line, where.text);
+    return manifest_described_read(written, ret_described, err);
 }
 
 enum rc manifest_described_set(struct manifest_described *described, const char *name, const char *value,

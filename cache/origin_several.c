@@ -255,7 +255,10 @@ static enum rc merge(struct merging *merging, struct origin_entry *entry, size_t
     size_t a = 0, b = 0, out = 0;
     while (a < merging->count || b < count) {
         int order = a == merging->count ? 1 : b == count ? -1 : by_name(&merging->entry[a], &entry[b]);
-        all[out++] = order <= 0 ? merging->entry[a] : entry[b];
+        all[out] = order <= 0 ? merging->entry[a] : entry[b];
+        if (order == 0 && all[out].is_folder) /* one date would speak for one of them only */
+            all[out].version = (struct origin_version){.size_bytes = 0};
+        out++;
         a += order <= 0;
         b += order >= 0;
     }

@@ -85,8 +85,6 @@ static void answer_item(struct request *request, const struct manifest_kept_item
                                          .fd = -1,
                                          .release = release_item,
                                          .context = (void *)(uintptr_t)item};
-    worker_service_count(service, 200);
-    atomic_fetch_add_explicit(&service->segment->counters.bytes_sent, item->length, memory_order_relaxed);
     http_reply_content(request->exchange, &representation, &content);
 }
 

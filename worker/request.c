@@ -92,19 +92,14 @@ static void work(struct request *request)
 }
 static bool is_left(struct render_job *job);
 
-/* Waiting has already made the answer pointless. False: it is worth the work. */
-static bool answer_late(struct request *request)
+/* Nobody waits for the answer any more. False: it is worth the work. */
+static bool answer_left(struct request *request)
 {
     struct err err;
-    bool left = is_left(&request->job);
     struct worker_flight *flight = request->flight;
-    if (!request->job.late && !left)
+    if (!is_left(&request->job))
         return false;
-    int64_t wait_ms = left ? 0 : render_pool_wait_ms(request->service->pool, request->job.cost_ms);
-    request->retry_after_s = (uint32_t)(wait_ms / 1000);
-    err_set(&err, RC_BUSY,
-            "the image had waited for %" PRId64 " s and others wait, too; please try again later",
-            request->service->settings->queue_deadline_s);
+    err_set(&err, RC_BUSY, "the client has left");
     request_fail(request, &err);
     worker_flight_fail(flight, &err);
     return true;
@@ -135,7 +130,7 @@ static void run_job(struct render_job *job)
                        http_exchange_target(request->exchange));
     if (request->condemned)
         worker_poison_condemn(service, request->exchange, &request->identifier);
-    else if (!answer_late(request) &&
+    else if (!answer_left(request) &&
              (request->picture != NULL
                   ? !was_poisoned_meanwhile(request)
                   : !worker_poison_refuses(service, request->exchange, &request->identifier)))

@@ -1,16 +1,17 @@
 /* The render threads of one worker: whatever may block or take long runs here, never on the event thread.
  *
- * A job says beforehand what it costs (worker/render/cost.h). Cheap jobs go first, older ones move up
- * (worker/render/queue.h). There are `processors` places to run on. Of two and more, large jobs (above
+ * A job says beforehand what it costs (worker/render/cost.h). Cheap jobs go first, until dear ones have waited too long in
+ * proportion (worker/render/queue.h). There are `processors` places to run on. Of two and more, large jobs (above
  * RENDER_POOL_SMALL_MS) never have all, so small ones always find one soon; and when there are large jobs one of them runs,
  * however many small ones come: on a thread of lower priority, so that the kernel lets small jobs and the event thread go
- * before it. One that has waited for as long as cheaper ones may overtake it runs as if it were small. With one place a large
- * job lets small ones go first between two bands (render_pool_yield). A job that waits for something else (a slow client,
+ * before it. One that is beyond its patience runs as if it were small, on any place, when its turn comes. With one place a
+ * large job lets small ones go first between two bands (render_pool_yield). A job that waits for something else (a slow client,
  * memory, bytes from far away) gives its place back meanwhile (render_pool_park). It keeps its thread: another one is started
  * for whoever takes the place.
  *
- * When a job would have to wait longer than `deadline_ms` by what stands before it, it is refused at once; one that has
- * waited so long nevertheless is told so (`late`) when its turn comes, and one whose client has left is brought forward.
+ * When the work that would still stand before a job at the end of `deadline_ms` is more than fits into that time, the job is
+ * refused at once. Once taken, it is run: only what is there counts, not what may come and go before it. One whose client
+ * has left is brought forward.
  *
  * Pixel memory is claimed by the job that runs, from a budget that the renders of all workers share (shm/effort.h).
  *
@@ -30,22 +31,28 @@
 
 struct render_pool;
 
+/* A place in the order of worker/render/queue.h. */
+struct render_turn {
+    uint32_t class; /* of cost */
+    int64_t arrived_ms;
+    double patience_ms;
+};
+
 struct render_job {
     void (*run)(struct render_job *job); /* on a render thread; the job is the runner's from then on */
     bool (*is_left)(
         struct render_job *job); /* whether nobody waits for it any more; any thread; NULL: always somebody */
     double cost_ms;              /* of one CPU */
     int64_t arrived_ms;          /* monotonic; what is submitted again keeps its place by it */
-    bool late; /* the pool's word to run(): it has waited too long, and is only to be answered */
     /* the pool's */
-    int64_t key;
-    uint64_t number;
+    struct render_turn turn;
+    struct render_job *next, *previous;
 };
 
 struct render_pool_options {
     uint32_t processors;   /* jobs that run at the same time */
     uint32_t queue_length; /* jobs that may wait */
-    int64_t deadline_ms;   /* longest wait; 0: any */
+    int64_t deadline_ms;   /* longest wait that is foreseen; 0: any */
     uint64_t memory_bytes; /* for the pixels of all workers together */
     struct shm_effort *effort;
     uint32_t slot, slot_count; /* this worker's, and how many there are */
@@ -57,8 +64,6 @@ RC_MUST_USE enum rc render_pool_start(const struct render_pool_options *options,
  * is how long it would have waited. */
 RC_MUST_USE enum rc render_pool_submit(struct render_pool *pool, struct render_job *job, int64_t *ret_wait_ms,
                                        struct err *err);
-/* How long a job of this cost would wait now. */
-int64_t render_pool_wait_ms(struct render_pool *pool, double cost_ms);
 
 /* ---- by the thread of a running job; elsewhere these do nothing ---- */
 

@@ -1,111 +1,113 @@
 #include "worker/render/queue.h"
 
 #include <assert.h>
-#include <stdlib.h>
+#include <math.h>
+#include <stddef.h>
 
-enum rc render_queue_init(struct render_queue *queue, uint32_t capacity, struct err *err)
+#define LEAST_COST_MS 0.0625 /* the second class begins at twice this */
+
+/* ---- the order ---- */
+
+struct render_turn render_queue_turn(double cost_ms, int64_t arrived_ms)
 {
-    struct render_job **job = calloc(capacity, sizeof *job);
-    if (job == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for a queue of %u renders", capacity);
-    *queue = (struct render_queue){.job = job, .capacity = capacity};
-    return RC_OK;
+    struct render_turn turn = {.arrived_ms = arrived_ms};
+    double least_ms = LEAST_COST_MS; /* of its class */
+    for (; cost_ms >= least_ms * 2 && turn.class < RENDER_QUEUE_CLASSES - 1; least_ms *= 2)
+        turn.class ++;
+    turn.patience_ms = RENDER_QUEUE_PATIENCE_MS * sqrt(least_ms * sqrt(2));
+    if (turn.patience_ms > RENDER_QUEUE_MOST_PATIENCE_MS)
+        turn.patience_ms = RENDER_QUEUE_MOST_PATIENCE_MS;
+    return turn;
 }
 
-void render_queue_done(struct render_queue *queue)
+/* How long it has waited by then, as a multiple of its patience. */
+static double waited(const struct render_turn *turn, int64_t then_ms)
 {
-    free(queue->job);
-    *queue = (struct render_queue){0};
+    return (double)(then_ms - turn->arrived_ms) / turn->patience_ms;
 }
 
-int64_t render_queue_key(double cost_ms, int64_t arrived_ms)
+bool render_queue_is_beyond_patience(const struct render_turn *turn, int64_t now_ms)
 {
-    double patience_us = cost_ms * 1000 * RENDER_QUEUE_PATIENCE, most_us = RENDER_QUEUE_MOST_MS * 1000.0;
-    return arrived_ms * 1000 + (int64_t)(patience_us < most_us ? patience_us : most_us);
+    return waited(turn, now_ms) > 1;
 }
 
-/* ---- the heap ---- */
-
-static bool is_before(const struct render_job *a, const struct render_job *b)
+bool render_queue_is_before(const struct render_turn *one, const struct render_turn *other, int64_t now_ms)
 {
-    return a->key != b->key ? a->key < b->key : a->number < b->number;
+    if (one->class == other->class)
+        return one->arrived_ms < other->arrived_ms;
+    double one_waited = waited(one, now_ms), other_waited = waited(other, now_ms);
+    if (one_waited <= 1 && other_waited <= 1)
+        return one->class < other->class;
+    return one_waited > other_waited;
 }
 
-static void swap(struct render_queue *queue, uint32_t a, uint32_t b)
-{
-    struct render_job *job = queue->job[a];
-    queue->job[a] = queue->job[b];
-    queue->job[b] = job;
-}
-
-static void rise(struct render_queue *queue, uint32_t at)
-{
-    for (; at > 0 && is_before(queue->job[at], queue->job[(at - 1) / 2]); at = (at - 1) / 2)
-        swap(queue, at, (at - 1) / 2);
-}
-
-static void sink(struct render_queue *queue, uint32_t at)
-{
-    for (;;) {
-        uint32_t least = at;
-        for (uint32_t child = 2 * at + 1; child <= 2 * at + 2 && child < queue->count; child++)
-            if (is_before(queue->job[child], queue->job[least]))
-                least = child;
-        if (least == at)
-            return;
-        swap(queue, at, least);
-        at = least;
-    }
-}
+/* ---- the chains ---- */
 
 void render_queue_add(struct render_queue *queue, struct render_job *job)
 {
-    assert(queue->count < queue->capacity);
-    job->key = render_queue_key(job->cost_ms, job->arrived_ms);
-    job->number = queue->numbered++;
+    job->turn = render_queue_turn(job->cost_ms, job->arrived_ms);
+    struct render_class *class = &queue->class[job->turn.class];
+    struct render_job *before = class->last; /* nearly always: only what is submitted again came earlier */
+    while (before != NULL && before->turn.arrived_ms > job->turn.arrived_ms)
+        before = before->previous;
+    job->previous = before;
+    job->next = before != NULL ? before->next : class->first;
+    *(before != NULL ? &before->next : &class->first) = job;
+    *(job->next != NULL ? &job->next->previous : &class->last) = job;
+    queue->count++;
     queue->cost_ms += job->cost_ms;
-    queue->job[queue->count++] = job;
-    rise(queue, queue->count - 1);
 }
 
-struct render_job *render_queue_first(const struct render_queue *queue)
+void render_queue_take(struct render_queue *queue, struct render_job *job)
 {
-    return queue->count > 0 ? queue->job[0] : NULL;
-}
-
-void render_queue_take_first(struct render_queue *queue)
-{
+    struct render_class *class = &queue->class[job->turn.class];
     assert(queue->count > 0);
-    queue->cost_ms -= queue->job[0]->cost_ms;
-    queue->job[0] = queue->job[--queue->count];
-    sink(queue, 0);
-    if (queue->count == 0)
-        queue->cost_ms = 0; /* no rounding errors are kept */
+    *(job->previous != NULL ? &job->previous->next : &class->first) = job->next;
+    *(job->next != NULL ? &job->next->previous : &class->last) = job->previous;
+    job->next = job->previous = NULL;
+    queue->count--;
+    queue->cost_ms = queue->count > 0 ? queue->cost_ms - job->cost_ms : 0; /* no rounding errors are kept */
+}
+
+struct render_job *render_queue_first(const struct render_queue *queue, int64_t now_ms)
+{
+    struct render_job *best = NULL;
+    for (uint32_t i = 0; queue->count > 0 && i < RENDER_QUEUE_CLASSES; i++) {
+        struct render_job *first = queue->class[i].first;
+        if (first != NULL && (best == NULL || render_queue_is_before(&first->turn, &best->turn, now_ms)))
+            best = first;
+    }
+    return best;
 }
 
 /* ---- questions about all ---- */
 
-double render_queue_ahead_ms(const struct render_queue *queue, int64_t key)
+double render_queue_ahead_ms(const struct render_queue *queue, const struct render_turn *turn,
+                             int64_t then_ms)
 {
     double ahead_ms = 0;
-    for (uint32_t i = 0; i < queue->count; i++)
-        if (queue->job[i]->key <= key)
-            ahead_ms += queue->job[i]->cost_ms;
+    for (uint32_t i = 0; i < RENDER_QUEUE_CLASSES; i++)
+        for (const struct render_job *job = queue->class[i].first; job != NULL; job = job->next) {
+            if (render_queue_is_before(turn, &job->turn, then_ms))
+                break; /* and before all that came later */
+            ahead_ms += job->cost_ms;
+        }
     return ahead_ms;
 }
 
 uint32_t render_queue_bring_out_left(struct render_queue *queue)
 {
     uint32_t left = 0;
-    for (uint32_t i = 0; i < queue->count; i++) {
-        struct render_job *job = queue->job[i];
-        if (job->key == INT64_MIN || job->is_left == NULL || !job->is_left(job))
-            continue;
-        queue->cost_ms -= job->cost_ms;
-        job->cost_ms = 0;
-        job->key = INT64_MIN;
-        rise(queue, i); /* what comes down instead was looked at before */
-        left++;
-    }
+    for (uint32_t i = 0; i < RENDER_QUEUE_CLASSES; i++)
+        for (struct render_job *job = queue->class[i].first, *next; job != NULL; job = next) {
+            next = job->next;
+            if (job->turn.arrived_ms == 0 || job->is_left == NULL || !job->is_left(job))
+                continue;
+            render_queue_take(queue, job);
+            job->cost_ms = 0;
+            job->arrived_ms = 0; /* nobody has waited longer */
+            render_queue_add(queue, job);
+            left++;
+        }
     return left;
 }

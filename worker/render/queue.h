@@ -1,36 +1,49 @@
-/* Jobs that wait, in the order in which they are served: the cheaper first, but each job overtakes only those that came at
- * most RENDER_QUEUE_PATIENCE times its cost before it, and nobody is overtaken by what came more than
- * RENDER_QUEUE_MOST_MS after him. So a job's place is fixed when it comes, and nothing starves.
+/* Jobs that wait, and whose turn it is.
  *
- * A heap with room for a fixed number of jobs. No thread of its own: the pool locks. */
+ * Each job has a patience that grows with the square root of what it costs. As long as all that wait are within theirs, the
+ * cheapest goes first. Whoever is beyond it goes before all who are not, and among those the one that has waited for the
+ * largest multiple of its patience: under load the waits of cheap and dear jobs then stay in proportion (a hundred times
+ * dearer, ten times longer), however many come, and nothing starves.
+ *
+ * Jobs of about the same cost (up to twice) are one class and go in the order of their arrival. So only the first of each
+ * class is ever looked at.
+ *
+ * Owns nothing: the jobs are chained. No thread of its own: the pool locks. */
 #ifndef WORKER_RENDER_QUEUE_H
 #define WORKER_RENDER_QUEUE_H
 
-#include "base/err.h"
 #include "worker/render/pool.h"
 
-#define RENDER_QUEUE_PATIENCE 200
-#define RENDER_QUEUE_MOST_MS  8000
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RENDER_QUEUE_CLASSES 20u
+/* Of a job of one millisecond; and of the dearest, from about 180 ms on. */
+#define RENDER_QUEUE_PATIENCE_MS      600.0
+#define RENDER_QUEUE_MOST_PATIENCE_MS 8000.0
 
 struct render_queue {
-    struct render_job **job;
-    uint32_t count, capacity;
-    uint64_t numbered;
+    struct render_class {
+        struct render_job *first, *last;
+    } class[RENDER_QUEUE_CLASSES];
+    uint32_t count;
     double cost_ms; /* of all together */
 };
 
-RC_MUST_USE enum rc render_queue_init(struct render_queue *queue, uint32_t capacity, struct err *err);
-void render_queue_done(struct render_queue *queue);
+/* The place that a job of this cost has in the order, from its arrival on. */
+struct render_turn render_queue_turn(double cost_ms, int64_t arrived_ms);
+/* Whether the one goes before the other at that time. */
+bool render_queue_is_before(const struct render_turn *one, const struct render_turn *other, int64_t now_ms);
+bool render_queue_is_beyond_patience(const struct render_turn *turn, int64_t now_ms);
 
-/* The place of a job: smaller is earlier. */
-int64_t render_queue_key(double cost_ms, int64_t arrived_ms);
-/* The queue has room. */
+/* Takes cost_ms and arrived_ms of the job. */
 void render_queue_add(struct render_queue *queue, struct render_job *job);
 /* NULL when empty. */
-struct render_job *render_queue_first(const struct render_queue *queue);
-void render_queue_take_first(struct render_queue *queue);
-/* What all jobs before this place cost together. */
-double render_queue_ahead_ms(const struct render_queue *queue, int64_t key);
+struct render_job *render_queue_first(const struct render_queue *queue, int64_t now_ms);
+void render_queue_take(struct render_queue *queue, struct render_job *job);
+/* What those jobs cost together that would go before this turn at that time. Looks at each job that is dearer. */
+double render_queue_ahead_ms(const struct render_queue *queue, const struct render_turn *turn,
+                             int64_t then_ms);
 /* Brings those to the front whose clients have left; they no longer count as work. Returns how many. */
 uint32_t render_queue_bring_out_left(struct render_queue *queue);
 

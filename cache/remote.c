@@ -345,8 +345,7 @@ static void remote_await(struct origin *origin, const char *path, struct origin_
     while (flights != NULL) {
         struct remote_flight *flight = flights;
         flights = flight->start_next;
-        if (!flight->elsewhere)
-            remote->transport->ops->submit(remote->transport, &flight->fetch);
+        remote->transport->ops->submit(remote->transport, &flight->fetch);
     }
     if (!waits)
         waiter->ready(waiter, rc, rc != RC_OK ? &err : NULL);

@@ -1,7 +1,9 @@
 #include "cache/origin_kinds.h"
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "base/own.h"
+#include "base/probe.h"
 #include "cache/lane_transport.h"
 #include "cache/remote.h"
 #include "cache/web_transport.h"
@@ -14,6 +16,8 @@
 
 /* For a slow folder without a cache directory, and where the cache directory is full. */
 #define MEMORY_BYTES (INT64_C(256) << 20)
+
+#define LONGEST_PROBE_MS 5000 /* so long a worker's start may take for a folder that hangs */
 
 /* One image root. */
 struct opening {
@@ -58,6 +62,14 @@ static enum rc open_web(const struct opening *opening, struct origin **ret_origi
 static enum rc open_folder(const struct opening *opening, struct origin **ret_origin, struct err *err)
 {
     const struct settings *settings = opening->settings;
+    int64_t patience_ms = settings->fetch_timeout_s * 1000;
+    int answer_fd = -1;
+    if (patience_ms > LONGEST_PROBE_MS)
+        patience_ms = LONGEST_PROBE_MS;
+    if (!probe_folder(opening->place, patience_ms, &answer_fd)) {
+        log_error("the image directory %s does not answer; images are served when it does", opening->place);
+        return origin_absent_open(opening->place, answer_fd, ret_origin, err);
+    }
     OWN_FD int fd = open(opening->place, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_set_errno(err, RC_IO, errno, "the image directory %s cannot be opened", opening->place);
@@ -149,6 +161,11 @@ enum rc origin_stat_file(struct origin *origin, const char *path, struct origin_
                          struct err *err)
 {
     return origin->ops->stat_file(origin, path, ret_version, err);
+}
+
+int origin_answer_fd(const struct origin *origin)
+{
+    return origin->ops->answer_fd != NULL ? origin->ops->answer_fd(origin) : -1;
 }
 
 void origin_await(struct origin *origin, const char *path, struct origin_waiter *waiter)

@@ -48,7 +48,7 @@ struct origin_needs {
     uint16_t port[ORIGIN_MOST_PORTS]; /* it connects to these; the rest 0 */
 };
 
-/* As settings->images says. `blocks_fd` is where blocks are kept (CACHE_BLOCKS; stays the caller's) or -1. RC_BAD_REQUEST when the settings do not fit together, RC_IO when there is no such folder. */
+/* As settings->images says. A folder that does not answer within `fetch_timeout`, or five seconds, is no failure: see origin_answer_fd(). `blocks_fd` is where blocks are kept (CACHE_BLOCKS; stays the caller's) or -1. RC_BAD_REQUEST when the settings do not fit together, RC_IO when there is no such folder. */
 RC_MUST_USE enum rc origin_open(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
                                 struct err *err);
 /* Shares the fetching with the server's other workers, so that nothing is fetched twice; the holder's memory outlives the origin. Before
@@ -61,6 +61,9 @@ void origin_cancel(struct origin *origin);
 void origin_close(struct origin **origin);
 /* Of each root; returns how many there are. */
 size_t origin_needs(const struct origin *origin, struct origin_needs ret_needs[ROOTS_MOST]);
+/* -1; or, of a folder that did not answer when it was to be opened: becomes readable when it does, and stays the origin's. Until it is
+ * opened anew, which takes a process that is not in its box yet, everything fails with RC_LATE. */
+int origin_answer_fd(const struct origin *origin);
 
 /* Opens a file for reading. In a folder: beneath the root only, so links may lead about below it and never out of it.
  * RC_NOT_FOUND (also for directories, devices, forbidden paths), RC_AWAY, RC_IO. */

@@ -9,6 +9,7 @@ struct origin_ops {
     enum rc (*start)(struct origin *origin, struct err *err); /* NULL: there is nothing to start */
     void (*cancel)(struct origin *origin);                    /* NULL: nobody ever waits */
     void (*close)(struct origin *origin);
+    int (*answer_fd)(const struct origin *origin); /* NULL: it has answered */
     enum rc (*open_blob)(struct origin *origin, const char *path, struct image_blob **ret_blob,
                          struct origin_version *ret_version, struct err *err);
     enum rc (*stat_file)(struct origin *origin, const char *path, struct origin_version *ret_version,
@@ -34,6 +35,10 @@ RC_MUST_USE enum rc origin_folder_open(int root_fd, struct origin **ret_origin, 
 RC_MUST_USE enum rc origin_several_new(const struct settings *settings, struct origin **ret_origin,
                                        struct err *err);
 void origin_several_add(struct origin *origin, const struct roots_root *name, struct origin *root);
+
+/* For a folder that does not answer yet. Takes over `answer_fd` in every case. */
+RC_MUST_USE enum rc origin_absent_open(const char *path, int answer_fd, struct origin **ret_origin,
+                                       struct err *err);
 
 /* Beneath the root: a path that leads out of it, or to nothing, is no image. Shared with the lane for slow folders. */
 RC_MUST_USE enum rc origin_folder_open_file(int root_fd, const char *path, uint64_t flags, int *ret_fd,

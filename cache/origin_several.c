@@ -7,12 +7,15 @@
  * later root because the first had a bad moment. The memory is bounded, and behind one mutex that is never held during I/O. */
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/own.h"
 #include "cache/origin_kinds.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #define NO_SETS 1024u
 #define NO_WAYS 4u
@@ -32,6 +35,7 @@ struct several {
     struct roots_root name[ROOTS_MOST];
     struct origin *root[ROOTS_MOST];
     int64_t lasts_ms, stale_ms;
+    int answers_fd; /* -1, or readable when a root that was absent answers */
     pthread_mutex_t mutex;
     struct no no[NO_SETS][NO_WAYS];
 };
@@ -317,6 +321,18 @@ static enum rc several_list(struct origin *origin, const char *path, struct aren
 
 /* ---- all of them ---- */
 
+static void several_share(struct origin *origin, const struct shm_leaseholder *holder)
+{
+    struct several *several = several_of(origin);
+    for (uint32_t i = 0; i < several->count; i++)
+        origin_share(several->root[i], holder);
+}
+
+static int several_answer_fd(const struct origin *origin)
+{
+    return ((const struct several *)origin)->answers_fd;
+}
+
 static enum rc several_start(struct origin *origin, struct err *err)
 {
     struct several *several = several_of(origin);
@@ -342,6 +358,7 @@ static void several_close(struct origin *origin)
         for (uint32_t j = 0; j < NO_WAYS; j++)
             free(several->no[i][j].path);
     pthread_mutex_destroy(&several->mutex);
+    own_close(&several->answers_fd);
     free(several);
 }
 
@@ -353,7 +370,9 @@ static size_t several_needs(const struct origin *origin, struct origin_needs ret
     return several->count;
 }
 
-static const struct origin_ops several_ops = {.start = several_start,
+static const struct origin_ops several_ops = {.share = several_share,
+                                              .answer_fd = several_answer_fd,
+                                              .start = several_start,
                                               .cancel = several_cancel,
                                               .close = several_close,
                                               .open_blob = several_open_blob,
@@ -370,9 +389,20 @@ enum rc origin_several_new(const struct settings *settings, struct origin **ret_
     several->origin = (struct origin){.ops = &several_ops, .needs = {.root_fd = -1}};
     several->lasts_ms = settings->revalidate_s < 1 ? 1000 : settings->revalidate_s * 1000;
     several->stale_ms = settings->stale_if_error_s * 1000;
+    several->answers_fd = -1;
     pthread_mutex_init(&several->mutex, NULL);
     *ret_origin = &several->origin;
     return RC_OK;
+}
+
+/* Where this fails the root stays absent until the worker is replaced for another reason. */
+static void await_answer(struct several *several, int answer_fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    if (several->answers_fd < 0)
+        several->answers_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (several->answers_fd < 0 || epoll_ctl(several->answers_fd, EPOLL_CTL_ADD, answer_fd, &event) < 0)
+        log_warning("an image directory cannot be waited for: %s", strerror(errno));
 }
 
 void origin_several_add(struct origin *origin, const struct roots_root *name, struct origin *root)
@@ -380,4 +410,6 @@ void origin_several_add(struct origin *origin, const struct roots_root *name, st
     struct several *several = several_of(origin);
     several->name[several->count] = *name;
     several->root[several->count++] = root;
+    if (origin_answer_fd(root) >= 0)
+        await_answer(several, origin_answer_fd(root));
 }

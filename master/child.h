@@ -29,6 +29,7 @@ struct master_child {
     bool was_ready;                 /* this process has served */
     bool was_retired;               /* has been told to give its connections back */
     bool is_discarded;              /* killed because it is not needed: no crash */
+    bool is_to_be_replaced;         /* has asked for it */
     bool is_full;                   /* its channel took no more in this round */
     uint32_t untold;                /* WORKER_DRAIN or _RETIRE: the channel was full; 0: nothing */
     int64_t memory_bytes;           /* its own, when it was last weighed */

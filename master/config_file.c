@@ -1,7 +1,9 @@
 #include "master/config_file.h"
 
 #include "base/fdio.h"
+#include "base/log.h"
 #include "base/own.h"
+#include "base/probe.h"
 #include "base/roots.h"
 #include "master/config_rules.h"
 #include "worker/worker.h"
@@ -16,7 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FILE_MOST_BYTES (1024 * 1024)
+#define FILE_MOST_BYTES    (1024 * 1024)
+#define FOLDER_PATIENCE_MS 1000 /* also the longest that a HUP stops the master */
 
 enum rc master_config_init(struct master_config *config, struct err *err)
 {
@@ -286,6 +289,10 @@ static enum rc config_check_images(struct master_config *config, struct err *err
         struct stat st;
         if (roots_is_remote(root.place))
             continue;
+        if (!probe_folder(root.place, FOLDER_PATIENCE_MS, NULL)) {
+            log_warning("images: the directory %s does not answer; it is taken as it is", root.place);
+            continue;
+        }
         if (stat(root.place, &st) < 0)
             err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", root.place);
         else if (!S_ISDIR(st.st_mode))

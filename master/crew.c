@@ -180,6 +180,8 @@ static void crew_hear_out(struct master_crew *crew, struct master_child *child)
                 if (ended != NULL)
                     master_connection_end(crew->connections, ended);
             }
+        } else if (rc == RC_OK && message.kind == WORKER_REPLACE) {
+            child->is_to_be_replaced = true;
         } else if (rc == RC_OK && message.kind == WORKER_RELEASED) {
             struct master_connection *released = master_connection_find(crew->connections, child->slot,
                                                                         message.connection_id);

@@ -167,6 +167,11 @@ static bool is_due(const struct master_crew *crew, const struct master_child *ch
                  (int)child->pid, requests);
         return true;
     }
+    if (child->is_to_be_replaced) {
+        log_info("worker %u (pid %d) started without the image directory, which answers now: it is replaced", child->slot,
+                 (int)child->pid);
+        return true;
+    }
     if (settings->worker_max_rss == 0 || child->memory_bytes <= settings->worker_max_rss)
         return false;
     log_info("worker %u (pid %d) holds %" PRId64 " MB of memory and is replaced", child->slot,

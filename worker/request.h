@@ -18,5 +18,7 @@ RC_MUST_USE enum rc worker_service_start(const struct worker_heritage *heritage,
 void worker_service_handle(struct http_exchange *exchange, void *service);
 /* Waits for the jobs that are under way; every exchange is answered then. The http server must still run. */
 void worker_service_stop(struct worker_service **service);
+/* -1; or becomes readable when another worker, which would open the image root anew, should take this one's place. */
+int worker_service_answer_fd(const struct worker_service *service);
 
 #endif

@@ -66,12 +66,12 @@ static void open_cache(struct worker_service *service)
 }
 
 /* Servers that share a cache directory are told apart by where their first image root is, so that a further one may be added and
- * all that is known of the pictures stays known. */
-static uint64_t name_root(const char *images)
+ * all that is known of the pictures stays known. By name alone where a root does not answer: nothing is read then. */
+static uint64_t name_root(const char *images, bool answers)
 {
     struct roots_root root = {.name = ""};
     (void)roots_next(&images, &root);
-    OWN_FREE char *path = realpath(root.place, NULL);
+    OWN_FREE char *path = answers ? realpath(root.place, NULL) : NULL;
     const char *name = path != NULL ? path : root.place;
     return bytes_hash(BYTES_HASH_START, name, strlen(name));
 }
@@ -205,7 +205,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         .generation = atomic_load_explicit(&service->slot->generation, memory_order_relaxed)};
     if (rc == RC_OK)
         origin_share(service->origin, &holder);
-    uint64_t root = name_root(settings->images);
+    uint64_t root = name_root(settings->images, rc == RC_OK && origin_answer_fd(service->origin) < 0);
     if (rc == RC_OK && heritage->derivatives != NULL)
         rc = worker_derivatives_new(heritage, service->cache.folder[CACHE_DERIVATIVES], &service->derivatives,
                                     err);
@@ -255,4 +255,9 @@ void worker_service_stop(struct worker_service **service)
     origin_close(&stopped->origin);
     cache_directory_close(&stopped->cache);
     free(stopped);
+}
+
+int worker_service_answer_fd(const struct worker_service *service)
+{
+    return origin_answer_fd(service->origin);
 }

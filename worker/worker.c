@@ -44,6 +44,7 @@ struct worker {
     int news; /* an eventfd: something is to be told */
     /* Control thread only. */
     bool draining, retiring;
+    int answer_fd;       /* worker_service_answer_fd(), until it has been told */
     int64_t news_due_ms; /* when to tell what there is; 0: nothing new */
     bool has_told;       /* nothing was left over for want of room in the channel */
     /* Connections whose end or release is to be told. Room for all there can be, so that nothing is lost and the
@@ -210,19 +211,30 @@ static int worker_patience_ms(const struct worker *worker, int64_t now_ms)
                               : BEAT_MS;
 }
 
+/* The image directory answers now. What is said in vain, into a channel that is full, is said again in the next round. */
+static void worker_ask_for_successor(struct worker *worker)
+{
+    const struct worker_message message = {.kind = WORKER_REPLACE};
+    if (worker_say(worker, &message) == RC_OK)
+        worker->answer_fd = -1;
+}
+
 /* Waits for the master's word, or for news to tell it, which then wait a little for others to join them. False when the
  * system does not let it wait. */
 static bool worker_wait(struct worker *worker, int64_t now_ms)
 {
     struct pollfd wait[] = {{.fd = worker->channel, .events = POLLIN},
-                            {.fd = worker->news_due_ms != 0 ? -1 : worker->news, .events = POLLIN}};
-    if (poll(wait, 2, worker_patience_ms(worker, now_ms)) < 0 && errno != EINTR) {
+                            {.fd = worker->news_due_ms != 0 ? -1 : worker->news, .events = POLLIN},
+                            {.fd = worker->answer_fd, .events = POLLIN}};
+    if (poll(wait, 3, worker_patience_ms(worker, now_ms)) < 0 && errno != EINTR) {
         log_error("the control thread cannot wait: %s", strerror(errno));
         return false;
     }
     eventfd_t ignored;
     if (wait[1].revents != 0 && eventfd_read(worker->news, &ignored) == 0)
         worker->news_due_ms = clock_monotonic_ms() + NEWS_MS;
+    if (wait[2].revents != 0)
+        worker_ask_for_successor(worker);
     return true;
 }
 
@@ -338,6 +350,7 @@ int worker_run(const struct worker_heritage *heritage)
         return rc == RC_NO_MEMORY || rc == RC_BUSY ? WORKER_EXIT_FAILED : WORKER_EXIT_CONFIG;
     }
     const struct worker_message ready = {.kind = WORKER_READY};
+    worker.answer_fd = worker_service_answer_fd(worker.service);
     int status = worker_say(&worker, &ready) == RC_OK ? worker_control(&worker) : WORKER_EXIT_ORPHAN;
     /* Either nobody is left who could wait for what is under way, or the connections are somebody else's
      * now, and ending them in order would shut them down. */

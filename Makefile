@@ -151,6 +151,7 @@ install: vitrine ## install program, man page, sample configuration and systemd 
 	sed 's|@bindir@|$(prefix)/bin|; s|@sysconfdir@|$(sysconfdir)|' deploy/systemd/vitrine.service.in > $B/vitrine.service
 	install -D -m 644 $B/vitrine.service '$(DESTDIR)$(unitdir)/vitrine.service'
 	install -D -m 644 deploy/systemd/vitrine.socket '$(DESTDIR)$(unitdir)/vitrine.socket'
+	install -D -m 644 $(dir $(ZOOM))LICENSE.txt '$(DESTDIR)$(prefix)/share/doc/vitrine/openseadragon-LICENSE.txt'
 
 deps: ## install the packages that the build needs
 	@deploy/dependencies/install build
@@ -190,6 +191,14 @@ $B/sources$(if $(ONLY),-only): force
 	@$(call keep,$(SRCS))
 
 keep = mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
+
+# The pages and the deep-zoom viewer lie in the program (worker/web/embedded.c). A viewer that could not be fetched is empty and older than
+# the script, so that the next make tries again.
+ZOOM := build/openseadragon/openseadragon.min.js
+$(ZOOM): deploy/dependencies/openseadragon
+	@$< $(@D)
+
+$B/worker/web/embedded.o: $(ZOOM) $(wildcard worker/web/pages/*)
 
 # Each result is renamed into place when it is whole: an interrupted or a second make never leaves half a file.
 $B/%.o: %.c $B/flags

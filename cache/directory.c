@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 static const char *const folder_name[CACHE_FOLDERS] = {"index", "blocks", "derivatives", "gateway",
-                                                    "manifest"};
+                                                    "manifest", "gallery"};
 
 static enum rc open_folder(int directory, const char *path, const char *name, uid_t user, gid_t group,
                            int *ret_fd, struct err *err)

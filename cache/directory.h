@@ -17,6 +17,7 @@ enum cache_folder {
     CACHE_DERIVATIVES, /* "derivatives": rendered answers */
     CACHE_GATEWAY,     /* "gateway": the map of retired identifiers */
     CACHE_MANIFEST,    /* "manifest": the map of the catalogue, the log of changes */
+    CACHE_GALLERY,     /* "gallery": the list of names that is searched */
     CACHE_FOLDERS,
 };
 
@@ -25,7 +26,7 @@ struct cache_directory {
     int fd;
     int folder[CACHE_FOLDERS];
 };
-#define CACHE_DIRECTORY_NONE ((struct cache_directory){.fd = -1, .folder = {-1, -1, -1, -1, -1}})
+#define CACHE_DIRECTORY_NONE ((struct cache_directory){.fd = -1, .folder = {-1, -1, -1, -1, -1, -1}})
 
 #define CACHE_DIRECTORY_PATH_BYTES 32
 

@@ -182,6 +182,15 @@ enum rc origin_list(struct origin *origin, const char *path, struct arena *arena
     return origin->ops->list(origin, path, arena, ret_entries, ret_count, err);
 }
 
+enum rc origin_visit(struct origin *origin, const char *path,
+                     enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
+                     void *context, struct err *err)
+{
+    if (origin->ops->visit == NULL)
+        return err_set(err, RC_UNSUPPORTED, "folders are listed only where images lie in a local folder");
+    return origin->ops->visit(origin, path, visit, context, err);
+}
+
 uint64_t origin_version_hash(const struct origin_version *version)
 {
     const uint64_t words[] = {version->size_bytes, version->inode, (uint64_t)version->modified.tv_sec,

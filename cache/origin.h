@@ -90,6 +90,19 @@ struct origin_entry {
 RC_MUST_USE enum rc origin_list(struct origin *origin, const char *path, struct arena *arena,
                                 struct origin_entry **ret_entries, size_t *ret_count, struct err *err);
 
+/* The same names one by one, without what has to be looked up for each: for folders of any size. */
+struct origin_name {
+    const char *name; /* until the visit returns */
+    bool is_folder;
+    uint64_t inode;
+};
+/* `visit` is called for each, in no order, and ends it by returning anything but RC_OK, which is returned. RC_NOT_FOUND, RC_UNSUPPORTED,
+ * RC_IO. Blocks on the file system. */
+RC_MUST_USE enum rc origin_visit(struct origin *origin, const char *path,
+                                 enum rc (*visit)(void *context, const struct origin_name *name,
+                                                  struct err *err),
+                                 void *context, struct err *err);
+
 uint64_t origin_version_hash(const struct origin_version *version);
 
 #endif

@@ -45,6 +45,16 @@ static enum rc absent_list(struct origin *origin, const char *path, struct arena
     return no_answer(origin, err);
 }
 
+static enum rc absent_visit(struct origin *origin, const char *path,
+                            enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
+                            void *context, struct err *err)
+{
+    (void)path;
+    (void)visit;
+    (void)context;
+    return no_answer(origin, err);
+}
+
 static int absent_answer_fd(const struct origin *origin)
 {
     return ((const struct absent *)origin)->answer_fd;
@@ -59,6 +69,7 @@ static void absent_close(struct origin *origin)
 static const struct origin_ops absent_ops = {.open_blob = absent_open_blob,
                                              .stat_file = absent_stat_file,
                                              .list = absent_list,
+                                             .visit = absent_visit,
                                              .answer_fd = absent_answer_fd,
                                              .close = absent_close};
 

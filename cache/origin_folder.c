@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -144,17 +146,71 @@ static void folder_done(DIR **directory)
         closedir(*directory);
 }
 
+/* Takes the descriptor over in every case. */
+static enum rc open_directory(int root_fd, const char *path, DIR **ret_directory, struct err *err)
+{
+    OWN_FD int fd = open_beneath(root_fd, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        return open_failed(path, err);
+    DIR *directory = fdopendir(fd);
+    if (directory == NULL)
+        return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
+    (void)TAKE_FD(fd); /* the directory's from now on */
+    *ret_directory = directory;
+    return RC_OK;
+}
+
+/* What a link leads to, if that lies below the root. False: nothing that is shown. */
+static bool look_behind(int root_fd, const char *path, const char *name, struct origin_name *found)
+{
+    OWN_FREE char *whole = NULL;
+    struct stat status;
+    if (asprintf(&whole, "%s%s%s", path, path[0] == '\0' ? "" : "/", name) < 0) {
+        whole = NULL;
+        return false;
+    }
+    OWN_FD int fd = open_beneath(root_fd, whole, O_PATH);
+    if (fd < 0 || fstat(fd, &status) != 0 || (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)))
+        return false;
+    found->is_folder = S_ISDIR(status.st_mode);
+    found->inode = status.st_ino;
+    return true;
+}
+
+static enum rc folder_visit(struct origin *origin, const char *path,
+                            enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
+                            void *context, struct err *err)
+{
+    int root_fd = origin->needs.root_fd;
+    OWN(folder_done) DIR *directory = NULL;
+    enum rc rc = open_directory(root_fd, path, &directory, err);
+    while (rc == RC_OK) {
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (entry == NULL && errno != 0)
+            return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
+        if (entry == NULL)
+            break;
+        struct origin_name found = {
+            .name = entry->d_name, .is_folder = entry->d_type == DT_DIR, .inode = entry->d_ino};
+        bool is_known = entry->d_type == DT_DIR || entry->d_type == DT_REG;
+        bool is_link = entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN;
+        if (entry->d_name[0] != '.' &&
+            (is_known || (is_link && look_behind(root_fd, path, entry->d_name, &found))))
+            rc = visit(context, &found, err);
+    }
+    return rc;
+}
+
 static enum rc folder_list(struct origin *origin, const char *path, struct arena *arena,
                            struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
 {
     int root_fd = origin->needs.root_fd;
-    OWN_FD int fd = open_beneath(root_fd, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
-        return open_failed(path, err);
-    OWN(folder_done) DIR *directory = fdopendir(fd);
-    if (directory == NULL)
-        return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
-    int folder_fd = TAKE_FD(fd); /* the directory's from now on */
+    OWN(folder_done) DIR *directory = NULL;
+    enum rc opened = open_directory(root_fd, path, &directory, err);
+    if (opened != RC_OK)
+        return opened;
+    int folder_fd = dirfd(directory);
     struct listing listing = {.arena = arena};
     for (;;) {
         errno = 0;
@@ -178,8 +234,11 @@ static void folder_close(struct origin *origin)
     free(origin);
 }
 
-static const struct origin_ops folder_ops = {
-    .close = folder_close, .list = folder_list, .open_blob = folder_open_blob, .stat_file = folder_stat_file};
+static const struct origin_ops folder_ops = {.close = folder_close,
+                                             .list = folder_list,
+                                             .visit = folder_visit,
+                                             .open_blob = folder_open_blob,
+                                             .stat_file = folder_stat_file};
 
 enum rc origin_folder_open(int root_fd, struct origin **ret_origin, struct err *err)
 {

@@ -17,6 +17,10 @@ struct origin_ops {
     /* NULL: it cannot be listed. */
     enum rc (*list)(struct origin *origin, const char *path, struct arena *arena,
                     struct origin_entry **ret_entries, size_t *ret_count, struct err *err);
+    /* NULL: likewise. */
+    enum rc (*visit)(struct origin *origin, const char *path,
+                     enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
+                     void *context, struct err *err);
     void (*await)(struct origin *origin, const char *path,
                   struct origin_waiter *waiter); /* NULL: never RC_AWAY */
     /* NULL: the one in struct origin. */

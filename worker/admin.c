@@ -70,7 +70,7 @@ void worker_admin_handle(struct worker_service *service, struct http_exchange *e
         reply(exchange, 200, "application/json", (const char *)text.data);
     else if (err.rc != RC_OK)
         reply(exchange, 503, text_plain, "The server is out of memory, please try again.\n");
-    else
+    else if (!worker_admin_page(exchange))
         reply(exchange, 404, text_plain,
               "The admin listener answers /health, /ready, /metrics and /status.\n");
 }

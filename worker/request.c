@@ -72,6 +72,10 @@ static void work(struct request *request)
 {
     struct err err;
     enum rc rc = RC_OK;
+    if (request->web != REQUEST_NOT_WEB) {
+        request_answer_web(request);
+        return;
+    }
     if (request->iiif.what == IIIF_PRESENTATION) {
         request_answer_presentation(request);
         return;

@@ -50,7 +50,9 @@ static void answer_info(struct request *request)
 
 void request_answer_document(struct request *request)
 {
-    if (request->iiif.what == IIIF_ZOOM_DESCRIPTOR)
+    if (request->is_page)
+        request_answer_view(request);
+    else if (request->iiif.what == IIIF_ZOOM_DESCRIPTOR)
         answer_descriptor(request);
     else
         answer_info(request);

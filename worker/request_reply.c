@@ -11,7 +11,8 @@ void request_fail(struct request *request, const struct err *err)
     pictures_release(service->pictures, &request->picture);
     if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE)
         log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
-    http_reply_error_later(request->exchange, err, request->retry_after_s);
+    if (!request_fail_as_page(request, err))
+        http_reply_error_later(request->exchange, err, request->retry_after_s);
 }
 
 void request_fail_for_all(struct request *request, const struct err *err)

@@ -151,18 +151,40 @@ static bool route_presentation(struct request *request, const char *target, size
     return false;
 }
 
+/* The page of a picture, whose way is that of its info.json. False: the target is none. */
+static bool route_view(struct request *request, const char *target, size_t length)
+{
+    static const char prefix[] = "/view/";
+    size_t start = strlen(prefix);
+    struct err err;
+    if (length < start || memcmp(target, prefix, start) != 0)
+        return false;
+    request->is_page = true;
+    request->iiif = (struct iiif_request){.version = IIIF_3, .what = IIIF_INFO};
+    enum rc rc = memchr(target + start, '/', length - start) != NULL
+                     ? err_set(&err, RC_NOT_FOUND, "a slash inside an identifier is written %%2F")
+                     : iiif_request_identifier(target + start, length - start, &request->iiif, &err);
+    if (rc != RC_OK)
+        request_fail(request, &err);
+    else
+        handle_image(request, prefix, target + start);
+    return true;
+}
+
 void request_route(struct request *request)
 {
     struct err err;
     const char *target = http_exchange_target(request->exchange);
     size_t length = strcspn(target, "?#");
-    if (route_image(request, target, length) || route_presentation(request, target, length))
+    if (route_image(request, target, length) || route_presentation(request, target, length) ||
+        route_view(request, target, length))
         return;
     if (length > 6 && memcmp(target, "/iiif/", 6) == 0) {
         answer_unversioned(request, target + 6, length - 6);
     } else if (request->condemned) {
         worker_poison_give_up(request->exchange);
-    } else {
+    } else if (!request_route_web(request, target, length)) {
+        request->is_page = true;
         err_set(&err, RC_NOT_FOUND,
                 "there is nothing at '%.100s'; images are at /iiif/3/{identifier}/info.json", target);
         request_fail(request, &err);

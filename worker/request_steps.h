@@ -5,6 +5,7 @@
  *     request_route.c     from the target to the image that is meant: routes, retired identifiers, rules
  *     request_document.c  info.json and its like
  *     request_presentation.c  manifests and collections
+ *     request_web.c       pages for people, and the status page
  *     request_image.c     images: plan, cache, stored tiles, render
  *     request_reply.c     what all answers have in common
  *
@@ -17,6 +18,7 @@
 #include "worker/derivative.h"
 #include "worker/iiif/identifier.h"
 #include "worker/service.h"
+#include "worker/web/embedded.h"
 
 /* Everything about one request while it is worked on; lives in its exchange's arena. */
 struct request {
@@ -28,6 +30,10 @@ struct request {
     const char *base_url;
     struct picture *picture; /* one reference, from the moment it is found until the reply */
     int presentation_version;
+    bool is_page; /* somebody looks at it in a browser: problems are pages, too, and a picture is answered with its page */
+    enum { REQUEST_NOT_WEB, REQUEST_LISTING, REQUEST_ASSET } web; /* what needs a render thread of the pages */
+    const struct web_file *asset;
+    bool is_current; /* the address of the asset */
     bool wants_collection;
     bool condemned; /* it has killed its worker twice: it is only to be answered */
     bool planned;   /* plan and representation of the image hold */
@@ -79,6 +85,17 @@ bool request_parse_presentation(struct request *request, int version, const char
 void request_answer_presentation(struct request *request);
 /* On the event thread: a document that was made or confirmed lately. False: it needs a render thread. */
 bool request_answer_presentation_early(struct request *request);
+
+/* ---- request_web.c ---- */
+
+/* On the event thread: the gallery, its listings, assets. False: the target is none of them. */
+bool request_route_web(struct request *request, const char *target, size_t length);
+/* On a render thread: what the above passed on. */
+void request_answer_web(struct request *request);
+/* Any thread, with the picture: its page. */
+void request_answer_view(struct request *request);
+/* Answers with a page that says what is wrong, where a page was asked for and a browser asks. False: it has not answered. */
+bool request_fail_as_page(struct request *request, const struct err *err);
 
 /* ---- request_image.c ---- */
 

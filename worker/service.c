@@ -109,6 +109,16 @@ static enum rc open_pictures(struct worker_service *service, uint64_t root,
     return pictures_new(&options, &service->pictures, err);
 }
 
+static enum rc open_gallery(struct worker_service *service, uint64_t root, struct err *err)
+{
+    const struct web_roll_options options = {.origin = service->origin,
+                                             .root = root,
+                                             .folder_fd = service->cache.folder[CACHE_GALLERY]};
+    enum rc rc = web_folders_new(service->origin, service->settings->revalidate_s * 1000, &service->folders,
+                                 err);
+    return rc == RC_OK ? web_roll_new(&options, &service->roll, err) : rc;
+}
+
 static enum rc open_gateway(struct worker_service *service, struct err *err)
 {
     cache_directory_path(&service->cache, CACHE_GATEWAY, service->gateway_folder);
@@ -220,6 +230,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = open_pictures(service, root, &limits, err);
     }
     if (rc == RC_OK)
+        rc = open_gallery(service, root, err);
+    if (rc == RC_OK)
         rc = render_pool_start(&pool, &service->pool, err);
     if (rc == RC_OK)
         rc = origin_start(service->origin, err);
@@ -246,6 +258,8 @@ void worker_service_stop(struct worker_service **service)
     if (stopped->origin != NULL)
         origin_cancel(stopped->origin); /* whoever waits for it is answered now */
     render_pool_stop(&stopped->pool);
+    web_roll_free(&stopped->roll);
+    web_folders_free(&stopped->folders);
     gateway_close(&stopped->gateway);
     manifest_kept_free(&stopped->documents);
     manifest_catalogue_live_close(&stopped->catalogue);

@@ -14,6 +14,8 @@
 #include "worker/manifest/kept.h"
 #include "worker/render/pool.h"
 #include "worker/render/render.h"
+#include "worker/web/folder.h"
+#include "worker/web/roll.h"
 
 struct worker_service {
     const struct settings *settings;
@@ -35,6 +37,8 @@ struct worker_service {
     struct origin *origin;
     struct shm_index *index; /* NULL: none */
     struct pictures *pictures;
+    struct web_folders *folders; /* what the gallery shows of them */
+    struct web_roll *roll;       /* what its search finds */
     struct render_pool *pool;
     _Atomic uint32_t behind;                /* renders that wait for slow clients */
     struct worker_derivatives *derivatives; /* NULL: none are cached */
@@ -42,5 +46,8 @@ struct worker_service {
 
 /* /health, /ready, /status, /metrics: answers at once, on the event thread, never behind image work. */
 void worker_admin_handle(struct worker_service *service, struct http_exchange *exchange);
+
+/* The page at its "/" and what that is made of. False: the target is none of them, and not answered. */
+bool worker_admin_page(struct http_exchange *exchange);
 
 #endif

@@ -66,6 +66,13 @@ static const char *settings_check_address_or_none(const char *value)
     return value[0] == '\0' ? NULL : settings_check_address(value);
 }
 
+static const char *settings_check_tier(const char *value)
+{
+    return strstr(value, "://") == NULL || strncmp(value, "s3://", 5) == 0
+               ? NULL
+               : "it is a directory or begins with s3://";
+}
+
 static const char *settings_check_endpoint(const char *value)
 {
     return value[0] == '\0' || strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0
@@ -260,6 +267,12 @@ const struct settings_row settings_table[] = {
      "how many of them there may be", NULL},
     {"cache_max_age", NULL, SETTINGS_WHOLE, "0", 0, INT64_C(315360000), "s", FIELD(cache_max_age_s),
      "a rendered answer is made again when it is older; 0: never for that reason", NULL},
+    {"derivative_tier", NULL, SETTINGS_TEXT, "", 0, 0, "DIR|s3://BUCKET/PREFIX", FIELD(derivative_tier),
+     "where servers share rendered answers that were dear; needs a cache; empty: nowhere", settings_check_tier},
+    {"derivative_tier_cost", NULL, SETTINGS_WHOLE, "300", 0, 3600000, "ms", FIELD(derivative_tier_cost_ms),
+     "so much CPU time makes a rendered answer dear", NULL},
+    {"derivative_tier_wait", NULL, SETTINGS_WHOLE, "1000", 1, 60000, "ms", FIELD(derivative_tier_wait_ms),
+     "what does not come from there in that time is rendered here", NULL},
     /* limits */
     {"max_source_pixels", NULL, SETTINGS_WHOLE, "40000000000", 1, INT64_C(1000000000000000), "px",
      FIELD(max_source_pixels), "largest source that is opened, width times height", NULL},

@@ -33,14 +33,14 @@ enum purges_read purges_record_read(const uint8_t *data, size_t length, struct p
         return PURGES_CUT_OFF;
     size_t skipped = sizeof record.checksum;
     if (record.checksum != derivative_checksum(data + skipped, sizeof record - skipped + record.text_bytes) ||
-        (record.kind > SHM_PURGE_ALL && record.kind != PURGES_EPOCH) ||
+        (record.kind > SHM_PURGE_ALL && record.kind != PURGES_EPOCH && record.kind != PURGES_MARK) ||
         memchr(data + sizeof record, '\0', record.text_bytes) != NULL)
         return PURGES_BROKEN;
     *ret_record = record;
     return PURGES_RECORD;
 }
 
-static enum rc append_record(struct bytes *bytes, uint32_t kind, uint64_t epoch, const char *text,
+enum rc purges_record_append(struct bytes *bytes, uint32_t kind, uint64_t epoch, const char *text,
                              struct err *err)
 {
     struct purges_record record = {.epoch = epoch, .kind = kind, .text_bytes = (uint32_t)strlen(text)};
@@ -91,6 +91,17 @@ static uint64_t later_epoch(const struct shm_fences *fences, uint64_t least)
     return epoch > now_ms ? epoch : now_ms; /* so that epochs of a list that was lost are not used again */
 }
 
+/* With the fences' stripe. Another worker may have done so already; then the same fence is raised again. */
+static void raise_record(struct shm_fences *fences, const struct purges_record *record, const char *text)
+{
+    if (record->kind == PURGES_EPOCH)
+        shm_fences_advance(fences, record->epoch);
+    else if (record->kind == PURGES_MARK)
+        shm_fences_raise(fences, SHM_PURGE_IDENTIFIER, "", (uint32_t)strtoul(text, NULL, 16), record->epoch);
+    else
+        shm_fences_raise(fences, (enum shm_purge)record->kind, text, derivative_mark(text), record->epoch);
+}
+
 enum rc purges_load(struct derivatives *derivatives, struct err *err)
 {
     struct shm_fences *fences = derivatives->shared->fences;
@@ -111,11 +122,7 @@ enum rc purges_load(struct derivatives *derivatives, struct err *err)
             break;
         memcpy(text, bytes.data + at + sizeof record, record.text_bytes);
         last = record.epoch > last ? record.epoch : last;
-        /* Another worker may have taken it in already; then the same fence is raised again. */
-        if (record.kind == PURGES_EPOCH)
-            shm_fences_advance(fences, record.epoch);
-        else if (!shm_fences_is_raised(fences, record.epoch))
-            shm_fences_raise(fences, (enum shm_purge)record.kind, text, derivative_mark(text), record.epoch);
+        raise_record(fences, &record, text);
     }
     if (rc != RC_OK || read == PURGES_BROKEN)
         shm_fences_raise(fences, SHM_PURGE_ALL, "", 0, later_epoch(fences, last));
@@ -126,19 +133,23 @@ enum rc purges_load(struct derivatives *derivatives, struct err *err)
 }
 
 /* Appended in one piece, and on the disc when this returns. */
+static enum rc write_records(const struct derivatives *derivatives, const struct bytes *records,
+                             struct err *err)
+{
+    OWN_FD int fd = openat(derivatives->folder, FILE_NAME,
+                           O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || fdio_write_all(fd, records->data, records->length, err) != RC_OK || fdatasync(fd) < 0)
+        return err_set_errno(err, RC_IO, errno,
+                             "the purge holds until the next start only: it cannot be written");
+    return RC_OK;
+}
+
 static enum rc write_purge(const struct derivatives *derivatives, enum shm_purge purge, const char *text,
                            uint64_t epoch, struct err *err)
 {
     OWN(bytes_done) struct bytes bytes = {0};
-    enum rc rc = append_record(&bytes, purge, epoch, text, err);
-    if (rc != RC_OK)
-        return rc;
-    OWN_FD int fd = openat(derivatives->folder, FILE_NAME,
-                           O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || fdio_write_all(fd, bytes.data, bytes.length, err) != RC_OK || fdatasync(fd) < 0)
-        return err_set_errno(err, RC_IO, errno,
-                             "the purge holds until the next start only: it cannot be written");
-    return RC_OK;
+    enum rc rc = purges_record_append(&bytes, purge, epoch, text, err);
+    return rc == RC_OK ? write_records(derivatives, &bytes, err) : rc;
 }
 
 static uint64_t remove_marked(struct derivatives *derivatives, uint32_t mark)
@@ -156,9 +167,10 @@ static uint64_t remove_marked(struct derivatives *derivatives, uint32_t mark)
 }
 
 enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const char *text,
-                   uint64_t *ret_removed, struct err *err)
+                   uint64_t *ret_removed, uint64_t *ret_epoch, struct err *err)
 {
     struct shm_derivatives *shared = derivatives->shared;
+    uint32_t mark = derivative_mark(text);
     if (strlen(text) >= SHM_FENCES_PREFIX_BYTES)
         return err_set(err, RC_BAD_REQUEST, "no identifier is longer than %u bytes",
                        SHM_FENCES_PREFIX_BYTES - 1);
@@ -166,11 +178,11 @@ enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const 
     if (!shm_fences_take(shared->fences))
         return err_set(err, RC_BUSY, "another worker stands still in a purge, please try again");
     uint64_t epoch = later_epoch(shared->fences, 0);
-    uint32_t mark = derivative_mark(text);
     shm_fences_raise(shared->fences, purge, text, mark, epoch);
     shm_fences_give(shared->fences);
     atomic_store_explicit(&shared->counters->purged_ms, clock_monotonic_ms(), memory_order_release);
     *ret_removed = 0;
+    *ret_epoch = epoch;
     if (derivatives->folder < 0)
         return RC_OK;
     enum rc rc = write_purge(derivatives, purge, text, epoch, err);
@@ -180,6 +192,41 @@ enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const 
         atomic_store_explicit(&shared->catalogue->incomplete, 1,
                               memory_order_relaxed); /* the janitor looks */
     return rc;
+}
+
+/* ---- what others have purged ---- */
+
+static enum rc append_foreign(struct bytes *bytes, const struct purges_foreign *foreign, struct err *err)
+{
+    char mark[16];
+    snprintf(mark, sizeof mark, "%08x", foreign->mark);
+    return foreign->purge == SHM_PURGE_IDENTIFIER
+               ? purges_record_append(bytes, PURGES_MARK, foreign->epoch, mark, err)
+               : purges_record_append(bytes, foreign->purge, foreign->epoch, foreign->text, err);
+}
+
+enum rc purges_join(struct derivatives *derivatives, const struct purges_foreign *foreign, size_t count,
+                    struct err *err)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    OWN(bytes_done) struct bytes records = {0};
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < count; i++)
+        rc = append_foreign(&records, &foreign[i], err);
+    if (rc != RC_OK || count == 0)
+        return rc;
+    OWN_FD int lock = derivatives->folder >= 0 ? take_lock(derivatives) : -1;
+    if (!shm_fences_take(shared->fences))
+        return err_set(err, RC_BUSY, "another worker stands still in a purge");
+    for (size_t i = 0; i < count; i++)
+        shm_fences_raise(shared->fences, foreign[i].purge, foreign[i].text, foreign[i].mark,
+                         foreign[i].epoch);
+    shm_fences_give(shared->fences);
+    atomic_store_explicit(&shared->counters->purged_ms, clock_monotonic_ms(), memory_order_release);
+    if (derivatives->folder < 0)
+        return RC_OK;
+    atomic_store_explicit(&shared->catalogue->incomplete, 1, memory_order_relaxed); /* the janitor looks */
+    return write_records(derivatives, &records, err);
 }
 
 /* Writes those records of `bytes` anew that are not before `epoch`. */
@@ -204,7 +251,8 @@ enum rc purges_shorten(struct derivatives *derivatives, uint64_t epoch, struct e
         return err_set_errno(err, RC_IO, errno, "the list of purges cannot be locked");
     enum rc rc = read_file(derivatives, &bytes, err);
     if (rc == RC_OK)
-        rc = append_record(&shorter, PURGES_EPOCH, shm_fences_epoch(derivatives->shared->fences), "", err);
+        rc = purges_record_append(&shorter, PURGES_EPOCH, shm_fences_epoch(derivatives->shared->fences), "",
+                                  err);
     if (rc == RC_OK)
         rc = collect_later(&bytes, epoch, &shorter, err);
     if (rc != RC_OK || shorter.length >= bytes.length)

@@ -20,17 +20,32 @@ struct purges_record {
     /* the text */
 };
 #define PURGES_EPOCH 7u /* nothing is purged; the epoch has come so far */
+#define PURGES_MARK  8u /* an identifier, by its mark in hexadecimal */
 
 enum purges_read { PURGES_RECORD, PURGES_END, PURGES_CUT_OFF, PURGES_BROKEN };
 /* Reads the record at the beginning of `data`. The text lies behind it. Pure. */
 enum purges_read purges_record_read(const uint8_t *data, size_t length, struct purges_record *ret_record);
 
+RC_MUST_USE enum rc purges_record_append(struct bytes *bytes, uint32_t kind, uint64_t epoch, const char *text,
+                                         struct err *err);
+
 /* Raises the fences that the file tells of. Before the first derivative is looked up. */
 RC_MUST_USE enum rc purges_load(struct derivatives *derivatives, struct err *err);
-/* Purges. When this returns nothing that was made before is served any more. *ret_removed: files removed already. RC_BUSY,
- * RC_IO: it may have been purged until the next restart only. RC_BAD_REQUEST: the text is too long. */
+/* Purges. When this returns nothing that was made before *ret_epoch is served any more. *ret_removed: files removed already.
+ * RC_BUSY, RC_IO: it may have been purged until the next restart only. RC_BAD_REQUEST: the text is too long. */
 RC_MUST_USE enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const char *text,
-                               uint64_t *ret_removed, struct err *err);
+                               uint64_t *ret_removed, uint64_t *ret_epoch, struct err *err);
+
+/* A purge that another server has begun. */
+struct purges_foreign {
+    enum shm_purge purge;
+    uint32_t mark; /* of the identifier, which may not be known itself */
+    uint64_t epoch;
+    char text[SHM_FENCES_PREFIX_BYTES]; /* a prefix */
+};
+/* Joins in these. Same codes. */
+RC_MUST_USE enum rc purges_join(struct derivatives *derivatives, const struct purges_foreign *foreign,
+                                size_t count, struct err *err);
 /* Every file that a purge before `epoch` meets is gone: forgets those purges. */
 RC_MUST_USE enum rc purges_shorten(struct derivatives *derivatives, uint64_t epoch, struct err *err);
 

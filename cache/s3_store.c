@@ -30,6 +30,7 @@ struct s3_store {
 /* One request, and what came. */
 struct asked {
     struct http_call call; /* first */
+    size_t most_bytes;     /* of an answer; 0: ANSWER_BYTES */
     struct bytes answer;
 };
 
@@ -42,8 +43,8 @@ static void asked_done(struct asked *asked)
 static enum rc take_answer(struct http_call *call, const void *data, size_t length, struct err *err)
 {
     struct asked *asked = (struct asked *)call;
-    if (asked->answer.length + length > ANSWER_BYTES)
-        return err_set(err, RC_ORIGIN, "the store says too much");
+    if (asked->answer.length + length > (asked->most_bytes > 0 ? asked->most_bytes : ANSWER_BYTES))
+        return err_set(err, RC_TOO_LARGE, "the store sends more than was to be expected");
     return bytes_append(&asked->answer, data, length, err);
 }
 
@@ -134,14 +135,13 @@ static enum rc ask(struct s3_store *store, const char *method, const char *path,
 
 /* ---- opening ---- */
 
-enum rc s3_store_open(const char *url, const struct settings *settings, struct s3_store **ret_store,
-                      struct err *err)
+enum rc s3_store_prepare(const char *url, const struct settings *settings, struct s3_store **ret_store,
+                         struct err *err)
 {
     struct s3_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the store");
-    store->tries = (uint32_t)settings->fetch_tries;
-    store->timeout_ms = settings->fetch_timeout_s * 1000;
+    s3_store_hurry(store, (uint32_t)settings->fetch_tries, settings->fetch_timeout_s * 1000);
     enum rc rc = http_prepare(err);
     if (rc == RC_OK)
         rc = web_address_of(&store->address, url, settings, err);
@@ -150,8 +150,38 @@ enum rc s3_store_open(const char *url, const struct settings *settings, struct s
                      "\"%.150s\" is no S3 bucket: write s3://BUCKET or s3://BUCKET/PREFIX", url);
     if (rc == RC_OK)
         rc = s3_keys_open(settings, &store->keys, err);
+    if (rc != RC_OK)
+        s3_store_close(&store);
+    else
+        *ret_store = store;
+    return rc;
+}
+
+enum rc s3_store_start(struct s3_store *store, struct err *err)
+{
+    return s3_keys_start(store->keys, err);
+}
+
+void s3_store_hurry(struct s3_store *store, uint32_t tries, int64_t timeout_ms)
+{
+    store->tries = tries;
+    store->timeout_ms = timeout_ms;
+}
+
+void s3_store_ports(const struct s3_store *store, uint16_t ret_port[3])
+{
+    ret_port[0] = store->address.port;
+    ret_port[1] = 53;
+    ret_port[2] = s3_keys_port(store->keys);
+}
+
+enum rc s3_store_open(const char *url, const struct settings *settings, struct s3_store **ret_store,
+                      struct err *err)
+{
+    struct s3_store *store = NULL;
+    enum rc rc = s3_store_prepare(url, settings, &store, err);
     if (rc == RC_OK)
-        rc = s3_keys_start(store->keys, err);
+        rc = s3_store_start(store, err);
     if (rc != RC_OK)
         s3_store_close(&store);
     else
@@ -263,7 +293,42 @@ enum rc s3_store_put(struct s3_store *store, const char *key, int fd, struct err
                               : put_part(store, (const char *)path.data, "", fd, 0, size, &asked, err);
 }
 
+enum rc s3_store_write(struct s3_store *store, const char *key, const void *data, size_t length,
+                       struct err *err)
+{
+    OWN(bytes_done) struct bytes path = {0};
+    OWN(asked_done) struct asked asked = {.answer = {0}};
+    enum rc rc = web_address_path(&store->address, key, &path, err);
+    return rc == RC_OK ? ask(store, "PUT", (const char *)path.data, "", data, length, &asked, err) : rc;
+}
+
+enum rc s3_store_remove(struct s3_store *store, const char *key, struct err *err)
+{
+    OWN(bytes_done) struct bytes path = {0};
+    OWN(asked_done) struct asked asked = {.answer = {0}};
+    enum rc rc = web_address_path(&store->address, key, &path, err);
+    if (rc == RC_OK)
+        rc = ask(store, "DELETE", (const char *)path.data, "", NULL, 0, &asked, err);
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
 /* ---- looking ---- */
+
+enum rc s3_store_read(struct s3_store *store, const char *key, size_t most_bytes, struct bytes *out,
+                      struct err *err)
+{
+    OWN(bytes_done) struct bytes path = {0};
+    OWN(asked_done) struct asked asked = {.most_bytes = most_bytes};
+    enum rc rc = web_address_path(&store->address, key, &path, err);
+    if (rc == RC_OK)
+        rc = ask(store, "GET", (const char *)path.data, "", NULL, 0, &asked, err);
+    if (rc != RC_OK)
+        return rc;
+    bytes_done(out);
+    *out = asked.answer;
+    asked.answer = (struct bytes){.data = NULL};
+    return RC_OK;
+}
 
 enum rc s3_store_head(struct s3_store *store, const char *key, struct origin_version *ret_version,
                       struct err *err)

@@ -15,7 +15,8 @@ enum rc shm_derivatives_make(uint32_t most_files, uint64_t memory_bytes,
 {
     uint64_t keys = (uint64_t)most_files + memory_bytes / 4096;
     size_t fences_at = up(sizeof(struct shm_derivatives_counters));
-    size_t sketch_at = fences_at + up(sizeof(struct shm_fences));
+    size_t tier_fences_at = fences_at + up(sizeof(struct shm_fences));
+    size_t sketch_at = tier_fences_at + up(sizeof(struct shm_fences));
     size_t catalogue_at = sketch_at + up(shm_sketch_bytes(keys));
     size_t blobs_at = catalogue_at + up(shm_catalogue_bytes(most_files));
     size_t bytes = blobs_at + up(shm_blobs_bytes(memory_bytes));
@@ -30,12 +31,14 @@ enum rc shm_derivatives_make(uint32_t most_files, uint64_t memory_bytes,
     *derivatives = (struct shm_derivatives){
         .counters = (struct shm_derivatives_counters *)mapped,
         .fences = (struct shm_fences *)(mapped + fences_at),
+        .tier_fences = (struct shm_fences *)(mapped + tier_fences_at),
         .sketch = (struct shm_sketch *)(mapped + sketch_at),
         .catalogue = (struct shm_catalogue *)(mapped + catalogue_at),
         .blobs = (struct shm_blobs *)(mapped + blobs_at),
         .mapped_bytes = bytes,
     };
     shm_fences_init(derivatives->fences);
+    shm_fences_init(derivatives->tier_fences);
     shm_sketch_init(derivatives->sketch, keys);
     shm_catalogue_init(derivatives->catalogue, most_files);
     shm_blobs_init(derivatives->blobs, memory_bytes);

@@ -17,12 +17,17 @@ struct shm_derivatives_counters {
     _Atomic uint64_t corrupt;       /* entries that were not what they should be, and were dropped */
     _Atomic int64_t purged_ms;      /* monotonic: of the last purge; sources are compared anew since */
     _Atomic int64_t store_again_ms; /* monotonic: after trouble nothing is written before this */
+    /* The lower tier (cache/tier.h). */
+    _Atomic uint64_t tier_hits, tier_misses, tier_failures; /* failures: it did not answer, or not in time */
+    _Atomic uint64_t tier_stored, tier_refused;             /* refused: written in vain, or not for want of time */
+    _Atomic int64_t tier_asked_ms, tier_known_ms; /* monotonic: when its purges were last asked for, and had */
 };
 
 /* Private to each process, which has it from the master; only what it points to is shared. */
 struct shm_derivatives {
     struct shm_derivatives_counters *counters;
     struct shm_fences *fences;
+    struct shm_fences *tier_fences; /* what has been purged in the lower tier: never lowered */
     struct shm_sketch *sketch;
     struct shm_catalogue *catalogue;
     struct shm_blobs *blobs;

@@ -32,11 +32,9 @@ static bool is_prefix(const struct shm_fences_prefix *prefix, const char *identi
     return false; /* nonsense */
 }
 
-bool shm_fences_is_dead(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
-                        const char *identifier)
+bool shm_fences_is_fenced(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
+                          const char *identifier)
 {
-    if (epoch > shm_fences_epoch(fences))
-        return true;
     if (atomic_load_explicit(&fences->any, memory_order_acquire) == 0)
         return false;
     if (epoch < atomic_load_explicit(&fences->all, memory_order_acquire) ||
@@ -48,6 +46,12 @@ bool shm_fences_is_dead(const struct shm_fences *fences, uint64_t epoch, uint32_
             is_prefix(&fences->prefix[i], identifier))
             return true;
     return false;
+}
+
+bool shm_fences_is_dead(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
+                        const char *identifier)
+{
+    return epoch > shm_fences_epoch(fences) || shm_fences_is_fenced(fences, epoch, mark, identifier);
 }
 
 bool shm_fences_may_keep(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
@@ -76,15 +80,31 @@ static void raise_to(_Atomic uint64_t *fence, uint64_t epoch)
         atomic_store_explicit(fence, epoch, memory_order_release);
 }
 
+/* SHM_FENCES_PREFIXES: it has none yet. */
+static uint32_t find_prefix(const struct shm_fences *fences, uint32_t count, const uint64_t *word)
+{
+    for (uint32_t at = 0; at < count; at++) {
+        bool same = true;
+        for (size_t i = 0; same && i < SHM_FENCES_PREFIX_BYTES / 8; i++)
+            same = atomic_load_explicit(&fences->prefix[at].word[i], memory_order_relaxed) == word[i];
+        if (same)
+            return at;
+    }
+    return SHM_FENCES_PREFIXES;
+}
+
 static bool add_prefix(struct shm_fences *fences, const char *text, uint64_t epoch)
 {
     uint32_t count = atomic_load_explicit(&fences->prefix_count, memory_order_relaxed);
     char padded[SHM_FENCES_PREFIX_BYTES] = {0};
     uint64_t word[SHM_FENCES_PREFIX_BYTES / 8];
-    if (count >= SHM_FENCES_PREFIXES)
-        return false;
     memcpy(padded, text, strlen(text));
     memcpy(word, padded, sizeof word);
+    uint32_t known = find_prefix(fences, count, word);
+    if (known < SHM_FENCES_PREFIXES)
+        raise_to(&fences->prefix[known].epoch, epoch);
+    if (known < SHM_FENCES_PREFIXES || count >= SHM_FENCES_PREFIXES)
+        return known < SHM_FENCES_PREFIXES;
     for (size_t i = 0; i < SHM_FENCES_PREFIX_BYTES / 8; i++)
         atomic_store_explicit(&fences->prefix[count].word[i], word[i], memory_order_relaxed);
     atomic_store_explicit(&fences->prefix[count].epoch, epoch, memory_order_release);

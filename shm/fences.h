@@ -48,6 +48,10 @@ uint64_t shm_fences_epoch(const struct shm_fences *fences);
 bool shm_fences_is_dead(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
                         const char *identifier);
 
+/* The same for what others have made, whose epochs may be ahead of ours: only the fences count. */
+bool shm_fences_is_fenced(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
+                          const char *identifier);
+
 /* Whether what was begun in `epoch` may be kept now that it is made. */
 bool shm_fences_may_keep(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
                          const char *identifier);
@@ -56,7 +60,7 @@ bool shm_fences_may_keep(const struct shm_fences *fences, uint64_t epoch, uint32
 bool shm_fences_take(struct shm_fences *fences);
 void shm_fences_give(struct shm_fences *fences);
 /* With the stripe. Raises a fence against everything begun before `epoch`, and makes that the current one if it is
- * later. `identifier` or prefix as in requests; shorter than SHM_FENCES_PREFIX_BYTES. */
+ * later. `identifier` or prefix as in requests; shorter than SHM_FENCES_PREFIX_BYTES. The same purge may come again. */
 void shm_fences_raise(struct shm_fences *fences, enum shm_purge purge, const char *text, uint32_t mark,
                       uint64_t epoch);
 /* With the stripe. `epoch` is in the past from now on. */

@@ -12,7 +12,7 @@ struct number {
     const char *name, *type, *help, *key;
     uint64_t value;
 };
-#define NUMBERS 15
+#define NUMBERS 21
 
 static void read_numbers(struct derivatives *cache, struct number ret_number[NUMBERS])
 {
@@ -35,6 +35,18 @@ static void read_numbers(struct derivatives *cache, struct number ret_number[NUM
          value_of(&counters->purged)},
         {"corrupt_total", "counter", "Entries that did not pass their own check and were dropped.", "corrupt",
          value_of(&counters->corrupt)},
+        {"tier_hits_total", "counter", "Images answered from the lower tier.", "tier_hits",
+         value_of(&counters->tier_hits)},
+        {"tier_misses_total", "counter", "Images that the lower tier does not have.", "tier_misses",
+         value_of(&counters->tier_misses)},
+        {"tier_failures_total", "counter", "Questions that the lower tier did not answer, or not in time.",
+         "tier_failures", value_of(&counters->tier_failures)},
+        {"tier_stored_total", "counter", "Images written to the lower tier.", "tier_stored",
+         value_of(&counters->tier_stored)},
+        {"tier_refused_total", "counter", "Images that could not be written to the lower tier.", "tier_refused",
+         value_of(&counters->tier_refused)},
+        {"tier_known", "gauge", "1 once it has been read what others have purged from the lower tier, which is asked from then on.",
+         "tier_known", atomic_load_explicit(&counters->tier_known_ms, memory_order_relaxed) != 0},
         {"files", "gauge", "Files in the cache.", "files", shm_catalogue_files(shared->catalogue)},
         {"file_bytes", "gauge", "Bytes of the files in the cache.", "file_bytes",
          shm_catalogue_size_bytes(shared->catalogue)},

@@ -81,12 +81,18 @@ static void run_change(struct render_job *job)
     struct change *change = (struct change *)job;
     struct derivatives *cache = worker_derivatives_cache(change->service->derivatives);
     struct err err;
-    uint64_t removed = 0;
+    struct tier *tier = worker_derivatives_tier(change->service->derivatives);
+    uint64_t removed = 0, epoch = 0;
     enum rc rc = RC_OK;
     if (change->what == CHANGE_PRUNE)
         removed = purges_prune(cache, time(NULL) - change->unused_s);
     else
-        rc = purges_add(cache, change->purge, change->text, &removed, &err);
+        rc = purges_add(cache, change->purge, change->text, &removed, &epoch, &err);
+    if (rc == RC_OK && change->what == CHANGE_PURGE && tier != NULL) {
+        render_pool_park(change->service->pool); /* it may be far away */
+        rc = tier_purge(tier, change->purge, change->text, epoch, &err);
+        render_pool_unpark(change->service->pool);
+    }
     if (rc == RC_OK) {
         answer(change, removed);
         return;

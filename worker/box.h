@@ -21,13 +21,14 @@
 /* Whom a worker will become; -1 where it stays who it is. For what has to be theirs beforehand. */
 void worker_box_user(const struct settings *settings, uid_t *ret_user, gid_t *ret_group);
 
-#define WORKER_BOX_MOST_PORTS (4 * ROOTS_MOST)
+#define WORKER_BOX_MOST_PORTS (4 * ROOTS_MOST + 3) /* of image roots and the lower tier */
 
 /* What stays open. */
 struct worker_box_openings {
     int root_fd[ROOTS_MOST]; /* the image roots, in the order of the setting; -1: not a folder */
     size_t root_count;
     int cache_fd; /* the cache directory, or -1 */
+    int tier_fd;  /* the folder of the lower tier, or -1 */
     /* Whether it may make connections: over TCP to `port` (where the kernel's Landlock knows ports), and to name
      * servers; and read what that takes: /etc, certificates. */
     bool network;

@@ -30,6 +30,7 @@ struct worker_flight {
     struct shared_body *body;    /* maker */
     struct derivative_file file; /* maker */
     bool file_failed;            /* maker */
+    bool is_dear;                /* maker */
     /* Under the lock. */
     bool listed, leased, making;
     struct worker_wanted *first, **last;
@@ -45,6 +46,7 @@ struct worker_derivatives {
     bool quits, watches;
     pthread_t watch;
     struct janitor *janitor;
+    struct tier *tier; /* NULL: none */
     _Atomic int64_t said_ms;
 };
 
@@ -190,7 +192,7 @@ static void forget_making(struct worker_flight *flight)
     flight->body = NULL;
     derivative_file_done(&flight->file);
     flight->file = DERIVATIVE_FILE_NONE;
-    flight->file_failed = false;
+    flight->file_failed = flight->is_dear = false;
 }
 
 /* The flight is this thread's: who waits is answered where the derivative is there by now; the first for whom it is not makes
@@ -352,6 +354,12 @@ void worker_flight_let_go(struct worker_flight *flight)
         release_lease(flight);
 }
 
+void worker_flight_is_dear(struct worker_flight *flight)
+{
+    if (flight != NULL)
+        flight->is_dear = true;
+}
+
 bool worker_flight_is_awaited(struct worker_flight *flight)
 {
     if (flight == NULL)
@@ -409,7 +417,8 @@ void worker_flight_end(struct worker_flight *flight)
         release_lease(flight);
     if (body != NULL)
         answer_all(flight, is_kept ? LEAVES : STAYS);
-    store(flight);
+    if (store(flight) && flight->is_dear)
+        tier_keep(flight->derivatives->tier, &flight->key);
     if (body != NULL)
         answer_all(flight, LEAVES); /* who came meanwhile */
     else
@@ -510,6 +519,19 @@ static void *watch(void *argument)
 
 /* ---- coming and going ---- */
 
+/* One that is away is a loss of speed only, and is not looked for again before the next start. */
+static enum rc open_tier(struct worker_derivatives *derivatives, const struct settings *settings,
+                         struct err *err)
+{
+    if (settings->derivative_tier[0] == '\0' || derivatives->cache.folder < 0)
+        return RC_OK;
+    enum rc rc = tier_open(settings, &derivatives->cache, &derivatives->tier, err);
+    if (rc != RC_IO)
+        return rc;
+    log_warning("%s; dear derivatives are not shared", err->message);
+    return RC_OK;
+}
+
 enum rc worker_derivatives_new(const struct worker_heritage *heritage, int folder,
                                struct worker_derivatives **ret_derivatives, struct err *err)
 {
@@ -532,8 +554,11 @@ enum rc worker_derivatives_new(const struct worker_heritage *heritage, int folde
                                                    .generation = derivatives->cache.generation};
     derivatives->lease_ms = settings->render_timeout_s * 1000 + LEASE_BEYOND_MS;
     pthread_mutex_init(&derivatives->lock, NULL);
+    enum rc rc = open_tier(derivatives, settings, err);
+    if (rc != RC_OK)
+        worker_derivatives_free(&derivatives);
     *ret_derivatives = derivatives;
-    return RC_OK;
+    return rc;
 }
 
 static void note(const char *sentence)
@@ -550,6 +575,8 @@ enum rc worker_derivatives_start(struct worker_derivatives *derivatives, struct 
     if (derivatives->cache.folder >= 0 &&
         janitor_start(&derivatives->cache, note, &derivatives->janitor, err) != RC_OK)
         log_warning("%s", err->message);
+    if (derivatives->tier != NULL && tier_start(derivatives->tier, note, err) != RC_OK)
+        log_warning("%s", err->message);
     int failed = pthread_create(&derivatives->watch, NULL, watch, derivatives);
     if (failed != 0)
         return err_set_errno(err, RC_IO, failed,
@@ -563,6 +590,7 @@ void worker_derivatives_quit(struct worker_derivatives *derivatives)
     if (derivatives == NULL)
         return;
     janitor_stop(&derivatives->janitor);
+    tier_cancel(derivatives->tier);
     if (!derivatives->watches)
         return;
     pthread_mutex_lock(&derivatives->lock);
@@ -578,6 +606,7 @@ void worker_derivatives_free(struct worker_derivatives **derivatives)
     struct worker_derivatives *freed = TAKE_PTR(*derivatives);
     if (freed == NULL)
         return;
+    tier_close(&freed->tier);
     for (uint32_t i = 0; i < BUCKETS; i++)
         for (struct worker_flight *flight = freed->bucket[i], *next; flight != NULL; flight = next) {
             next = flight->chain;
@@ -591,4 +620,9 @@ void worker_derivatives_free(struct worker_derivatives **derivatives)
 struct derivatives *worker_derivatives_cache(struct worker_derivatives *derivatives)
 {
     return &derivatives->cache;
+}
+
+struct tier *worker_derivatives_tier(struct worker_derivatives *derivatives)
+{
+    return derivatives != NULL ? derivatives->tier : NULL;
 }

@@ -13,6 +13,7 @@
 #define WORKER_DERIVATIVE_H
 
 #include "cache/derivatives.h"
+#include "cache/tier.h"
 #include "worker/heritage.h"
 #include "worker/http/reply.h"
 
@@ -43,6 +44,8 @@ void worker_derivatives_quit(struct worker_derivatives *derivatives);
 void worker_derivatives_free(struct worker_derivatives **derivatives);
 /* For purging and pruning. */
 struct derivatives *worker_derivatives_cache(struct worker_derivatives *derivatives);
+/* NULL: there is none. */
+struct tier *worker_derivatives_tier(struct worker_derivatives *derivatives);
 
 /* Looks it up. HIT: it has been answered. */
 enum derivatives_found worker_derivative_look(struct worker_derivatives *derivatives,
@@ -60,6 +63,8 @@ struct http_content worker_flight_share(struct worker_flight *flight, struct byt
 void worker_flight_add(struct worker_flight *flight, const void *data, size_t length);
 /* The maker's client is slow: others make it for themselves, or one for all of them. */
 void worker_flight_let_go(struct worker_flight *flight);
+/* It was dear: the lower tier shall have it, too. */
+void worker_flight_is_dear(struct worker_flight *flight);
 /* Whether others wait for it here. */
 bool worker_flight_is_awaited(struct worker_flight *flight);
 /* It is made: stores it, answers who waits. Blocks on the disc. The flight is gone. */

@@ -64,7 +64,7 @@ static void leave_flight_of_replaced(struct request *request)
         return;
     err_set(&err, RC_BUSY, "the source was replaced while it was read, please try again");
     worker_flight_fail(request->flight, &err);
-    request->looked_up = false;
+    request->looked_up = request->tier_asked = false;
     request->flight = NULL;
 }
 

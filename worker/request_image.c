@@ -120,6 +120,7 @@ static enum rc render(struct request *request, struct err *err)
         atomic_fetch_add_explicit(&service->slot->renders, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&service->segment->counters.renders, 1, memory_order_relaxed);
     }
+    request->spent_ms = (double)spent.total_ns / 1e6;
     if (rc == RC_OK)
         render_cost_learn(effort, request->picture, &request->plan, &spent);
     if (rc == RC_CANCELLED) /* also when the client has left: the sentence is then for nobody */
@@ -306,6 +307,49 @@ static bool answer_without_source(struct request *request)
                DERIVATIVES_HIT;
 }
 
+/* ---- the lower tier ---- */
+
+/* By a thread of the tier. */
+static void on_tier(struct tier_waiter *waiter, enum rc rc, struct bytes *body)
+{
+    struct request *request = (struct request *)(void *)((char *)waiter - offsetof(struct request, tier_waiter));
+    struct worker_flight *flight = request->flight;
+    struct http_content content;
+    struct err err;
+    if (rc == RC_CANCELLED) {
+        err_set(&err, RC_BUSY, "the server is going down");
+        request_fail_for_all(request, &err);
+        return;
+    }
+    if (rc != RC_OK) {
+        request_queue(request);
+        return;
+    }
+    if (flight != NULL) {
+        content = worker_flight_share(flight, body);
+    } else {
+        content = (struct http_content){
+            .length = body->length, .data = body->data, .fd = -1, .release = free, .context = body->data};
+        *body = (struct bytes){0};
+    }
+    answer_wanted(&request->wanted, &content);
+    worker_flight_end(flight);
+}
+
+/* On a render thread: whether the image is looked for in the lower tier, or was somebody else's to make. The request is gone then,
+ * or comes back. */
+static bool is_left_to_tier(struct request *request)
+{
+    struct tier *tier = worker_derivatives_tier(request->service->derivatives);
+    if (request->tier_asked || !tier_may_have(tier, cost_ms_of(request)))
+        return false;
+    if (!is_ours_to_make(request))
+        return true;
+    request->tier_asked = true;
+    request->tier_waiter = (struct tier_waiter){.ready = on_tier};
+    return request->looked_up && tier_ask(tier, &request->wanted.key, &request->tier_waiter);
+}
+
 /* ---- rendered images ---- */
 
 /* A job that was taken for a small one, before its picture was open, queues again among the large ones. */
@@ -323,6 +367,8 @@ static void answer_pixels(struct request *request)
 {
     struct err err;
     struct worker_answer *answer = &request->answer;
+    if (is_left_to_tier(request))
+        return;
     enum rc rc = render_want(request->picture, &request->plan, &err);
     if (rc == RC_AWAY) {
         request_wait_for_source(request, request->identifier.path);
@@ -355,6 +401,8 @@ static void answer_pixels(struct request *request)
         request_wait_for_source(request, request->identifier.path);
         return;
     }
+    if (rc == RC_OK && tier_is_dear(worker_derivatives_tier(request->service->derivatives), request->spent_ms))
+        worker_flight_is_dear(request->flight);
     struct worker_answer taken = *answer; /* the request's memory may go with the answer */
     pictures_release(request->service->pictures, &request->picture);
     if (rc == RC_OK)

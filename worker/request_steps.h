@@ -48,6 +48,9 @@ struct request {
     bool warms_up;          /* nobody looks at it: everybody else goes first */
     bool suspended;
     bool looked_up; /* it is not cached, and is this request's to make: with `flight`, or for itself alone */
+    bool tier_asked;              /* the lower tier has been asked for it, or is not to be */
+    struct tier_waiter tier_waiter;
+    double spent_ms; /* of CPU time, by its render */
     struct worker_wanted wanted;  /* by the cache of derivatives */
     struct worker_flight *flight; /* who wait for the same */
     uint64_t looked_up_version;   /* of the source, while parts of it are fetched */

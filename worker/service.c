@@ -144,13 +144,21 @@ static enum rc enter_box(const struct worker_heritage *heritage, const struct wo
 {
     const char *note = NULL;
     struct origin_needs needs[ROOTS_MOST];
-    struct worker_box_openings openings = {.cache_fd = service->cache.fd};
+    struct worker_box_openings openings = {.cache_fd = service->cache.fd, .tier_fd = -1};
     openings.root_count = origin_needs(service->origin, needs);
     for (size_t i = 0; i < openings.root_count; i++) {
         openings.root_fd[i] = needs[i].root_fd;
         openings.network = openings.network || needs[i].network;
         for (size_t j = 0; needs[i].network && j < ORIGIN_MOST_PORTS; j++)
             openings.port[openings.port_count++] = needs[i].port[j];
+    }
+    const struct tier *tier = worker_derivatives_tier(service->derivatives);
+    if (tier != NULL) {
+        const struct tier_needs tier_wants = tier_needs(tier);
+        openings.tier_fd = tier_wants.folder_fd;
+        openings.network = openings.network || tier_wants.port[0] != 0;
+        for (size_t i = 0; i < sizeof tier_wants.port / sizeof tier_wants.port[0]; i++)
+            openings.port[openings.port_count++] = tier_wants.port[i];
     }
     enum rc rc = worker_box_enter(heritage->settings, &openings, &note, err);
     if (rc == RC_OK && note != NULL && atomic_exchange(&heritage->segment->box_noted, 1) == 0)

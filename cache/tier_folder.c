@@ -1,0 +1,199 @@
+#include "base/fdio.h"
+#include "base/own.h"
+#include "cache/tier_place.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define NAME_BYTES 96u
+
+struct folder {
+    struct tier_place place; /* first */
+    char *path;
+    uint64_t ours; /* in temporary names */
+    _Atomic uint64_t number;
+    pthread_mutex_t mutex;
+    int fresh_fd; /* opened in place of one that went stale, as the file server's restart does; -1 */
+};
+
+/* ---- its descriptor ---- */
+
+static int current_fd(struct folder *folder)
+{
+    pthread_mutex_lock(&folder->mutex);
+    int fd = folder->fresh_fd >= 0 ? folder->fresh_fd : folder->place.folder_fd;
+    pthread_mutex_unlock(&folder->mutex);
+    return fd;
+}
+
+/* The file server has been started anew: nothing that is open holds any more. Kept for good, since others may be using it. */
+static bool open_anew(struct folder *folder)
+{
+    OWN_FD int fd = open(folder->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    pthread_mutex_lock(&folder->mutex);
+    bool takes = fd >= 0 && folder->fresh_fd < 0;
+    if (takes)
+        folder->fresh_fd = TAKE_FD(fd);
+    pthread_mutex_unlock(&folder->mutex);
+    return takes;
+}
+
+static int open_in(struct folder *folder, const char *name, int flags)
+{
+    int fd = openat(current_fd(folder), name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+    if (fd < 0 && errno == ESTALE) {
+        fd = openat(current_fd(folder), name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+        if (fd < 0 && errno == ESTALE && open_anew(folder))
+            fd = openat(current_fd(folder), name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+    }
+    return fd;
+}
+
+/* ---- the calls ---- */
+
+static enum rc folder_read(struct tier_place *place, const char *name, size_t most_bytes, struct bytes *out,
+                           struct err *err)
+{
+    struct stat status;
+    OWN_FD int fd = open_in((struct folder *)place, name, O_RDONLY);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, RC_NOT_FOUND, "the lower tier has no %s", name);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return err_set_errno(err, RC_IO, errno, "the lower tier %.120s cannot be read", place->name);
+    if (status.st_size < 0 || (uint64_t)status.st_size > most_bytes)
+        return err_set(err, RC_TOO_LARGE, "%s of the lower tier is larger than anything is there", name);
+    out->length = 0;
+    enum rc rc = bytes_reserve(out, (size_t)status.st_size + 1, err);
+    if (rc == RC_OK)
+        rc = fdio_pread_exact(fd, out->data, (size_t)status.st_size, 0, err);
+    if (rc == RC_OK)
+        out->length = (size_t)status.st_size;
+    return rc;
+}
+
+static int create(struct folder *folder, const char *name, char temporary[NAME_BYTES])
+{
+    const char *slash = strchr(name, '/');
+    char parent[32];
+    uint64_t number = atomic_fetch_add_explicit(&folder->number, 1, memory_order_relaxed);
+    snprintf(parent, sizeof parent, "%.*s", (int)(slash - name), name);
+    snprintf(temporary, NAME_BYTES, "%s/.new-%016" PRIx64 "-%" PRIx64, parent, folder->ours, number);
+    int fd = open_in(folder, temporary, O_WRONLY | O_CREAT | O_EXCL);
+    if (fd < 0 && errno == ENOENT && (mkdirat(current_fd(folder), parent, 0755) == 0 || errno == EEXIST))
+        fd = open_in(folder, temporary, O_WRONLY | O_CREAT | O_EXCL);
+    return fd;
+}
+
+static enum rc folder_write(struct tier_place *place, const char *name, const void *data, size_t length,
+                            struct err *err)
+{
+    struct folder *folder = (struct folder *)place;
+    char temporary[NAME_BYTES];
+    OWN_FD int fd = create(folder, name, temporary);
+    if (fd < 0)
+        return err_set_errno(err, RC_IO, errno, "nothing can be written to the lower tier %.120s",
+                             place->name);
+    enum rc rc = fdio_write_all(fd, data, length, err);
+    /* File servers tell as late as this that there was no room. */
+    if (rc == RC_OK &&
+        (close(TAKE_FD(fd)) < 0 || renameat(current_fd(folder), temporary, current_fd(folder), name) < 0))
+        rc = err_set_errno(err, RC_IO, errno, "nothing can be written to the lower tier %.120s", place->name);
+    if (rc != RC_OK)
+        unlinkat(current_fd(folder), temporary, 0);
+    return rc;
+}
+
+static enum rc folder_remove(struct tier_place *place, const char *name, struct err *err)
+{
+    if (unlinkat(current_fd((struct folder *)place), name, 0) == 0 || errno == ENOENT)
+        return RC_OK;
+    return err_set_errno(err, RC_IO, errno, "nothing can be removed from the lower tier %.120s", place->name);
+}
+
+static void close_folder(DIR **folder)
+{
+    if (*folder != NULL)
+        closedir(*folder);
+}
+
+static enum rc folder_list(struct tier_place *place, const char *prefix,
+                           enum rc (*each)(void *context, const char *name, struct err *err), void *context,
+                           struct err *err)
+{
+    const char *slash = strchr(prefix, '/'), *begins = slash + 1;
+    char parent[NAME_BYTES], name[NAME_BYTES];
+    const struct dirent *entry;
+    enum rc rc = RC_OK;
+    snprintf(parent, sizeof parent, "%.*s", (int)(slash - prefix), prefix);
+    int fd = open_in((struct folder *)place, parent, O_RDONLY | O_DIRECTORY);
+    if (fd < 0 && errno == ENOENT)
+        return RC_OK;
+    OWN(close_folder) DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (folder == NULL) {
+        enum rc failed = err_set_errno(err, RC_IO, errno, "the lower tier %.120s cannot be read",
+                                       place->name);
+        if (fd >= 0)
+            close(fd);
+        return failed;
+    }
+    while (rc == RC_OK && (errno = 0, entry = readdir(folder)) != NULL)
+        if (entry->d_name[0] != '.' && strncmp(entry->d_name, begins, strlen(begins)) == 0 &&
+            snprintf(name, sizeof name, "%s/%s", parent, entry->d_name) < (int)sizeof name)
+            rc = each(context, name, err);
+    return rc == RC_OK && errno != 0
+               ? err_set_errno(err, RC_IO, errno, "the lower tier %.120s cannot be read", place->name)
+               : rc;
+}
+
+static void folder_close(struct tier_place *place)
+{
+    struct folder *folder = (struct folder *)place;
+    if (place->folder_fd >= 0)
+        close(place->folder_fd);
+    if (folder->fresh_fd >= 0)
+        close(folder->fresh_fd);
+    pthread_mutex_destroy(&folder->mutex);
+    free(folder->path);
+    free(folder);
+}
+
+static const struct tier_place_ops folder_ops = {.read = folder_read,
+                                                 .write = folder_write,
+                                                 .remove = folder_remove,
+                                                 .list = folder_list,
+                                                 .close = folder_close};
+
+enum rc tier_folder_open(const struct settings *settings, struct tier_place **ret_place, struct err *err)
+{
+    struct folder *folder = calloc(1, sizeof *folder);
+    struct timespec now;
+    char *path = strdup(settings->derivative_tier);
+    if (folder == NULL || path == NULL) {
+        free(folder);
+        free(path);
+        return err_set(err, RC_NO_MEMORY, "no memory for the lower tier of derivatives");
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    const uint64_t ours[] = {(uint64_t)now.tv_sec, (uint64_t)now.tv_nsec, (uint64_t)getpid()};
+    folder->ours = bytes_hash(BYTES_HASH_START, ours, sizeof ours);
+    folder->path = path;
+    folder->fresh_fd = -1;
+    pthread_mutex_init(&folder->mutex, NULL);
+    folder->place = (struct tier_place){
+        .ops = &folder_ops, .name = path, .folder_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    if (folder->place.folder_fd < 0) {
+        enum rc rc = err_set_errno(err, RC_IO, errno, "the lower tier %.150s cannot be opened", path);
+        folder_close(&folder->place);
+        return rc;
+    }
+    *ret_place = &folder->place;
+    return RC_OK;
+}

@@ -57,7 +57,8 @@ def stored(served, count):
 def counters(served):
     """/metrics as a dictionary."""
     text = served.admin().get("/metrics").body.decode()
-    return {line.split()[0]: int(line.split()[1]) for line in text.splitlines() if line and line[0] != "#"}
+    numbers = (line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")
+    return {name: int(value) for name, value in numbers if value.isdigit()}
 
 
 def renders(served):

@@ -2,6 +2,7 @@
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -16,6 +17,7 @@ def put(source, path):
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     shutil.copyfile(source, f"{path}.part")
     os.chmod(f"{path}.part", 0o644)
+    os.utime(f"{path}.part", (time.time() - 60,) * 2)  # long enough ago for the index
     os.rename(f"{path}.part", path)
 
 

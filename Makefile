@@ -144,8 +144,9 @@ fuzz: ## fuzz one parser: T=iiif_request SECS=60
 
 install: vitrine ## install program, man page, sample configuration and systemd units (DESTDIR, prefix)
 	install -D -m 755 vitrine '$(DESTDIR)$(prefix)/bin/vitrine'
-	./vitrine --print-man-page > $B/vitrine.1
-	install -D -m 644 $B/vitrine.1 '$(DESTDIR)$(mandir)/man1/vitrine.1'
+	for page in vitrine.1 vitrine-ingest.1 vitrine.conf.5; do \
+	    ./vitrine --print-man-page "$${page%.*}" > $B/$$page && \
+	    install -D -m 644 $B/$$page "$(DESTDIR)$(mandir)/man$${page##*.}/$$page" || exit 1; done
 	./vitrine --print-sample-config > $B/vitrine.conf.sample
 	install -D -m 644 $B/vitrine.conf.sample '$(DESTDIR)$(sysconfdir)/vitrine.conf.sample'
 	sed 's|@bindir@|$(prefix)/bin|; s|@sysconfdir@|$(sysconfdir)|' deploy/systemd/vitrine.service.in > $B/vitrine.service

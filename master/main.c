@@ -225,6 +225,15 @@ static int print(void (*what)(void))
     return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
 }
 
+static int command_print_man_page(const char *name)
+{
+    struct err err = {0};
+    if (master_manual_page(name != NULL ? name : "vitrine"))
+        return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+    err_set(&err, RC_BAD_REQUEST, "there is no manual page %s; there are vitrine, vitrine-ingest and vitrine.conf", name);
+    return usage(&err);
+}
+
 static void print_version(void)
 {
     printf("vitrine %s\n", VITRINE_VERSION);
@@ -261,7 +270,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "--print-sample-config") == 0)
         return print(master_manual_sample_config);
     if (strcmp(command, "--print-man-page") == 0)
-        return print(master_manual_man_page);
+        return command_print_man_page(argv[2]);
     err_set(&err, RC_BAD_REQUEST, "there is no command %s", command);
     return usage(&err);
 }

@@ -1,6 +1,7 @@
 """The configuration from outside: files, the command line, and what the program says about its settings."""
 import re
 import socket
+import subprocess
 
 import pytest
 
@@ -130,12 +131,32 @@ def test_every_key_of_the_sample_can_be_set_on_the_command_line(tmp_path):
     assert told.returncode == 2 and "the_end" in told.stderr, told
 
 
-def test_the_man_page_names_every_setting():
-    told = server.run("--print-man-page")
-    assert told.returncode == 0 and told.stdout.startswith(".TH VITRINE 1")
-    for name in re.findall(r"^#(\w+) = ", sample(), flags=re.M):
-        assert f"\n.B {name}" in told.stdout
+def page(name):
+    told = server.run("--print-man-page", name)
+    assert told.returncode == 0
     assert not [line for line in told.stdout.splitlines() if line.startswith("'")]
+    return told.stdout
+
+
+def test_the_man_pages_name_every_setting_command_and_option():
+    settings = page("vitrine.conf")
+    assert settings.startswith(".TH VITRINE.CONF 5")
+    for name in re.findall(r"^#(\w+) = ", sample(), flags=re.M):
+        assert f"\n.B {name}" in settings
+    for name, text in (("vitrine", server.run("--help").stdout), ("vitrine-ingest", server.run("ingest", "--help").stdout)):
+        told = page(name).replace("\\-", "-")
+        assert told.startswith(f".TH {name.upper()} 1")
+        for option in re.findall(r"^  (?:vitrine )?(\S+)", text, flags=re.M):
+            assert f"\n.B {option}" in told, f"{option} in {name}"
+    assert server.run("--print-man-page").stdout == page("vitrine")
+    assert server.run("--print-man-page", "vitrine.org").returncode == 2
+
+
+def test_the_man_pages_are_sound_roff():
+    for name in "vitrine", "vitrine-ingest", "vitrine.conf":
+        told = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z"], input=page(name), capture_output=True, text=True,
+                              check=False, timeout=60)
+        assert told.returncode == 0 and not told.stderr, told.stderr
 
 
 def test_version():

@@ -24,6 +24,7 @@ struct entry {
     bool listed;
     atomic_bool is_kept; /* in the index */
     int64_t checked_ms;  /* the source was of this version then */
+    int64_t told_ms;     /* somebody was told to compare it then */
     uint32_t page;
     char path[];
 };
@@ -275,17 +276,31 @@ static int64_t oldest_comparison_ms(const struct pictures *pictures, int64_t now
     return distrusted_ms > oldest_ms ? distrusted_ms : oldest_ms;
 }
 
-struct picture *pictures_peek(struct pictures *pictures, const char *path, uint32_t page)
+/* Under the lock. Whether half of its time is over and nobody was told yet. */
+static bool ages(const struct pictures *pictures, struct entry *entry, int64_t now_ms)
+{
+    int64_t half_ms = pictures->options.revalidate_ms / 2;
+    if (entry->checked_ms > now_ms - half_ms || entry->told_ms > now_ms - half_ms / 2)
+        return false;
+    entry->told_ms = now_ms;
+    return true;
+}
+
+struct picture *pictures_peek(struct pictures *pictures, const char *path, uint32_t page, bool *ret_ages)
 {
     struct wanted wanted = want(pictures, path, page);
+    int64_t now_ms = wanted.checked_ms;
     struct picture *picture = NULL;
-    int64_t oldest_ms = oldest_comparison_ms(pictures, wanted.checked_ms);
+    int64_t oldest_ms = oldest_comparison_ms(pictures, now_ms);
     bool seen = shm_sightings_find(pictures->options.sightings, &wanted.sighting, &wanted.version,
                                    &wanted.checked_ms);
+    *ret_ages = false;
     pthread_mutex_lock(&pictures->mutex);
     struct entry *entry = find(pictures, path, page);
-    if (entry != NULL && is_current(entry, wanted.version, seen ? wanted.checked_ms : INT64_MIN, oldest_ms))
+    if (entry != NULL && is_current(entry, wanted.version, seen ? wanted.checked_ms : INT64_MIN, oldest_ms)) {
         picture = lend(pictures, entry);
+        *ret_ages = ages(pictures, entry, now_ms);
+    }
     pthread_mutex_unlock(&pictures->mutex);
     if (picture == NULL && seen && wanted.checked_ms > oldest_ms &&
         (entry = entry_recall(pictures, &wanted, false)) != NULL) {
@@ -382,6 +397,15 @@ static enum rc compare(struct pictures *pictures, struct wanted *wanted, bool wi
     if (*ret_picture != NULL)
         keep(pictures, wanted, *ret_picture);
     return RC_OK;
+}
+
+void pictures_compare(struct pictures *pictures, const char *path, uint32_t page)
+{
+    struct err err;
+    struct wanted wanted = want(pictures, path, page);
+    struct picture *picture = NULL;
+    if (compare(pictures, &wanted, false, &picture, &err) == RC_OK)
+        pictures_release(pictures, &picture);
 }
 
 enum rc pictures_look(struct pictures *pictures, const char *path, uint32_t page,

@@ -48,8 +48,11 @@ RC_MUST_USE enum rc pictures_new(const struct pictures_options *options, struct 
 void pictures_free(struct pictures **pictures);
 
 /* The picture if its source was compared less than `revalidate_ms` ago, by whichever worker, and is known; else NULL. Its
- * source may be NULL. For the event thread: no system call. */
-struct picture *pictures_peek(struct pictures *pictures, const char *path, uint32_t page);
+ * source may be NULL. *ret_ages: more than half of that time is over, and the caller is the one to see that it is compared
+ * meanwhile, so that those who come later need not wait for that. For the event thread: no system call. */
+struct picture *pictures_peek(struct pictures *pictures, const char *path, uint32_t page, bool *ret_ages);
+/* Compares what is known with its source and opens nothing: when it was replaced, it is forgotten. Blocks on the file system. */
+void pictures_compare(struct pictures *pictures, const char *path, uint32_t page);
 /* The picture's shape as the source is now: compares, and opens only what nobody knows. Its source may be NULL. Blocks on the
  * file system. *ret_opened tells whether it was opened just now (for the log). Codes of pictures_open(). */
 RC_MUST_USE enum rc pictures_look(struct pictures *pictures, const char *path, uint32_t page,

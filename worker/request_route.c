@@ -2,6 +2,7 @@
 #include "worker/iiif/zoom.h"
 #include "worker/poison.h"
 #include "worker/request_steps.h"
+#include "worker/revalidate.h"
 
 #include <string.h>
 
@@ -61,8 +62,11 @@ static void handle_image(struct request *request, const char *prefix, const char
         request_continue(request);
         return;
     }
+    bool ages = false;
     request->picture = pictures_peek(request->service->pictures, request->identifier.path,
-                                     request->identifier.page);
+                                     request->identifier.page, &ages);
+    if (ages)
+        worker_revalidate(request->service, request->identifier.path, request->identifier.page);
     if (request->picture != NULL &&
         worker_poison_refuses_version(request->service, request->exchange, &request->identifier,
                                       request->picture->version_hash))

@@ -294,12 +294,14 @@ struct picture *pictures_peek(struct pictures *pictures, const char *path, uint3
     int64_t oldest_ms = oldest_comparison_ms(pictures, now_ms);
     bool seen = shm_sightings_find(pictures->options.sightings, &wanted.sighting, &wanted.version,
                                    &wanted.checked_ms);
-    *ret_ages = false;
+    if (ret_ages != NULL)
+        *ret_ages = false;
     pthread_mutex_lock(&pictures->mutex);
     struct entry *entry = find(pictures, path, page);
     if (entry != NULL && is_current(entry, wanted.version, seen ? wanted.checked_ms : INT64_MIN, oldest_ms)) {
         picture = lend(pictures, entry);
-        *ret_ages = ages(pictures, entry, now_ms);
+        if (ret_ages != NULL)
+            *ret_ages = ages(pictures, entry, now_ms);
     }
     pthread_mutex_unlock(&pictures->mutex);
     if (picture == NULL && seen && wanted.checked_ms > oldest_ms &&

@@ -49,7 +49,7 @@ void pictures_free(struct pictures **pictures);
 
 /* The picture if its source was compared less than `revalidate_ms` ago, by whichever worker, and is known; else NULL. Its
  * source may be NULL. *ret_ages: more than half of that time is over, and the caller is the one to see that it is compared
- * meanwhile, so that those who come later need not wait for that. For the event thread: no system call. */
+ * meanwhile, so that those who come later need not wait for that; NULL: it is not. For the event thread: no system call. */
 struct picture *pictures_peek(struct pictures *pictures, const char *path, uint32_t page, bool *ret_ages);
 /* Compares what is known with its source and opens nothing: when it was replaced, it is forgotten. Blocks on the file system. */
 void pictures_compare(struct pictures *pictures, const char *path, uint32_t page);

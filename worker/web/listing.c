@@ -80,7 +80,7 @@ static bool put_sizes(struct writing *w, json_t *entry, const struct image_pyram
 /* What is known of the picture, or quickly learnt. One that cannot be read says why. */
 static bool put_picture(struct writing *w, json_t *entry, const char *path)
 {
-    struct picture *picture = pictures_peek(w->gallery->pictures, path, 1);
+    struct picture *picture = pictures_peek(w->gallery->pictures, path, 1, NULL);
     struct err err;
     bool opened = false;
     enum rc rc = RC_OK;

@@ -12,7 +12,7 @@ from PIL import Image
 from data import pictures
 from ingesting import ingest
 from server import free_port, until
-from pyramids import BYTES, OFFSETS, SUBFILE, TABLES, Pyramid, frames, level_sizes, restarts
+from pyramids import BYTES, OFFSETS, SUBFILE, TABLES, Pyramid, averaged, frames, level_sizes, restarts
 
 SIZES = [(1001, 777), (1024, 512), (256, 256), (257, 1), (1, 700), (16, 1300)]
 
@@ -96,6 +96,18 @@ def test_restarts_do_not_change_a_pixel(masters):
             assert numpy.array_equal(one, other)
         assert restarts(without[name].tile(0, 0)) == (0, 0)
         assert with_them[name].directories[0][TABLES] == without[name].directories[0][TABLES]
+
+
+@pytest.mark.parametrize("sampling", ["4:2:0", "4:2:2", "4:4:4"])
+def test_no_level_is_brighter_or_more_colourful(tmp_path, sampling):
+    """Rounding takes no side: neither where chroma is halved, nor from level to level."""
+    Image.fromarray(pictures.photo(800, 600)).save(tmp_path / "m.jpg", quality=92, subsampling=sampling)
+    assert ingest(tmp_path, "m.jpg", "--quality", "95").status == 0
+    master = numpy.asarray(Image.open(tmp_path / "m.jpg"))
+    for level, seen in enumerate(frames(tmp_path / "out" / "m.tif", "RGB")):
+        right = averaged(master, level)[:seen.shape[0], :seen.shape[1]]
+        error = (seen - right).mean(axis=(0, 1))
+        assert (abs(error) < 0.07).all(), (level, error)
 
 
 @pytest.mark.parametrize("sampling", ["4:2:0", "4:2:2", "4:4:4"])

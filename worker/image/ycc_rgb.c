@@ -15,19 +15,20 @@ static inline int16_t part(int16_t a, int16_t share)
     return (int16_t)((int32_t)a * share >> 16);
 }
 
-/* R = Y + 1.402 Cr, G = Y - 0.344 Cb - 0.714 Cr, B = Y + 1.772 Cb,
+/* R = Y + 1.402 Cr, G = Y - 0.344 Cb - 0.714 Cr, B = Y + 1.772 Cb, to the bit what libjpeg makes of them,
  * the factors split so that what is left of them fits 16 bits. The trip count is a constant so that the
  * compiler vectorises at -O2. */
 static void rgb_chunk(const uint8_t *restrict y, const uint8_t *restrict cb, const uint8_t *restrict cr,
                       uint8_t *restrict red, uint8_t *restrict green, uint8_t *restrict blue)
 {
     for (int i = 0; i < CHUNK; i++) {
-        int16_t b = (int16_t)((cb[i] - 128) * 128), c = (int16_t)((cr[i] - 128) * 128); /* in 1/128 */
-        int16_t r = (int16_t)(part(c, 26345) + 64), g = (int16_t)(part(c, 18734) - part(b, 22554) + 64);
-        int16_t l = (int16_t)(64 - part(b, 14942));
+        int16_t c = (int16_t)((cr[i] - 128) * 128); /* in 1/128 */
+        int16_t r = (int16_t)(part(c, 26345) + 64);
+        int32_t g = (cr[i] - 128) * 18734 - (cb[i] - 128) * 22554 + 32768;
+        int32_t l = 32768 - (cb[i] - 128) * 14942;
         red[i] = clamped((int16_t)(y[i] + (c >> 7) + (r >> 7)));
-        green[i] = clamped((int16_t)(y[i] - (c >> 7) + (g >> 7)));
-        blue[i] = clamped((int16_t)(y[i] + (b >> 6) + (l >> 7)));
+        green[i] = clamped((int16_t)(y[i] - (c >> 7) + (int16_t)(g >> 16)));
+        blue[i] = clamped((int16_t)(y[i] + 2 * (cb[i] - 128) + (int16_t)(l >> 16)));
     }
 }
 

@@ -136,16 +136,18 @@ enum rc ingest_step_flatten(const struct image_format *from, const uint8_t backg
 
 /* ---- chroma ---- */
 
-/* A row of chroma made of two, `halve` as wide as before or half. */
+/* A row of chroma made of two, `halve` as wide as before or half. What lies midway is rounded up and down in turns, so that the mean
+ * stays. */
 static void halve_row(const uint8_t *above, const uint8_t *below, bool halve, uint8_t *to, uint32_t width)
 {
     if (!halve) {
         for (uint32_t x = 0; x < width; x++)
-            to[x] = (uint8_t)((above[x] + below[x] + 1) >> 1);
+            to[x] = (uint8_t)((above[x] + below[x] + (int)(x & 1)) >> 1);
         return;
     }
     for (uint32_t x = 0; x + 1 < width; x += 2)
-        to[x / 2] = (uint8_t)((above[x] + above[x + 1] + below[x] + below[x + 1] + 2) >> 2);
+        to[x / 2] = (uint8_t)((above[x] + above[x + 1] + below[x] + below[x + 1] + 1 + (int)(x >> 1 & 1)) >>
+                              2);
     if (width % 2 == 1)
         to[width / 2] = (uint8_t)((above[width - 1] + below[width - 1] + 1) >> 1);
 }

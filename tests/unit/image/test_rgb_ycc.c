@@ -1,5 +1,7 @@
-/* RGB to YCbCr against the formula in doubles, over a grid of colours and rows of every length. */
+/* RGB to YCbCr against the formula in doubles, over a grid of colours and rows of every length; YCbCr to RGB against what libjpeg
+ * computes, of every colour. */
 #include "worker/image/rgb_ycc.h"
+#include "worker/image/ycc_rgb.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,8 +80,38 @@ static void every_width(void **state)
         check_halved(width);
 }
 
+static uint8_t clipped(long value)
+{
+    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+/* As libjpeg has it: factors in 1/65536, rounded once per channel and green once for both parts. */
+static void back_as_libjpeg(void **state)
+{
+    (void)state;
+    enum { ROOM = 32 };
+    uint8_t ycc[3][256], rgb[3][256 + ROOM];
+    for (unsigned b = 0; b < 256; b++)
+        for (unsigned r = 0; r < 256; r++) {
+            for (unsigned y = 0; y < 256; y++) {
+                ycc[0][y] = (uint8_t)y;
+                ycc[1][y] = (uint8_t)b;
+                ycc[2][y] = (uint8_t)r;
+            }
+            image_ycc_to_rgb((const uint8_t *const[3]){ycc[0], ycc[1], ycc[2]},
+                             (uint8_t *const[3]){rgb[0], rgb[1], rgb[2]}, 256);
+            long blue = (long)b - 128, red = (long)r - 128;
+            for (unsigned y = 0; y < 256; y++) {
+                assert_int_equal(rgb[0][y], clipped((long)y + ((91881 * red + 32768) >> 16)));
+                assert_int_equal(rgb[1][y], clipped((long)y + ((-22554 * blue - 46802 * red + 32768) >> 16)));
+                assert_int_equal(rgb[2][y], clipped((long)y + ((116130 * blue + 32768) >> 16)));
+            }
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_colour), cmocka_unit_test(every_width)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_colour), cmocka_unit_test(back_as_libjpeg),
+                                       cmocka_unit_test(every_width)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

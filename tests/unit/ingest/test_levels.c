@@ -126,6 +126,23 @@ static void what_does_not_cover_does_not_count(void **state)
     assert_int_equal(to[2], 400);
 }
 
+/* What lies midway between two values goes down as often as up. */
+static void narrowing_keeps_the_mean(void **state)
+{
+    (void)state;
+    uint16_t wide[100];
+    uint8_t narrow[100];
+    for (uint32_t count = 2; count <= 100; count += 2) {
+        uint32_t sum = 0;
+        for (uint32_t i = 0; i < count; i++)
+            wide[i] = 99 * 256 + 128;
+        ingest_narrow(wide, count, narrow);
+        for (uint32_t i = 0; i < count; i++)
+            sum += narrow[i];
+        assert_int_equal(2 * sum, (2 * 99 + 1) * count);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +151,7 @@ int main(void)
         cmocka_unit_test(samples_are_means_of_their_pixels),
         cmocka_unit_test(rows_weigh_what_they_stand_for),
         cmocka_unit_test(wide_and_narrow_are_inverse),
+        cmocka_unit_test(narrowing_keeps_the_mean),
         cmocka_unit_test(what_does_not_cover_does_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,8 @@ stitch("rgb", "rgb", (8, 8, 40, 20), rgb=True, quality=70)
 stitch("gray", "gray", (0, 8, 70, 20), quality=90)
 stitch("rows-copied", "ycbcr", (0, 0, 64, 50), restart=(2, 2), sampling="4:2:0", quality=80)
 stitch("edge-copied", "ycbcr", (0, 0, 20, 20), restart=(1, 1), sampling="4:2:0", quality=80)
+stitch("rows-cut", "rgb", (0, 0, 13, 32), restart=(4, 4), rgb=True, quality=80)
+stitch("rows-cut-420", "ycbcr", (0, 0, 5, 20), restart=(2, 2), sampling="4:2:0", quality=95)
 stitch("mixed", "ycbcr", (0, 0, 60, 30), restart=(4, 1), sampling="4:4:4", quality=80)
 stitch("odd-intervals", "gray", (0, 0, 64, 32), restart=(3, 5), quality=60)
 

@@ -93,6 +93,7 @@ static void jpeg_release_lib(struct image_jpeg *jpeg)
 {
     if (jpeg->created)
         jpeg_destroy_decompress(&jpeg->lib);
+    image_jpeg_coefficients_drop(&jpeg->coefficients);
     jpeg->created = false;
     jpeg->known = NULL;
 }
@@ -130,6 +131,7 @@ static void jpeg_step_create(struct image_jpeg *jpeg)
     lib->client_data = jpeg;
     jpeg_create_decompress(lib);
     jpeg->created = true;
+    image_jpeg_coefficients_take_over(jpeg);
     image_jpeg_decoder_connect(jpeg);
     jpeg->progress.progress_monitor = jpeg_progress;
     lib->progress = &jpeg->progress;
@@ -203,6 +205,7 @@ enum rc image_jpeg_begin(struct image_jpeg *jpeg, const struct bytes *tables,
     enum rc rc = RC_OK;
     if (image_jpeg_decoder_has_tables(jpeg, tables)) {
         jpeg_abort_decompress(&jpeg->lib);
+        image_jpeg_coefficients_drop(&jpeg->coefficients);
     } else {
         jpeg_release_lib(jpeg);
         jpeg->tables = tables;

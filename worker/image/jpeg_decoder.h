@@ -3,6 +3,7 @@
 #ifndef WORKER_IMAGE_JPEG_DECODER_H
 #define WORKER_IMAGE_JPEG_DECODER_H
 
+#include "worker/image/jpeg_coefficients.h"
 #include "worker/image/jpeg_decode.h"
 
 #include <setjmp.h>
@@ -21,6 +22,7 @@ struct image_jpeg {
     struct jpeg_error_mgr errors;
     struct jpeg_source_mgr source;
     struct jpeg_progress_mgr progress;
+    struct image_jpeg_coefficients coefficients;
     bool created;
 
     /* One call at a time: where its outcome goes. */

@@ -1,7 +1,6 @@
 #include "worker/ingest/pyramid.h"
 
 #include "base/own.h"
-#include "worker/image/jpeg_restarts.h"
 #include "worker/image/planes.h"
 #include "worker/ingest/checksum.h"
 #include "worker/ingest/crew.h"
@@ -12,7 +11,8 @@
 
 #define BUFFERS \
     2u /* of the full size, one fills up while the other is encoded; smaller levels wait for their only one */
-#define TILES_PER_TASK 4u
+#define TILES_PER_TASK      4u
+#define ALL_MEASURED_PIXELS 4000000u
 
 /* The rows of one row of tiles. */
 struct buffer {
@@ -39,8 +39,8 @@ struct task {
     uint32_t tile_row, first_tile, tile_count;
     struct bytes out;
     uint32_t tile_bytes[TILES_PER_TASK];
-    struct bytes plain; /* the same tiles without restart intervals, where these count */
-    uint32_t plain_bytes[TILES_PER_TASK];
+    uint32_t restart_bytes[TILES_PER_TASK]; /* what restart intervals cost */
+    struct bytes plain;                     /* a tile without them */
 };
 
 struct ingest_pyramid {
@@ -51,8 +51,7 @@ struct ingest_pyramid {
     struct level level[IMAGE_MAX_LEVELS];
     struct task *task;
     struct image_tile_encoder **encoder; /* one per thread, made by it */
-    struct bytes jpeg_tables;            /* where restart intervals are accounted for */
-    struct ingest_restarts restarts;
+    struct ingest_restarts restarts;     /* without tables: there are none to account for */
     struct ingest_crew *crew;
 };
 
@@ -71,29 +70,6 @@ static uint32_t less(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static size_t most_restart_bytes(const struct ingest_pyramid *p)
-{
-    return p->tiles.tile_px / (8u << p->tiles.format.sub_y_log2) * IMAGE_JPEG_RESTART_MOST_BYTES;
-}
-
-/* The last tile of `task->out`, without its intervals, where what they cost may matter. */
-static enum rc make_plain(const struct ingest_pyramid *p, struct task *task, uint32_t tile_bytes,
-                          uint32_t *ret_bytes, struct err *err)
-{
-    const struct image_tile_options *tiles = &p->tiles;
-    size_t before = task->plain.length;
-
-    *ret_bytes = 0;
-    if (p->jpeg_tables.length == 0 || ingest_restarts_are_small(tile_bytes, most_restart_bytes(p)))
-        return RC_OK;
-    enum rc rc = image_jpeg_restarts_remove(
-        &p->jpeg_tables, tiles->format.model, (struct image_size){tiles->tile_px, tiles->tile_px},
-        &(struct image_jpeg_tile){task->out.data + task->out.length - tile_bytes, tile_bytes}, &task->plain,
-        err);
-    *ret_bytes = (uint32_t)(task->plain.length - before);
-    return rc;
-}
-
 static enum rc task_work(void *context, unsigned number, unsigned lane, struct err *err)
 {
     struct ingest_pyramid *p = context;
@@ -103,7 +79,7 @@ static enum rc task_work(void *context, unsigned number, unsigned lane, struct e
     uint32_t edge = p->tiles.tile_px;
     enum rc rc = encoder_of(p, lane, err);
 
-    task->out.length = task->plain.length = 0;
+    task->out.length = 0;
     for (uint32_t i = 0; rc == RC_OK && i < task->tile_count; i++) {
         uint32_t x = (task->first_tile + i) * edge, y = task->tile_row * edge;
         struct image_tile tile = {.width_px = less(edge, level->size.width_px - x),
@@ -116,10 +92,12 @@ static enum rc task_work(void *context, unsigned number, unsigned lane, struct e
         size_t before = task->out.length;
         rc = p->encoder[lane]->ops->encode(p->encoder[lane], &tile, &task->out, err);
         task->tile_bytes[i] = (uint32_t)(task->out.length - before);
-        if (rc == RC_OK)
-            rc = make_plain(p, task, task->tile_bytes[i], &task->plain_bytes[i], err);
     }
-    return rc;
+    if (rc != RC_OK || p->restarts.tables.length == 0)
+        return rc;
+    bool all = image_size_area(p->level[0].size) < ALL_MEASURED_PIXELS;
+    return ingest_restarts_measure(&p->restarts, task->out.data, task->tile_bytes, task->tile_count, all,
+                                   &task->plain, task->restart_bytes, err);
 }
 
 static enum rc task_settle(void *context, unsigned number, struct err *err)
@@ -127,21 +105,26 @@ static enum rc task_settle(void *context, unsigned number, struct err *err)
     struct ingest_pyramid *p = context;
     struct task *task = &p->task[number];
     struct level *level = task->level;
-    const struct level *last = &p->level[p->level_count - 1];
-    const uint8_t *tile = task->out.data, *plain = task->plain.data;
+    bool needed = level == &p->level[p->level_count - 1];
+    const uint8_t *tile = task->out.data;
     enum rc rc = RC_OK;
 
     task->buffer->users--;
     for (uint32_t i = 0; rc == RC_OK && i < task->tile_count; i++) {
-        uint32_t bytes = task->tile_bytes[i], without = task->plain_bytes[i];
-        bool kept = without == 0 || ingest_restarts_are_kept(&p->restarts, bytes, without, level == last);
-        const uint8_t *data = kept ? tile : plain;
-        uint32_t length = kept ? bytes : without;
+        uint32_t length = task->tile_bytes[i];
+        const uint8_t *data = tile;
+        tile += length;
+        if (p->restarts.tables.length > 0 &&
+            !ingest_restarts_are_kept(&p->restarts, length, task->restart_bytes[i], needed)) {
+            task->plain.length = 0;
+            rc = ingest_restarts_remove(&p->restarts, data, length, &task->plain, err);
+            data = task->plain.data;
+            length = (uint32_t)task->plain.length;
+        }
         level->out.tile_bytes[level->out.tile_count++] = length;
         ingest_checksum_add(level->checksum, data, length);
-        rc = ingest_spool_append(&level->out.spool, data, length, err);
-        tile += bytes;
-        plain += without;
+        if (rc == RC_OK)
+            rc = ingest_spool_append(&level->out.spool, data, length, err);
     }
     return rc;
 }
@@ -424,8 +407,7 @@ enum rc ingest_pyramid_open(const struct ingest_levels *levels, const struct ima
                      : err_set(err, RC_NO_MEMORY, "no memory for a pyramid");
     if (rc == RC_OK && tiles->coding == IMAGE_TILE_JPEG && tiles->restart_intervals &&
         tiles->format.model != IMAGE_CMYK)
-        rc = image_tile_jpeg_tables(tiles, &p->jpeg_tables, err);
-    p->restarts.reserved = (uint64_t)most_restart_bytes(p) * 1000;
+        rc = ingest_restarts_init(&p->restarts, tiles, err);
     for (uint32_t i = 0; rc == RC_OK && i < levels->count; i++)
         rc = open_level(p, i, folder, err);
     if (rc == RC_OK)
@@ -460,7 +442,7 @@ void ingest_pyramid_close(struct ingest_pyramid **slot)
         bytes_done(&p->task[i].out);
         bytes_done(&p->task[i].plain);
     }
-    bytes_done(&p->jpeg_tables);
+    ingest_restarts_done(&p->restarts);
     for (unsigned i = 0; p->encoder != NULL && i < p->threads; i++)
         image_tile_encoder_close(&p->encoder[i]);
     free(p->task);

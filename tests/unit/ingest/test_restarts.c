@@ -18,8 +18,7 @@ static void test_never_more_than_one_percent(void **state)
         for (unsigned i = 0; i < 500; i++) {
             size_t plain = 300 + (size_t)(erand48(seed) * (round % 20 + 1) * 600);
             size_t cost = 40 + (size_t)(erand48(seed) * 60), whole = plain + cost;
-            bool keeps = ingest_restarts_are_small(whole, 15 * 12) ||
-                         ingest_restarts_are_kept(&account, whole, plain, false);
+            bool keeps = ingest_restarts_are_kept(&account, whole, cost, false);
             kept += keeps;
             with_bytes += keeps ? whole : plain;
             without_bytes += plain;
@@ -33,21 +32,13 @@ static void test_dense_tiles_pay_for_flat_ones(void **state)
 {
     (void)state;
     struct ingest_restarts account = {0};
-    assert_false(ingest_restarts_are_kept(&account, 3060, 3000, false)); /* nothing was saved yet */
-    assert_true(ingest_restarts_are_kept(&account, 20060, 20000, false));
-    assert_true(ingest_restarts_are_kept(&account, 3060, 3000, false));
-    assert_true(ingest_restarts_are_kept(&account, 3060, 3000, false));
+    assert_false(ingest_restarts_are_kept(&account, 3060, 60, false)); /* nothing was saved yet */
+    assert_true(ingest_restarts_are_kept(&account, 20060, 60, false));
+    assert_true(ingest_restarts_are_kept(&account, 3060, 60, false));
+    assert_true(ingest_restarts_are_kept(&account, 3060, 60, false));
     assert_false(ingest_restarts_are_kept(&account, 1060, 1000,
                                           false)); /* too much for so small a tile, with all that is left */
-    assert_true(ingest_restarts_are_kept(&account, 500, 500, false)); /* costs nothing */
-}
-
-static void test_large_tiles_need_no_account(void **state)
-{
-    (void)state;
-    assert_true(ingest_restarts_are_small(101000, 900));
-    assert_false(ingest_restarts_are_small(100800, 900));
-    assert_false(ingest_restarts_are_small(500, 900));
+    assert_true(ingest_restarts_are_kept(&account, 500, 0, false)); /* costs nothing */
 }
 
 int main(void)
@@ -55,7 +46,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_never_more_than_one_percent),
         cmocka_unit_test(test_dense_tiles_pay_for_flat_ones),
-        cmocka_unit_test(test_large_tiles_need_no_account),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Listings of buckets: whatever a store answers, what is read of it are texts with an end. */
+/* Listings of buckets, and the names of uploads: whatever a store answers, what is read of it are texts with an end. */
 #include "worker/ingest/bucket_list.h"
 
 #include <assert.h>
@@ -21,6 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum rc rc = ingest_bucket_list_read((const char *)data, size, take, &count, &token, &err);
     assert(rc != RC_OK || token.length == 0 ||
            memchr(token.data, 0, token.length) == token.data + token.length - 1);
+    token.length = 0;
+    rc = ingest_bucket_list_upload((const char *)data, size, &token, &err);
+    assert(rc != RC_OK || strlen((const char *)token.data) == token.length - 1);
     bytes_done(&token);
     return 0;
 }

@@ -1,4 +1,4 @@
-"""An S3 store in memory, on 127.0.0.1: lists, gets (whole, first bytes, on conditions) and puts. It checks each signature by the
+"""An S3 store in memory, on 127.0.0.1: lists, gets (whole, first bytes, on conditions) and puts, also in parts. It checks each signature by the
 algorithm as it is published, knows one pair of keys, and can be told to fail."""
 import hashlib
 import hmac
@@ -103,17 +103,75 @@ class Handler(http.server.BaseHTTPRequestHandler):
                          f"{entries}</ListBucketResult>".encode())
         store.after_list()
 
+    def upload(self, key):
+        """The parts of the upload that is asked for, and its query; None: it has been answered."""
+        store, query = self.server.store, dict(urllib.parse.parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
+        if "uploadId" in query and store.uploads.get(query["uploadId"], (None,))[0] != key:
+            self.fail(404, "NoSuchUpload")
+            return None, None
+        return query, store.uploads[query["uploadId"]][1] if "uploadId" in query else None
+
     def do_PUT(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         key = self.begin(body)
-        if key is not None:
-            self.server.store.objects[key] = body
-            self.answer(200, b"", [("ETag", self.server.store.etag(key))])
+        if key is None:
+            return
+        query, parts = self.upload(key)
+        store = self.server.store
+        if parts is not None:
+            number = int(query["partNumber"])
+            if store.fail_part.get(number, 0) > 0:
+                store.fail_part[number] -= 1
+                self.fail(500, "InternalError")
+                return
+            parts[number] = body
+            self.answer(200, b"", [("ETag", f'"{hashlib.md5(body).hexdigest()}"')])
+        elif query is not None:
+            store.objects[key] = body
+            self.answer(200, b"", [("ETag", store.etag(key))])
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        key = self.begin(body)
+        if key is None:
+            return
+        query, parts = self.upload(key)
+        store = self.server.store
+        if query is None:
+            return
+        if parts is None:
+            name = f"2~{len(store.asked)}&+/="
+            store.uploads[name] = (key, {})
+            self.answer(200, f"<InitiateMultipartUploadResult><UploadId>{xml.sax.saxutils.escape(name)}</UploadId>"
+                             f"</InitiateMultipartUploadResult>".encode())
+            return
+        if store.fail_end > 0:  # as S3 does it: the status was sent before it was known
+            store.fail_end -= 1
+            self.answer(200, b"<Error><Code>InternalError</Code></Error>")
+            return
+        named = re.findall(r"<Part><PartNumber>(\d+)</PartNumber><ETag>&quot;(\w+)&quot;</ETag></Part>", body.decode())
+        if [(int(number), tag) for number, tag in named] != [(number, hashlib.md5(part).hexdigest())
+                                                             for number, part in sorted(parts.items())]:
+            self.fail(400, "InvalidPart")
+            return
+        store.objects[key] = b"".join(part for _, part in sorted(parts.items()))
+        del store.uploads[query["uploadId"]]
+        self.answer(200, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>")
+
+    def do_DELETE(self):
+        key = self.begin()
+        if key is None:
+            return
+        query, parts = self.upload(key)
+        if parts is not None:
+            del self.server.store.uploads[query["uploadId"]]
+            self.answer(204)
 
 
 class Store:
     def __init__(self):
         self.objects, self.asked, self.failures = {}, [], 0
+        self.uploads, self.fail_part, self.fail_end = {}, {}, 0
         self.after_list = lambda: None
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.store = self

@@ -3,7 +3,9 @@ import os
 import shutil
 import signal
 
+import numpy
 import pytest
+from PIL import Image
 
 import bucket
 from ingesting import Running, files, ingest, report
@@ -98,6 +100,38 @@ def test_what_passes_is_tried_again(home, store, scratch):
     assert carried(home, store, "s3://house/masters/lake.jpg").status == 0
     store.failures = 1
     assert carried(home, store, "masters/lake.jpg", into="s3://house/pyramids").status == 0
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    """A master whose pyramid has more than 32 MB."""
+    path = tmp_path_factory.mktemp("noise") / "noise.tif"
+    Image.fromarray(numpy.random.default_rng(7).integers(0, 256, (3200, 3600, 3), numpy.uint8)).save(path)
+    return path
+
+
+def put_noise(home, store, noise):
+    return carried(home, store, str(noise), "--quality", "100", "--subsampling", "rgb", into="s3://house/pyramids")
+
+
+def test_large_pyramids_go_in_parts(home, store, scratch, noise):
+    store.fail_part = {2: 2}  # each part is tried again for itself
+    store.fail_end = 1
+    ended = put_noise(home, store, noise)
+    assert ended.status == 0, ended.said
+    assert not store.uploads
+    puts = [what.partition("partNumber=")[2].partition("&")[0] for what in store.asked if what.startswith("PUT")]
+    assert puts[:4] == ["1", "2", "2", "2"] and puts == sorted(puts) and len(set(puts)) >= 3
+    assert ingest(home, str(noise), "--quality", "100", "--subsampling", "rgb").status == 0
+    assert pyramids(store) == files(home / "out")
+
+
+def test_parts_are_taken_back_when_it_comes_to_nothing(home, store, scratch, noise):
+    store.fail_part = {2: 100}
+    ended = put_noise(home, store, noise)
+    assert ended.status == 1 and len(ended.of(str(noise))) == 1 and "InternalError" in ended.said
+    assert not store.uploads and not pyramids(store)
+    assert any(what.startswith("DELETE") for what in store.asked)
 
 
 def test_who_is_not_let_in(home, store, scratch):

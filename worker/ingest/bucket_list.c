@@ -131,3 +131,13 @@ enum rc ingest_bucket_list_read(const char *xml, size_t length,
         rc = read_entry(span, take, context, err);
     return rc;
 }
+
+enum rc ingest_bucket_list_upload(const char *xml, size_t length, struct bytes *ret_id, struct err *err)
+{
+    struct span span;
+
+    if (!find_element((struct span){xml, length}, "<UploadId>", "</UploadId>", &span, NULL) ||
+        span.length == 0)
+        return err_set(err, RC_CORRUPT, "the bucket's answer names no upload");
+    return read_text(span, ret_id, err);
+}

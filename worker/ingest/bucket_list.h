@@ -1,4 +1,5 @@
-/* One page of an S3 listing (ListObjectsV2): XML of somebody else's server. Pure. */
+/* One page of an S3 listing (ListObjectsV2), and the answer to the beginning of an upload in parts: XML of somebody else's server.
+ * Pure. */
 #ifndef WORKER_INGEST_BUCKET_LIST_H
 #define WORKER_INGEST_BUCKET_LIST_H
 
@@ -19,5 +20,9 @@ RC_MUST_USE enum rc ingest_bucket_list_read(const char *xml, size_t length,
                                                             const struct ingest_bucket_entry *entry,
                                                             struct err *err),
                                             void *context, struct bytes *ret_token, struct err *err);
+
+/* The name of an upload in parts that a bucket has begun, with a NUL. RC_CORRUPT: the answer names none. */
+RC_MUST_USE enum rc ingest_bucket_list_upload(const char *xml, size_t length, struct bytes *ret_id,
+                                              struct err *err);
 
 #endif

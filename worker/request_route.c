@@ -41,8 +41,9 @@ static void handle_image(struct request *request, const char *prefix, const char
 {
     struct err err;
     http_exchange_account(request->exchange)->class = request->iiif.what == IIIF_IMAGE
-                                                          ? SHM_TALLY_REGION
-                                                          : SHM_TALLY_INFO; /* the plan may know better */
+                                                          ? SHM_TALLY_REGION /* the plan may know better */
+                                                      : request->is_page ? SHM_TALLY_PAGE
+                                                                         : SHM_TALLY_INFO;
     if (answer_retired(request, prefix, path))
         return;
     enum rc rc = gateway_source(request->service->gateway, request->iiif.identifier, &request->identifier,
@@ -163,6 +164,7 @@ static bool route_view(struct request *request, const char *target, size_t lengt
     struct err err;
     if (length < start || memcmp(target, prefix, start) != 0)
         return false;
+    worker_account_is(request->exchange, SHM_TALLY_PAGE, SHM_TALLY_WEB);
     request->is_page = true;
     request->iiif = (struct iiif_request){.version = IIIF_3, .what = IIIF_INFO};
     enum rc rc = memchr(target + start, '/', length - start) != NULL

@@ -1,6 +1,7 @@
 /* The pages that people see: the gallery, its listings as JSON, the page of a picture, and what they are made of. */
 #include "base/clock.h"
 #include "base/own.h"
+#include "worker/account.h"
 #include "worker/http/compress.h"
 #include "worker/http/status.h"
 #include "worker/iiif/media_range.h"
@@ -252,7 +253,8 @@ static bool is(const char *target, size_t length, const char *path)
     return strlen(path) == length && memcmp(target, path, length) == 0;
 }
 
-bool request_route_web(struct request *request, const char *target, size_t length)
+/* As request_route_web(), which counts what is found here. */
+static bool route(struct request *request, const char *target, size_t length)
 {
     static const char assets[] = "/assets/", favicon[] = "icon.svg";
     if (is(target, length, "/")) {
@@ -276,6 +278,19 @@ bool request_route_web(struct request *request, const char *target, size_t lengt
         return false;
     }
     return true;
+}
+
+bool request_route_web(struct request *request, const char *target, size_t length)
+{
+    struct http_account *account = http_exchange_account(request->exchange);
+    uint8_t class = account->class, protocol = account->protocol;
+    worker_account_is(request->exchange, SHM_TALLY_PAGE,
+                      SHM_TALLY_WEB); /* before it may be on another thread */
+    if (route(request, target, length))
+        return true;
+    account->class = class;
+    account->protocol = protocol;
+    return false;
 }
 
 /* ---- the status page ---- */

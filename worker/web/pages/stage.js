@@ -16,7 +16,16 @@ export function makeStage(place, controls, listeners) {
 
     const zoomed = window.OpenSeadragon !== undefined;
 
+    /* OpenSeadragon puts a style sheet into the page unless it sees its own there, which the policy forbids; that rule is in view.css. An
+     * element of no meaning is enough for it to see. */
+    function keepStyles() {
+        const seen = document.createElementNS("urn:none", "style");
+        seen.setAttribute("data-openseadragon-mobile-css", "");
+        document.head.append(seen);
+    }
+
     function open() {
+        keepStyles();
         viewer = window.OpenSeadragon({
             element: place,
             drawer: "canvas",

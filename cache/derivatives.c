@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "cache/purges.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -470,7 +471,9 @@ enum rc derivative_file_end(struct derivative_file *file, const struct derivativ
     if (rc != RC_OK)
         return rc;
     uint64_t size_bytes = header.body_at + header.body_bytes;
-    if (up(size_bytes) > derivatives->limits.most_bytes || !may_keep(derivatives, key, epoch)) {
+    /* What another server has purged meanwhile is not brought back. */
+    if (purges_look(derivatives, NULL) != RC_OK || up(size_bytes) > derivatives->limits.most_bytes ||
+        !may_keep(derivatives, key, epoch)) {
         derivative_file_done(file);
         return RC_UNSUPPORTED;
     }

@@ -30,10 +30,11 @@ struct derivatives {
     int folder; /* O_PATH; -1: none */
     struct derivatives_limits limits;
     uint64_t boot;   /* of the system */
-    uint64_t server; /* in temporary names: whose */
+    uint64_t server; /* in temporary names, and for the janitor's lock: whose */
     uint32_t slot;
     uint64_t generation;
     _Atomic uint64_t chance, kept;
+    _Atomic uint64_t purges_seen; /* hash of what the list of purges looked like when it was read last */
 };
 
 /* A derivative that was found: in memory (`bytes`, from `offset` on) or in a file. */

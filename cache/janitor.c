@@ -14,15 +14,16 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define LOCK_NAME      "janitor"
-#define LOOK_EVERY_MS  500
-#define ROUND_EVERY_MS INT64_C(3600000)
-#define AGAIN_MS       3000
-#define FOLDERS        256
-#define FILES_AT_ONCE  32 /* then a pause, so that others get at the disc */
-#define PAUSE_NS       1000000
-#define ACCESS_LATER_S 600 /* how much later an access must be to be written down */
-#define UNFINISHED_S   2   /* between making a temporary file and locking it */
+#define LOCK_NAME       "janitor"
+#define LOOK_EVERY_MS   500
+#define ROUND_EVERY_MS  INT64_C(3600000)
+#define AGAIN_MS        3000
+#define SHARED_EVERY_MS INT64_C(300000) /* a round, where other servers store and remove as well */
+#define FOLDERS         256
+#define FILES_AT_ONCE   32 /* then a pause, so that others get at the disc */
+#define PAUSE_NS        1000000
+#define ACCESS_LATER_S  600 /* how much later an access must be to be written down */
+#define UNFINISHED_S    2   /* between making a temporary file and locking it */
 
 struct janitor {
     struct derivatives *derivatives;
@@ -236,6 +237,11 @@ static void go_round(struct janitor *janitor)
     }
     uint32_t counting = SHM_CATALOGUE_COUNTING;
     atomic_compare_exchange_strong(&shared->catalogue->incomplete, &counting, 0);
+    uint64_t settled = (uint64_t)time(NULL) * 1000 - PURGES_SETTLE_MS; /* all servers have heard of it */
+    if (round.must_read && epoch > settled) {
+        janitor->looks_again = true;
+        epoch = settled;
+    }
     if (round.must_read && shm_fences_take(shared->fences)) {
         shm_fences_lower(shared->fences, epoch);
         shm_fences_give(shared->fences);
@@ -244,10 +250,19 @@ static void go_round(struct janitor *janitor)
     }
 }
 
+/* Whether another server works in the folder, too. */
+static bool is_shared(const struct janitor *janitor)
+{
+    struct flock theirs = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return janitor->lock >= 0 && fcntl(janitor->lock, F_OFD_GETLK, &theirs) == 0 && theirs.l_type != F_UNLCK;
+}
+
 static bool is_due(const struct janitor *janitor, int64_t now_ms)
 {
     const struct derivatives *derivatives = janitor->derivatives;
     int64_t every_ms = ROUND_EVERY_MS, most_age_ms = derivatives->limits.most_age_s * 1000;
+    if (now_ms - janitor->round_ms >= SHARED_EVERY_MS && is_shared(janitor))
+        every_ms = SHARED_EVERY_MS;
     if (most_age_ms > 0 && most_age_ms / 4 < every_ms)
         every_ms = most_age_ms / 4;
     if (janitor->looks_again && every_ms > AGAIN_MS)
@@ -257,13 +272,18 @@ static bool is_due(const struct janitor *janitor, int64_t now_ms)
             (janitor->round_ms == 0 || now_ms - janitor->round_ms >= LOOK_EVERY_MS));
 }
 
+/* One of each server: its byte of the file. */
 static void take_office(struct janitor *janitor)
 {
+    struct flock ours = {.l_type = F_WRLCK,
+                         .l_whence = SEEK_SET,
+                         .l_start = (off_t)(janitor->derivatives->server >> 2),
+                         .l_len = 1};
     if (janitor->lock >= 0)
         return;
     OWN_FD int fd = openat(janitor->derivatives->folder, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
                            0600);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &ours) == 0)
         janitor->lock = TAKE_FD(fd);
 }
 
@@ -285,6 +305,9 @@ static void *keep_house(void *argument)
     struct janitor *janitor = argument;
     pthread_setname_np(pthread_self(), "janitor");
     while (!is_stopping(janitor)) {
+        struct err err;
+        if (purges_look(janitor->derivatives, &err) != RC_OK)
+            janitor->note(err.message);
         take_office(janitor);
         if (janitor->lock >= 0 && is_due(janitor, clock_monotonic_ms())) {
             go_round(janitor);

@@ -4,9 +4,9 @@
  * what is not sound, too old, purged, or was never finished; it writes down when each was last asked for, as the file's
  * access time, so that this survives a restart, too.
  *
- * Each worker has such a thread. One at a time works: the one that holds a lock on the file "janitor" in the folder, which
- * the kernel takes from the dead. So there is one janitor as well when two servers share a folder, or when one program takes
- * over from another. A crash leaves a round unfinished: the next janitor begins one. */
+ * Each worker has such a thread. One of each server works: the one that holds a lock on the server's byte of the file "janitor" in the
+ * folder, which the kernel takes from the dead. All of them look every half a second whether another server that shares the folder has
+ * purged something. A crash leaves a round unfinished: the next janitor begins one. */
 #ifndef CACHE_JANITOR_H
 #define CACHE_JANITOR_H
 

@@ -102,34 +102,76 @@ static void raise_record(struct shm_fences *fences, const struct purges_record *
         shm_fences_raise(fences, (enum shm_purge)record->kind, text, derivative_mark(text), record->epoch);
 }
 
-enum rc purges_load(struct derivatives *derivatives, struct err *err)
+/* What the file looks like; 0: there is none. */
+static uint64_t look_of(const struct derivatives *derivatives)
+{
+    struct stat status;
+    if (fstatat(derivatives->folder, FILE_NAME, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    const uint64_t look[] = {status.st_ino, (uint64_t)status.st_size, (uint64_t)status.st_mtim.tv_sec,
+                             (uint64_t)status.st_mtim.tv_nsec};
+    return bytes_hash(BYTES_HASH_START, look, sizeof look) | 1;
+}
+
+/* With the stripe. How it ended; *ret_last is the latest epoch. */
+static enum purges_read raise_records(struct derivatives *derivatives, const struct bytes *bytes,
+                                      uint64_t *ret_last)
 {
     struct shm_fences *fences = derivatives->shared->fences;
-    OWN(bytes_done) struct bytes bytes = {0};
+    bool was_known = atomic_load_explicit(&derivatives->shared->counters->purges_known,
+                                          memory_order_relaxed) != 0;
+    uint64_t before = shm_fences_epoch(fences);
     struct purges_record record = {0};
+    for (size_t at = 0;; at += sizeof record + record.text_bytes) {
+        char text[SHM_FENCES_PREFIX_BYTES] = {0};
+        enum purges_read read = purges_record_read(bytes->data + at, bytes->length - at, &record);
+        if (read != PURGES_RECORD)
+            return read;
+        memcpy(text, bytes->data + at + sizeof record, record.text_bytes);
+        *ret_last = record.epoch > *ret_last ? record.epoch : *ret_last;
+        if (record.kind == PURGES_EPOCH && was_known && record.epoch > before)
+            shm_fences_raise(fences, SHM_PURGE_ALL, "", 0,
+                             record.epoch); /* it was shortened before we saw all */
+        else
+            raise_record(fences, &record, text);
+    }
+}
+
+enum rc purges_load(struct derivatives *derivatives, struct err *err)
+{
+    struct shm_derivatives *shared = derivatives->shared;
+    OWN(bytes_done) struct bytes bytes = {0};
     enum purges_read read = PURGES_BROKEN;
     uint64_t last = 0;
     if (derivatives->folder < 0)
         return RC_OK;
+    uint64_t look = look_of(derivatives), before = shm_fences_epoch(shared->fences);
     enum rc rc = read_file(derivatives, &bytes, err);
-    if (!shm_fences_take(fences))
+    if (!shm_fences_take(shared->fences))
         return err_set(err, RC_BUSY,
                        "the list of purges cannot be taken in: another worker stands still in it");
-    for (size_t at = 0; rc == RC_OK; at += sizeof record + record.text_bytes) {
-        char text[SHM_FENCES_PREFIX_BYTES] = {0};
-        read = purges_record_read(bytes.data + at, bytes.length - at, &record);
-        if (read != PURGES_RECORD)
-            break;
-        memcpy(text, bytes.data + at + sizeof record, record.text_bytes);
-        last = record.epoch > last ? record.epoch : last;
-        raise_record(fences, &record, text);
-    }
+    if (rc == RC_OK)
+        read = raise_records(derivatives, &bytes, &last);
     if (rc != RC_OK || read == PURGES_BROKEN)
-        shm_fences_raise(fences, SHM_PURGE_ALL, "", 0, later_epoch(fences, last));
-    shm_fences_give(fences);
+        shm_fences_raise(shared->fences, SHM_PURGE_ALL, "", 0, later_epoch(shared->fences, last));
+    shm_fences_give(shared->fences);
+    atomic_store_explicit(&shared->counters->purges_known, 1, memory_order_relaxed);
+    atomic_store_explicit(&derivatives->purges_seen, look, memory_order_relaxed);
+    if (shm_fences_epoch(shared->fences) != before) { /* sources are compared anew, and the janitor looks */
+        atomic_store_explicit(&shared->counters->purged_ms, clock_monotonic_ms(), memory_order_release);
+        atomic_store_explicit(&shared->catalogue->incomplete, 1, memory_order_relaxed);
+    }
     return rc == RC_OK && read == PURGES_BROKEN
                ? err_set(err, RC_CORRUPT, "the list of purges is broken: all cached derivatives are purged")
                : rc;
+}
+
+enum rc purges_look(struct derivatives *derivatives, struct err *err)
+{
+    if (derivatives->folder < 0 ||
+        look_of(derivatives) == atomic_load_explicit(&derivatives->purges_seen, memory_order_relaxed))
+        return RC_OK;
+    return purges_load(derivatives, err);
 }
 
 /* Appended in one piece, and on the disc when this returns. */
@@ -175,6 +217,7 @@ enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const 
         return err_set(err, RC_BAD_REQUEST, "no identifier is longer than %u bytes",
                        SHM_FENCES_PREFIX_BYTES - 1);
     OWN_FD int lock = derivatives->folder >= 0 ? take_lock(derivatives) : -1;
+    (void)!purges_look(derivatives, err); /* so that the epoch is after those of others */
     if (!shm_fences_take(shared->fences))
         return err_set(err, RC_BUSY, "another worker stands still in a purge, please try again");
     uint64_t epoch = later_epoch(shared->fences, 0);

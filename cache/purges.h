@@ -1,9 +1,13 @@
 /* Purges: what shall not be served again, though it may still lie in the cache.
  *
+ * Servers that share a cache directory share its list, and look twice a second whether it has changed: what one purges the others do not
+ * serve any more a moment later, nor keep what they have begun before.
+ *
  * A purge raises a fence in shared memory (shm/fences.h), which holds for every worker at once, and is written to the file
  * "purges" beside the derivatives, so that it holds after a restart, too. Files of one identifier are removed right away; those
  * of a prefix, and everything, by the janitor on its next round, which then shortens the file. A record that is cut off at
- * the end of the file belongs to a purge that was never answered; one that is broken otherwise purges everything.
+ * the end of the file belongs to a purge that was never answered; one that is broken otherwise purges everything. A purge stands in
+ * it for PURGES_SETTLE_MS at least; who has not looked for longer, and finds that it was shortened, purges everything, too.
  *
  * Blocks on the disc: render threads and the janitor. */
 #ifndef CACHE_PURGES_H
@@ -29,8 +33,12 @@ enum purges_read purges_record_read(const uint8_t *data, size_t length, struct p
 RC_MUST_USE enum rc purges_record_append(struct bytes *bytes, uint32_t kind, uint64_t epoch, const char *text,
                                          struct err *err);
 
+#define PURGES_SETTLE_MS 5000
+
 /* Raises the fences that the file tells of. Before the first derivative is looked up. */
 RC_MUST_USE enum rc purges_load(struct derivatives *derivatives, struct err *err);
+/* The same if the file has changed since: by another server. */
+RC_MUST_USE enum rc purges_look(struct derivatives *derivatives, struct err *err);
 /* Purges. When this returns nothing that was made before *ret_epoch is served any more. *ret_removed: files removed already.
  * RC_BUSY, RC_IO: it may have been purged until the next restart only. RC_BAD_REQUEST: the text is too long. */
 RC_MUST_USE enum rc purges_add(struct derivatives *derivatives, enum shm_purge purge, const char *text,
@@ -46,7 +54,7 @@ struct purges_foreign {
 /* Joins in these. Same codes. */
 RC_MUST_USE enum rc purges_join(struct derivatives *derivatives, const struct purges_foreign *foreign,
                                 size_t count, struct err *err);
-/* Every file that a purge before `epoch` meets is gone: forgets those purges. */
+/* Every file that a purge up to `epoch` meets is gone: forgets those purges. */
 RC_MUST_USE enum rc purges_shorten(struct derivatives *derivatives, uint64_t epoch, struct err *err);
 
 /* Removes all that have not been asked for since `before_s` (wall clock), as far as they are known. */

@@ -17,6 +17,7 @@ struct shm_derivatives_counters {
     _Atomic uint64_t corrupt;       /* entries that were not what they should be, and were dropped */
     _Atomic int64_t purged_ms;      /* monotonic: of the last purge; sources are compared anew since */
     _Atomic int64_t store_again_ms; /* monotonic: after trouble nothing is written before this */
+    _Atomic uint32_t purges_known;  /* the list of purges has been read (cache/purges.h) */
     /* The lower tier (cache/tier.h). */
     _Atomic uint64_t tier_hits, tier_misses, tier_failures; /* failures: it did not answer, or not in time */
     _Atomic uint64_t tier_stored, tier_refused;             /* refused: written in vain, or not for want of time */

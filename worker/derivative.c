@@ -545,7 +545,8 @@ enum rc worker_derivatives_new(const struct worker_heritage *heritage, int folde
         return err_set(err, RC_NO_MEMORY, "no memory for the cache of derivatives");
     derivatives_init(&derivatives->cache, heritage->derivatives, &limits);
     derivatives->cache.folder = folder;
-    derivatives->cache.server = (uint64_t)heritage->segment->started_ms;
+    const uint64_t server[] = {(uint64_t)heritage->segment->started_ms, (uint64_t)getppid()};
+    derivatives->cache.server = bytes_hash(BYTES_HASH_START, server, sizeof server);
     derivatives->cache.slot = heritage->slot;
     derivatives->cache.generation = atomic_load_explicit(&slot->generation, memory_order_relaxed);
     derivatives->holder = (struct shm_leaseholder){.leases = &heritage->segment->leases,

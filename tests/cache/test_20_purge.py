@@ -136,6 +136,35 @@ def test_a_purge_looks_at_the_source_again(start, folder, tmp_path):
     assert [served.get(target("x.jpg")).body == old for _ in range(6)] == [False] * 6
 
 
+@pytest.mark.parametrize("how, names", [("identifier=a.jpg", ["a.jpg"]), ("prefix=sub%2F", ["sub/c.jpg"]), ("all", NAMES)])
+def test_one_purge_reaches_all_who_share_the_folder(start, folder, tmp_path, how, names):
+    """Also what lies in their memory; and what is made afterwards is shared again."""
+    first, second = (start(folder, cache=tmp_path / "cache", settings=SETTINGS) for _ in range(2))
+    asked = fill(first)
+    for what in asked:
+        assert second.get(what).status == 200  # from the files, and some of it into its memory
+    assert renders(second) == 0
+    meant = of(asked, *names)
+    time.sleep(0.3)
+    assert post(first, f"/purge?{how}").status == 200
+    fences = 1.5  # the others look twice a second
+    time.sleep(fences)
+    assert made_again(second, asked) == meant
+    until(lambda: len(entries(second)) == len(asked), 10, "all are there again")
+    assert made_again(first, asked) == [] and made_again(second, asked) == []
+
+
+def test_a_list_of_purges_gets_shorter_while_two_servers_use_it(start, folder, tmp_path):
+    first, second = (start(folder, cache=tmp_path / "cache", settings=SETTINGS) for _ in range(2))
+    fill(first)
+    listed = tmp_path / "cache" / "derivatives" / "purges"
+    for at in range(40):
+        assert post((first, second)[at % 2], f"/purge?identifier=none{at}.jpg").status == 200
+    full = listed.stat().st_size
+    until(lambda: listed.stat().st_size < full / 10, 20, "the janitors have been round")
+    assert made_again(first, [target(size="77,")]) and made_again(second, [target(size="77,")]) == []
+
+
 def test_prune_by_last_access(served):
     asked = fill(served)
     time.sleep(2.1)

@@ -172,6 +172,12 @@ const struct settings_row settings_table[] = {
      "what its columns are: identifier, label, summary, rights, requiredStatement, viewingDirection, navDate, behavior, "
      "pages, or a line of the metadata; @LANGUAGE may follow; empty: as they are called",
      NULL},
+    {"activity_scan", NULL, SETTINGS_WHOLE, "60", 0, 86400, "s", FIELD(activity_scan_s),
+     "how often images are looked through for the changes that /activity tells, more seldom where that takes long; "
+     "needs a cache; 0: never",
+     NULL},
+    {"activity_records", NULL, SETTINGS_WHOLE, "1000000", 1000, INT64_C(100000000), "records", FIELD(activity_records),
+     "changes that are kept, or twice as many as there are images if that is more", NULL},
     /* processes */
     {"workers", "--workers", SETTINGS_WHOLE, "0", 0, 128, "processes", FIELD(workers),
      "processes that serve; 0: one per CPU", NULL},

@@ -26,6 +26,8 @@ struct settings {
     char *identifier_rules; /* text file; empty: none */
     char *retired;          /* text file; empty: none */
     char *catalogue, *catalogue_columns; /* CSV; empty: none; worker/manifest/catalogue.h */
+    int64_t activity_scan_s;             /* 0: never */
+    int64_t activity_records;
     /* processes */
     int64_t workers;        /* 0: one per CPU */
     int64_t render_threads; /* per worker; 0: chosen from CPUs and workers */

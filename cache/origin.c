@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -172,6 +173,40 @@ void origin_await(struct origin *origin, const char *path, struct origin_waiter 
 {
     assert(origin->ops->await != NULL); /* nothing else says RC_AWAY */
     origin->ops->await(origin, path, waiter);
+}
+
+struct waiting {
+    struct origin_waiter waiter; /* first */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool is_ready;
+    enum rc rc;
+    struct err err;
+};
+
+static void end_waiting(struct origin_waiter *waiter, enum rc rc, const struct err *err)
+{
+    struct waiting *waiting = (struct waiting *)waiter;
+    pthread_mutex_lock(&waiting->mutex);
+    waiting->is_ready = true;
+    waiting->rc = rc;
+    if (rc != RC_OK)
+        waiting->err = *err;
+    pthread_cond_signal(&waiting->wake);
+    pthread_mutex_unlock(&waiting->mutex);
+}
+
+enum rc origin_wait(struct origin *origin, const char *path, struct err *err)
+{
+    struct waiting waiting = {.waiter = {.ready = end_waiting},
+                              .mutex = PTHREAD_MUTEX_INITIALIZER,
+                              .wake = PTHREAD_COND_INITIALIZER};
+    origin_await(origin, path, &waiting.waiter);
+    pthread_mutex_lock(&waiting.mutex);
+    while (!waiting.is_ready)
+        pthread_cond_wait(&waiting.wake, &waiting.mutex);
+    pthread_mutex_unlock(&waiting.mutex);
+    return waiting.rc == RC_OK ? RC_OK : err_set(err, waiting.rc, "%s", waiting.err.message);
 }
 
 enum rc origin_list(struct origin *origin, const char *path, struct arena *arena,

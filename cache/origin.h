@@ -75,6 +75,9 @@ RC_MUST_USE enum rc origin_stat_file(struct origin *origin, const char *path,
 /* After RC_AWAY: fetches what is missing of the file at `path`, then calls the waiter. Any thread. */
 void origin_await(struct origin *origin, const char *path, struct origin_waiter *waiter);
 
+/* The same for a thread that has nothing else to do: returns when it may start over, or why not. */
+RC_MUST_USE enum rc origin_wait(struct origin *origin, const char *path, struct err *err);
+
 /* What lies in a folder. */
 struct origin_entry {
     const char *name;

@@ -77,7 +77,8 @@ static void work(struct request *request)
         return;
     }
     if (request->iiif.what == IIIF_PRESENTATION) {
-        request_answer_presentation(request);
+        (request->wanted_activity != REQUEST_NO_ACTIVITY ? request_answer_activity
+                                                         : request_answer_presentation)(request);
         return;
     }
     if (!has_picture(request)) {

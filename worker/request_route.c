@@ -185,6 +185,11 @@ void request_route(struct request *request)
     if (route_image(request, target, length) || route_presentation(request, target, length) ||
         route_view(request, target, length))
         return;
+    if (request_parse_activity(request, target, length)) {
+        worker_account_is(request->exchange, SHM_TALLY_DOCUMENT, SHM_TALLY_PRESENTATION);
+        request_continue(request);
+        return;
+    }
     if (length > 6 && memcmp(target, "/iiif/", 6) == 0) {
         answer_unversioned(request, target + 6, length - 6);
     } else if (request->condemned) {

@@ -6,6 +6,7 @@
  *     request_document.c  info.json and its like
  *     request_presentation.c  manifests and collections
  *     request_web.c       pages for people, and the status page
+ *     request_activity.c  the list of their changes
  *     request_image.c     images: plan, cache, stored tiles, render
  *     request_reply.c     what all answers have in common
  *
@@ -35,6 +36,8 @@ struct request {
     const struct web_file *asset;
     bool is_current; /* the address of the asset */
     bool wants_collection;
+    enum { REQUEST_NO_ACTIVITY, REQUEST_ACTIVITY, REQUEST_ACTIVITY_PAGE } wanted_activity;
+    uint64_t activity_page;
     bool condemned; /* it has killed its worker twice: it is only to be answered */
     bool planned;   /* plan and representation of the image hold */
     struct iiif_plan plan;
@@ -99,6 +102,13 @@ void request_answer_web(struct request *request);
 void request_answer_view(struct request *request);
 /* Answers with a page that says what is wrong, where a page was asked for and a browser asks. False: it has not answered. */
 bool request_fail_as_page(struct request *request, const struct err *err);
+
+/* ---- request_activity.c ---- */
+
+/* False: the target is something else. */
+bool request_parse_activity(struct request *request, const char *target, size_t length);
+/* On a render thread. */
+void request_answer_activity(struct request *request);
 
 /* ---- request_image.c ---- */
 

@@ -138,6 +138,37 @@ static enum rc open_catalogue(struct worker_service *service, struct err *err)
     return rc == RC_OK ? manifest_kept_new(DOCUMENT_BYTES, &service->documents, err) : rc;
 }
 
+/* Whether a path's document is to be had under the path's own name. */
+static bool is_public(void *context, const char *path)
+{
+    const struct worker_service *service = context;
+    struct iiif_identifier source;
+    char now[IIIF_MAX_IDENTIFIER_BYTES + 1];
+    if (path[0] == '\0')
+        return true;
+    return strlen(path) <= IIIF_MAX_IDENTIFIER_BYTES &&
+           gateway_retired(service->gateway, path, now) == GATEWAY_RETIRED_NO &&
+           gateway_source(service->gateway, path, &source, NULL) == RC_OK && source.page == 1 &&
+           strcmp(source.path, path) == 0;
+}
+
+/* Without it all else works. */
+static void open_activity(struct worker_service *service, uint64_t root)
+{
+    const struct activity_options options = {.origin = service->origin,
+                                             .catalogue = service->catalogue,
+                                             .folder = service->manifest_folder,
+                                             .root = root,
+                                             .every_s = service->settings->activity_scan_s,
+                                             .most_records = (uint64_t)service->settings->activity_records,
+                                             .is_public = is_public,
+                                             .context = service};
+    struct err err;
+    if (service->cache.fd >= 0 && options.every_s > 0 &&
+        activity_open(&options, &service->activity, &err) != RC_OK)
+        log_warning("%s; changes are not written down", err.message);
+}
+
 /* With the image roots and the cache open, since its new user may be unable to get there, and before there are threads. */
 static enum rc enter_box(const struct worker_heritage *heritage, const struct worker_service *service,
                          struct err *err)
@@ -235,6 +266,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = enter_box(heritage, service, err);
     if (rc == RC_OK) {
         open_index(service, &limits);
+        open_activity(service, root);
         rc = open_pictures(service, root, &limits, err);
     }
     if (rc == RC_OK)
@@ -247,6 +279,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = gateway_start(service->gateway, err);
     if (rc == RC_OK)
         rc = manifest_catalogue_live_start(service->catalogue, err);
+    if (rc == RC_OK && service->activity != NULL)
+        rc = activity_start(service->activity, err);
     if (rc == RC_OK && service->derivatives != NULL)
         rc = worker_derivatives_start(service->derivatives, err);
     if (rc != RC_OK) {
@@ -268,6 +302,7 @@ void worker_service_stop(struct worker_service **service)
     render_pool_stop(&stopped->pool);
     web_roll_free(&stopped->roll);
     web_folders_free(&stopped->folders);
+    activity_close(&stopped->activity);
     gateway_close(&stopped->gateway);
     manifest_kept_free(&stopped->documents);
     manifest_catalogue_live_close(&stopped->catalogue);

@@ -10,6 +10,7 @@
 #include "worker/heritage.h"
 #include "worker/http/reply.h"
 #include "worker/iiif/plan.h"
+#include "worker/manifest/activity.h"
 #include "worker/manifest/catalogue_live.h"
 #include "worker/manifest/kept.h"
 #include "worker/render/pool.h"
@@ -25,6 +26,7 @@ struct worker_service {
     struct manifest_catalogue_live *catalogue;
     char manifest_folder[CACHE_DIRECTORY_PATH_BYTES];
     struct manifest_kept *documents;
+    struct activity *activity; /* NULL: changes are not written down */
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct shm_slot *slot;

@@ -222,7 +222,6 @@ def test_changes_are_seen(shelf, library):
     try:
         shutil.copy(f"{shelf}/book/1.png", f"{shelf}/book/11.png")
         until(lambda: len(pages()) == len(before) + 1, 10, "the new page is there")
-        assert library.get("/presentation/3/book/manifest")["etag"] != etag
         save(f"{shelf}/book/11.png", (70, 30))
         until(lambda: pages()[-1][0] == 70, 10, "the page has its new width")
         with open(f"{shelf}/book.json", "w") as file:

@@ -239,7 +239,7 @@ static enum rc build_picture(struct building *b)
 static bool has_sidecar(struct building *b, const struct origin_entry *entry)
 {
     const char *name = manifest_survey_sidecar(b->arena, entry->name, entry->is_folder);
-    return name != NULL && manifest_survey_has_file(b->survey, name);
+    return name != NULL && manifest_survey_find_file(b->survey, name) != NULL;
 }
 
 /* What sidecar and catalogue say about something in the folder. */

@@ -149,7 +149,8 @@ static enum rc check_sidecar(json_t *sidecar, struct err *err)
     return manifest_described_read(sidecar, &said, err);
 }
 
-static void keep_sidecar(struct catalogue_loading *loading, uint64_t key, const char *identifier, json_t *sidecar)
+static void keep_sidecar(struct catalogue_loading *loading, uint64_t key, const char *identifier,
+                         json_t *sidecar)
 {
     OWN_FREE char *text = json_dumps(sidecar, JSON_COMPACT);
     if (text == NULL)

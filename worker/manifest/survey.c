@@ -33,12 +33,12 @@ static int in_natural_order(const void *left, const void *right)
                                  ((const struct origin_entry *)right)->name);
 }
 
-bool manifest_survey_has_file(const struct manifest_survey *survey, const char *name)
+const struct origin_entry *manifest_survey_find_file(const struct manifest_survey *survey, const char *name)
 {
     const struct origin_entry wanted = {.name = name}, *found = NULL;
     if (survey->entry_count > 0)
         found = bsearch(&wanted, survey->entry, survey->entry_count, sizeof wanted, in_natural_order);
-    return found != NULL && !found->is_folder;
+    return found != NULL && !found->is_folder ? found : NULL;
 }
 
 const char *manifest_survey_below(struct arena *arena, const char *folder, const char *name)

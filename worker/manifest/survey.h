@@ -31,8 +31,8 @@ RC_MUST_USE enum rc manifest_survey_list(struct origin *origin, const char *path
                                          struct origin_entry **ret_entries, size_t *ret_count,
                                          const char **ret_away, struct err *err);
 
-/* Whether a picture or sidecar of that name lies in the folder. */
-bool manifest_survey_has_file(const struct manifest_survey *survey, const char *name);
+/* The picture or sidecar of that name in the folder; NULL: there is none. */
+const struct origin_entry *manifest_survey_find_file(const struct manifest_survey *survey, const char *name);
 /* By the name's extension. */
 bool manifest_survey_is_picture(const char *name);
 bool manifest_survey_has_folders(const struct origin_entry *entry, size_t count);

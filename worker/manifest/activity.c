@@ -1,0 +1,178 @@
+#include "worker/manifest/activity.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "worker/manifest/activity_scan.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define LOOK_EVERY_MS 250 /* whether it is time, or somebody else has gone */
+#define FILES_AT_ONCE 64  /* then a pause, so that others get at the disc */
+#define PAUSE_NS      500000
+#define REST_TIMES    50
+#define PRIORITY      10
+
+struct activity {
+    struct activity_options options;
+    struct activity_log *log;
+    char *lock_path;
+    int lock; /* -1: another one is the scanner */
+    uint64_t files;
+    int64_t due_ms;
+    bool has_complained;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool stops, has_thread;
+    pthread_t thread;
+};
+
+static bool is_stopping(void *context)
+{
+    struct activity *activity = context;
+    pthread_mutex_lock(&activity->mutex);
+    bool stops = activity->stops;
+    pthread_mutex_unlock(&activity->mutex);
+    return stops;
+}
+
+static void go_easy(void *context)
+{
+    struct activity *activity = context;
+    if (++activity->files % FILES_AT_ONCE == 0)
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+}
+
+static bool is_public(void *context, const char *path)
+{
+    const struct activity *activity = context;
+    return activity->options.is_public(activity->options.context, path);
+}
+
+/* Once for each run of failures. */
+static void complain(struct activity *activity, const struct err *err)
+{
+    if (!activity->has_complained)
+        log_warning("looking for changes: %s", err->message);
+    activity->has_complained = true;
+}
+
+static void look(struct activity *activity)
+{
+    const struct activity_scan_source source = {
+        .origin = activity->options.origin,
+        .catalogue = manifest_catalogue_now(activity->options.catalogue),
+        .is_public = is_public,
+        .stops = is_stopping,
+        .pause = go_easy,
+        .context = activity};
+    struct activity_scan_result result;
+    struct err err;
+    int64_t begun_ms = clock_monotonic_ms();
+    enum rc rc = activity_scan(&source, activity->log, &result, &err);
+    int64_t ended_ms = clock_monotonic_ms(), rest_ms = (ended_ms - begun_ms) * REST_TIMES,
+            every_ms = activity->options.every_s * 1000;
+    activity->due_ms = ended_ms + (rest_ms > every_ms ? rest_ms : every_ms);
+    if (rc != RC_OK && rc != RC_CANCELLED) {
+        complain(activity, &err);
+    } else if (rc == RC_OK) {
+        activity->has_complained = false;
+        if (result.change_count > 0)
+            log_info("%zu changes of manifests and collections were noticed", result.change_count);
+    }
+}
+
+static void take_office(struct activity *activity)
+{
+    if (activity->lock >= 0)
+        return;
+    OWN_FD int fd = open(activity->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        activity->lock = TAKE_FD(fd);
+}
+
+static void wait_a_little(struct activity *activity)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += LOOK_EVERY_MS * 1000000L;
+    end.tv_sec += end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&activity->mutex);
+    if (!activity->stops)
+        pthread_cond_clockwait(&activity->wake, &activity->mutex, CLOCK_MONOTONIC, &end);
+    pthread_mutex_unlock(&activity->mutex);
+}
+
+static void *keep_looking(void *argument)
+{
+    struct activity *activity = argument;
+    pthread_setname_np(pthread_self(), "scanner");
+    setpriority(PRIO_PROCESS, 0, PRIORITY); /* on Linux: of this thread */
+    while (!is_stopping(activity)) {
+        take_office(activity);
+        if (activity->lock >= 0 && clock_monotonic_ms() >= activity->due_ms)
+            look(activity);
+        wait_a_little(activity);
+    }
+    return NULL;
+}
+
+enum rc activity_open(const struct activity_options *options, struct activity **ret_activity, struct err *err)
+{
+    OWN(activity_close) struct activity *activity = calloc(1, sizeof *activity);
+    OWN_FREE char *path = NULL;
+    if (activity == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the log of changes");
+    activity->options = *options;
+    activity->lock = -1;
+    pthread_mutex_init(&activity->mutex, NULL);
+    pthread_cond_init(&activity->wake, NULL);
+    if (asprintf(&path, "%s/activity-%016" PRIx64 ".mdb", options->folder, options->root) < 0 ||
+        asprintf(&activity->lock_path, "%s/activity-%016" PRIx64 ".scanner", options->folder, options->root) <
+            0)
+        return err_set(err, RC_NO_MEMORY, "no memory for the log of changes");
+    enum rc rc = activity_log_open(path, options->most_records, &activity->log, err);
+    if (rc == RC_OK)
+        *ret_activity = TAKE_PTR(activity);
+    return rc;
+}
+
+enum rc activity_start(struct activity *activity, struct err *err)
+{
+    int fault = pthread_create(&activity->thread, NULL, keep_looking, activity);
+    if (fault != 0)
+        return err_set_errno(err, RC_NO_MEMORY, fault, "no thread to look for changes");
+    activity->has_thread = true;
+    return RC_OK;
+}
+
+void activity_close(struct activity **activity)
+{
+    struct activity *closed = TAKE_PTR(*activity);
+    if (closed == NULL)
+        return;
+    pthread_mutex_lock(&closed->mutex);
+    closed->stops = true;
+    pthread_cond_signal(&closed->wake);
+    pthread_mutex_unlock(&closed->mutex);
+    if (closed->has_thread)
+        pthread_join(closed->thread, NULL);
+    activity_log_close(&closed->log);
+    pthread_cond_destroy(&closed->wake);
+    pthread_mutex_destroy(&closed->mutex);
+    own_close(&closed->lock);
+    free(closed->lock_path);
+    free(closed);
+}
+
+const struct activity_log *activity_log_of(const struct activity *activity)
+{
+    return activity->log;
+}

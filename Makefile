@@ -131,6 +131,7 @@ bench: ## measure beside IIPImage (QUICK=1, IIPSRV=/path/iipsrv.fcgi, CLASSES="t
 	@tests/bench/ingest ./vitrine
 	@$(MAKE) --no-print-directory samples
 	@tests/bench/crash_cost --program ./vitrine $(if $(QUICK),--rounds 3)
+	@tests/bench/cold_store --program ./vitrine $(if $(QUICK),--rounds 3)
 
 fuzz: ## fuzz one parser: T=iiif_request SECS=60
 	@if [ -z "$(T)" ] || [ ! -f "tests/fuzz/fuzz_$(T).c" ]; then \

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "base/turns.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -284,6 +285,7 @@ static void *loop_thread(void *argument)
 {
     struct http_loop *loop = argument;
     pthread_setname_np(pthread_self(), "fetch");
+    turns_give_way();
     while (take_submitted(loop)) {
         int patience_ms = start_due(loop), running = 0, left = 0;
         curl_multi_perform(loop->multi, &running);

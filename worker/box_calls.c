@@ -102,6 +102,7 @@ static int add_limited(scmp_filter_ctx filter)
                                SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0), SCMP_A1(SCMP_CMP_EQ, 0, 0));
     failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
                                SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0), SCMP_A1(SCMP_CMP_EQ, 0, 0));
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_setattr), 1, SCMP_A0(SCMP_CMP_EQ, 0, 0));
     /* No memory that holds new code. */
     failed |= allow_without(filter, SCMP_SYS(mmap), 2, PROT_EXEC);
     failed |= allow_without(filter, SCMP_SYS(mprotect), 2, PROT_EXEC);

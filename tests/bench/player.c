@@ -1,13 +1,15 @@
-/* player HOST PORT PREFIX LIST CONNECTIONS SECONDS PATIENCE_SECONDS
+/* player HOST PORT PREFIX LIST CONNECTIONS SECONDS PATIENCE_SECONDS [PER_SECOND]
  *
  * Plays a list of requests ("class<TAB>path" in each line) in its order over many keep-alive connections: whichever
  * connection is free takes the next line. After SECONDS nothing new is sent, but everything under way is waited for,
  * so that CPU time divided by answers is exact however slow the answers are. Prints one JSON object with the
  * latencies of each class apart, which wrk cannot tell; whatever is not answered after PATIENCE_SECONDS more counts
- * as unanswered. One thread, IPv4 only.
+ * as unanswered. With PER_SECOND no more than so many lines are sent, at even distances: a load that does not grow
+ * where answers are quick. One thread, IPv4 only.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sched/types.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -18,6 +20,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,6 +62,8 @@ static struct sockaddr_in address;
 static int epoll_fd;
 static uint64_t end_us, answers_in_time;
 static size_t busy_count;
+static double pause_us; /* between two lines; 0: none */
+static double due_us;
 static uint64_t statuses[600];
 static char buffer[READ_BYTES];
 
@@ -174,7 +179,7 @@ static void connection_next(struct connection *connection)
         close(connection->fd);
         connection->fd = -1;
     }
-    if (now_us() < end_us) {
+    if (pause_us == 0 && now_us() < end_us) {
         connection_ask(connection);
     } else {
         connection->line = NULL;
@@ -360,13 +365,29 @@ static void print_all(double seconds, size_t unanswered)
     free(all.latency_us);
 }
 
+/* Sends what is due, over connections that are idle. Returns how long to wait, in ms. */
+static int ask_due(struct connection *connections, size_t count)
+{
+    uint64_t now = now_us();
+    for (size_t i = 0; i < count && now < end_us && due_us <= (double)now; i++)
+        if (connections[i].line == NULL) {
+            connection_ask(&connections[i]);
+            due_us += pause_us;
+        }
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 8) {
-        fprintf(stderr, "usage: %s HOST PORT PREFIX LIST CONNECTIONS SECONDS PATIENCE_SECONDS\n", argv[0]);
+    if (argc != 8 && argc != 9) {
+        fprintf(stderr, "usage: %s HOST PORT PREFIX LIST CONNECTIONS SECONDS PATIENCE_SECONDS [PER_SECOND]\n",
+                argv[0]);
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    /* What is measured is not how long this program waits for its turn. */
+    struct sched_attr attributes = {.size = sizeof attributes, .sched_runtime = 100000};
+    syscall(SYS_sched_setattr, 0, &attributes, 0);
     address.sin_family = AF_INET;
     address.sin_port = htons((uint16_t)atoi(argv[2]));
     if (inet_pton(AF_INET, argv[1], &address.sin_addr) != 1)
@@ -383,11 +404,14 @@ int main(int argc, char **argv)
     uint64_t start_us = now_us();
     end_us = start_us + (uint64_t)(atof(argv[6]) * 1e6);
     uint64_t last_us = end_us + (uint64_t)(atof(argv[7]) * 1e6);
-    for (size_t i = 0; i < count; i++)
+    pause_us = argc == 9 ? 1e6 / atof(argv[8]) : 0;
+    due_us = (double)start_us;
+    for (size_t i = 0; i < count && pause_us == 0; i++)
         connection_ask(&connections[i]);
-    while (busy_count > 0 && now_us() < last_us) {
+    while ((busy_count > 0 || (pause_us > 0 && now_us() < end_us)) && now_us() < last_us) {
         struct epoll_event events[256];
-        int ready = epoll_wait(epoll_fd, events, 256, 100);
+        int wait_ms = pause_us > 0 ? ask_due(connections, count) : 100;
+        int ready = epoll_wait(epoll_fd, events, 256, wait_ms);
         for (int i = 0; i < ready; i++)
             connection_read(events[i].data.ptr);
     }

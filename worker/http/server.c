@@ -1,5 +1,7 @@
 #include "worker/http/exchange.h"
 
+#include "base/turns.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -172,6 +174,7 @@ enum rc http_server_start(const struct http_server_options *options, struct http
     server->options = *options;
     server->table = table;
     init_lock(server);
+    turns_ask_short(); /* for the event thread, too */
     server->daemon = start_daemon(server);
     if (server->daemon == NULL) {
         free_server(server);

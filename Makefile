@@ -145,7 +145,7 @@ fuzz: ## fuzz one parser: T=iiif_request SECS=60
 
 install: vitrine ## install program, man page, sample configuration and systemd units (DESTDIR, prefix)
 	install -D -m 755 vitrine '$(DESTDIR)$(prefix)/bin/vitrine'
-	for page in vitrine.1 vitrine-ingest.1 vitrine.conf.5; do \
+	for page in vitrine.1 vitrine-ingest.1 vitrine-manifest.1 vitrine.conf.5; do \
 	    ./vitrine --print-man-page "$${page%.*}" > $B/$$page && \
 	    install -D -m 644 $B/$$page "$(DESTDIR)$(mandir)/man$${page##*.}/$$page" || exit 1; done
 	./vitrine --print-sample-config > $B/vitrine.conf.sample

@@ -6,6 +6,7 @@
 #include "master/config_file.h"
 #include "master/ingest.h"
 #include "master/listen.h"
+#include "master/manifest.h"
 #include "master/manual.h"
 #include "master/options.h"
 #include "master/reload.h"
@@ -251,6 +252,8 @@ int main(int argc, char **argv)
         return argc == 3 && strcmp(argv[2], "--help") == 0 ? print(master_manual_help) : command_serve(argv);
     if (strcmp(command, "ingest") == 0)
         return command_ingest(argv + 2);
+    if (strcmp(command, "manifest") == 0)
+        return master_manifest(argv + 2);
     if (strcmp(command, "check-config") == 0)
         return command_check_config(argv + 2);
     if (strcmp(command, "purge") == 0)

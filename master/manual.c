@@ -2,6 +2,7 @@
 
 #include "base/settings.h"
 #include "master/ingest_options.h"
+#include "master/manifest.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@ const struct master_manual_command master_manual_commands[] = {
     {"serve [-c FILE] [OPTION...]", "serve pictures, in the foreground; the log goes to standard error"},
     {"resolve ID [OPTION...]", "say where an identifier leads, and by which rule"},
     {"ingest SOURCE... --into DIR", "make pyramids of masters; \"vitrine ingest --help\" lists its options"},
+    {"manifest [PATH...] --into DIR",
+     "write manifests and collections as files; \"vitrine manifest --help\""},
     {"purge ID|--prefix TEXT|--all",
      "make a running server forget what it has cached of these images, at once"},
     {"prune [--unused DAYS]", "remove cached answers that nobody has asked for in so long (30)"},
@@ -21,7 +24,8 @@ const struct master_manual_command master_manual_commands[] = {
     {"--help", "this text"},
     {"--version", "the version"},
     {"--print-sample-config", "a configuration file with every setting and its default"},
-    {"--print-man-page [NAME]", "a manual page, in roff: vitrine, vitrine-ingest, vitrine.conf"},
+    {"--print-man-page [NAME]",
+     "a manual page, in roff: vitrine, vitrine-ingest, vitrine-manifest, vitrine.conf"},
 };
 const size_t master_manual_command_count = sizeof master_manual_commands / sizeof master_manual_commands[0];
 
@@ -84,6 +88,27 @@ void master_manual_ingest(void)
     printf("\nHow, also by rules of the configuration file (ingest_rules):\n\n");
     print_setting_flags("ingest");
     printf("\nExit status: 0 every file has its pyramid, 1 some have not, 2 bad usage.\n");
+}
+
+void master_manual_manifest(void)
+{
+    printf("vitrine manifest [PATH...] --into DIR --base-url URL [OPTION...]\n\n"
+           "Writes the manifests and collections that the server would answer with, as files. PATH is a "
+           "picture or "
+           "a folder\nbelow the image root, as in identifiers but with plain /; none: the collection of the "
+           "root.\n\n");
+    for (unsigned i = 0; i < master_manifest_flag_count; i++) {
+        const struct master_manifest_flag *flag = &master_manifest_flags[i];
+        char usage[64];
+        snprintf(usage, sizeof usage, "%s %s", flag->flag, flag->value != NULL ? flag->value : "");
+        printf("  %-22s %s\n", usage, flag->help);
+    }
+    printf("\nAnd those of serve, of which images, catalogue and the limits on sizes count:\n\n"
+           "  %-22s read settings from FILE; options go before what it says\n"
+           "  %-22s where the pictures are\n"
+           "  %-22s any setting\n"
+           "\nExit status: 0 all are written, 1 some are not, 2 bad usage.\n",
+           "-c FILE", "--images PLACE", "--set KEY=VALUE");
 }
 
 void master_manual_help(void)

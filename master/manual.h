@@ -9,9 +9,10 @@
 
 void master_manual_help(void);
 void master_manual_ingest(void);        /* the options of ingest */
+void master_manual_manifest(void);      /* the options of manifest */
 void master_manual_sample_config(void); /* libconfig; every key, commented out */
 
-/* In roff: "vitrine" and "vitrine-ingest" of section 1, "vitrine.conf" of section 5. False: there is no such page. */
+/* In roff: "vitrine", "vitrine-ingest" and "vitrine-manifest" of section 1, "vitrine.conf" of section 5. False: there is no such page. */
 bool master_manual_page(const char *name);
 
 /* For the pages (master/manual_pages.c). */

@@ -2,6 +2,7 @@
 #include "master/manual.h"
 
 #include "master/ingest_options.h"
+#include "master/manifest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -164,7 +165,7 @@ static void page_vitrine(void)
            "else shall "
            "read.\n.SH EXAMPLES\n");
     roff_example(start);
-    printf(".SH SEE ALSO\n.BR vitrine.conf (5),\n.BR vitrine\\-ingest (1)\n");
+    printf(".SH SEE ALSO\n.BR vitrine.conf (5),\n.BR vitrine\\-ingest (1),\n.BR vitrine\\-manifest (1)\n");
 }
 
 /* ---- vitrine.conf(5) ---- */
@@ -262,13 +263,56 @@ static void page_ingest(void)
     printf(".SH SEE ALSO\n.BR vitrine (1),\n.BR vitrine.conf (5)\n");
 }
 
+/* ---- vitrine-manifest(1) ---- */
+
+static void page_manifest(void)
+{
+    static const char *const line[] = {"vitrine manifest --recursive --images /srv/images --base-url "
+                                       "https://images.example.org --into /srv/www",
+                                       "vitrine manifest codex-12 -c /etc/vitrine.conf --into /srv/www",
+                                       NULL};
+    roff_head("VITRINE-MANIFEST", "1", "vitrine-manifest", "writes IIIF manifests and collections as files");
+    printf(
+        ".SH SYNOPSIS\n.B vitrine manifest\n[\\fIPATH\\fP...] \\-\\-into \\fIDIR\\fP "
+        "\\-\\-base\\-url \\fIURL\\fP [\\fIOPTION\\fP...]\n.SH DESCRIPTION\n"
+        "The documents are those that the server would answer with, byte for byte. A path is that of a "
+        "picture or "
+        "a folder\nbelow the image root, written with plain slashes; where none is named, the collection of "
+        "the "
+        "root is written.\nWhat is right already is left alone, so that its date says when it has "
+        "changed.\n.PP\n"
+        "Files have no extension, as their addresses have none: a server for files has to send them as "
+        "application/ld+json,\nwith Access\\-Control\\-Allow\\-Origin: *, and has to decode %%2F in paths.\n"
+        ".SH OPTIONS\n");
+    for (unsigned i = 0; i < master_manifest_flag_count; i++) {
+        const struct master_manifest_flag *flag = &master_manifest_flags[i];
+        printf(".TP\n.B ");
+        roff(flag->flag);
+        if (flag->value != NULL)
+            printf(" \\fI%s\\fP", flag->value);
+        printf("\n");
+        roff(flag->help);
+        printf(".\n");
+    }
+    printf(".TP\n.B \\-c \\fIFILE\\fP\nreads settings from the file; what the command line says goes before "
+           "what "
+           "it says.\n.TP\n.B \\-\\-images \\fIPLACE\\fP\nwhere the pictures are.\n"
+           ".TP\n.B \\-\\-set \\fIKEY\\fP=\\fIVALUE\\fP\nsets any of the settings of\n.BR vitrine.conf (5):\n"
+           "catalogue, catalogue_columns and the limits on sizes count here.\n"
+           ".SH EXIT STATUS\n0 all are written, 1 some are not, 2 bad usage.\n.SH EXAMPLES\n");
+    roff_example(line);
+    printf(".SH SEE ALSO\n.BR vitrine (1),\n.BR vitrine.conf (5)\n");
+}
+
 bool master_manual_page(const char *name)
 {
     static const struct {
         const char *name;
         void (*print)(void);
-    } page[] = {
-        {"vitrine", page_vitrine}, {"vitrine-ingest", page_ingest}, {"vitrine.conf", page_configuration}};
+    } page[] = {{"vitrine", page_vitrine},
+                {"vitrine-ingest", page_ingest},
+                {"vitrine-manifest", page_manifest},
+                {"vitrine.conf", page_configuration}};
     for (size_t i = 0; i < sizeof page / sizeof page[0]; i++)
         if (strcmp(page[i].name, name) == 0) {
             page[i].print();

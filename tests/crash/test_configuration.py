@@ -143,7 +143,8 @@ def test_the_man_pages_name_every_setting_command_and_option():
     assert settings.startswith(".TH VITRINE.CONF 5")
     for name in re.findall(r"^#(\w+) = ", sample(), flags=re.M):
         assert f"\n.B {name}" in settings
-    for name, text in (("vitrine", server.run("--help").stdout), ("vitrine-ingest", server.run("ingest", "--help").stdout)):
+    for name, text in (("vitrine", server.run("--help").stdout), ("vitrine-ingest", server.run("ingest", "--help").stdout),
+                       ("vitrine-manifest", server.run("manifest", "--help").stdout)):
         told = page(name).replace("\\-", "-")
         assert told.startswith(f".TH {name.upper()} 1")
         for option in re.findall(r"^  (?:vitrine )?(\S+)", text, flags=re.M):

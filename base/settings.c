@@ -103,6 +103,21 @@ static const char *settings_check_base_url(const char *value)
     return NULL;
 }
 
+const char *settings_syslog_path(const char *value)
+{
+    if (strcmp(value, "syslog") == 0)
+        return LOG_SYSLOG_PATH;
+    return strncmp(value, "syslog:", 7) == 0 ? value + 7 : NULL;
+}
+
+static const char *settings_check_log(const char *value)
+{
+    const char *path = settings_syslog_path(value);
+    if (value[0] == '\0' || (path != NULL && path[0] == '\0'))
+        return "it is empty";
+    return path != NULL && strlen(path) > 100 ? "a socket's path has at most 100 characters" : NULL;
+}
+
 /* The table ---------------------------------------------------------------------------------------------- */
 
 static const char *settings_check_colour(const char *value)
@@ -185,6 +200,14 @@ const struct settings_row settings_table[] = {
      "render threads of each worker; 0: chosen from CPUs and workers", NULL},
     {"drain_timeout", NULL, SETTINGS_WHOLE, "30", 0, 3600, "s", FIELD(drain_timeout_s),
      "how long answers in flight may take after TERM", NULL},
+    {"error_log", "--error-log", SETTINGS_TEXT, "stderr", 0, 0, "stderr|syslog|FILE", FIELD(error_log),
+     "where events are logged; a file is opened anew on USR1; syslog:PATH is another socket than /dev/log", settings_check_log},
+    {"access_log", "--access-log", SETTINGS_TEXT, "off", 0, 0, "off|stderr|syslog|FILE", FIELD(access_log),
+     "where each answer is logged; lines that cannot be written in time are dropped and counted", settings_check_log},
+    {"access_log_format", NULL, SETTINGS_CHOICE, "combined", 0, 0, "common|combined|json", FIELD(access_log_format),
+     "what a line of the access log is like; json says all there is to know", NULL},
+    {"slow_request_ms", NULL, SETTINGS_WHOLE, "10000", 0, 3600000, "ms", FIELD(slow_request_ms),
+     "an answer that takes longer to begin is logged with where its time went; 0: none is", NULL},
     {"log_level", NULL, SETTINGS_CHOICE, "info", 0, 0, "error|warning|info|debug", FIELD(log_level),
      "the least important events that are logged", NULL},
     /* protection */

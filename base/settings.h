@@ -32,6 +32,10 @@ struct settings {
     int64_t workers;        /* 0: one per CPU */
     int64_t render_threads; /* per worker; 0: chosen from CPUs and workers */
     int64_t drain_timeout_s;
+    char *error_log;         /* stderr | syslog[:PATH] | FILE */
+    char *access_log;        /* off | stderr | syslog[:PATH] | FILE */
+    char *access_log_format; /* common | combined | json */
+    int64_t slow_request_ms; /* 0: none is */
     char *log_level; /* error | warning | info | debug */
     /* protection */
     int64_t render_hang_timeout_s, worker_hang_timeout_s;
@@ -139,6 +143,8 @@ RC_MUST_USE enum rc settings_copy(struct settings *to, const struct settings *fr
 
 /* Position of `value` in "a|b|c", -1 where it is none of them. */
 int settings_choice_index(const char *choices, const char *value);
+/* The socket that "syslog" or "syslog:PATH" stands for, within `value` or static; NULL: it is something else. */
+const char *settings_syslog_path(const char *value);
 enum log_level settings_log_level(const struct settings *settings);
 
 /* Reads ADDR:PORT or [V6]:PORT (numbers only, no names). NULL, or a static phrase that says what is wrong. */

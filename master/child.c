@@ -57,16 +57,12 @@ static int child_run(void *context, int channel)
     return worker_run(&heritage);
 }
 
-enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
-                           struct shm_segment *segment, struct shm_journal *journal,
-                           struct shm_derivatives *derivatives, struct err *err)
+enum rc master_child_spawn(struct master_child *child, const struct worker_heritage *inherited, struct err *err)
 {
-    struct worker_heritage heritage = {.settings = settings,
-                                       .segment = segment,
-                                       .journal = journal,
-                                       .derivatives = settings->derivative_cache ? derivatives : NULL,
-                                       .slot = child->slot,
-                                       .version = VITRINE_VERSION};
+    struct worker_heritage heritage = *inherited;
+    struct shm_segment *segment = heritage.segment;
+    heritage.slot = child->slot;
+    heritage.version = VITRINE_VERSION;
     char name[32];
     snprintf(name, sizeof name, "worker %u", child->slot);
     shm_segment_reset_slot(segment, child->slot, SHM_SLOT_STARTING);

@@ -32,6 +32,7 @@ struct master_child {
     bool is_to_be_replaced;         /* has asked for it */
     bool is_full;                   /* its channel took no more in this round */
     uint32_t untold;                /* WORKER_DRAIN or _RETIRE: the channel was full; 0: nothing */
+    uint32_t untold_logs;           /* 1: the access log, 2: the error log; the same */
     int64_t memory_bytes;           /* its own, when it was last weighed */
     int64_t started_ms, kill_at_ms; /* 0: not to be killed */
     int64_t respawn_at_ms;          /* CHILD_NONE: when to fork the next one; 0: never */
@@ -52,11 +53,10 @@ int64_t master_child_pause_ms(unsigned attempts_failed);
 RC_MUST_USE enum rc master_child_fork(const char *name, int (*run)(void *context, int channel), void *context,
                                       pid_t *ret_pid, int *ret_channel, struct err *err);
 
-/* Forks a worker into the child's slot; of `child` only slot and generation stay. In the new process this
- * does not return. */
-RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct settings *settings,
-                                       struct shm_segment *segment, struct shm_journal *journal,
-                                       struct shm_derivatives *derivatives, struct err *err);
+/* Forks a worker into the child's slot; of `child` only slot and generation stay. Of `heritage` slot, channel and version are filled
+ * in here. In the new process this does not return. */
+RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct worker_heritage *inherited,
+                                       struct err *err);
 
 /* One of the worker's messages. RC_BUSY: there is none; RC_IO: its end of the channel is closed; RC_CORRUPT:
  * it is no message. */

@@ -119,7 +119,13 @@ bool master_crew_spawn(struct master_crew *crew, struct master_child *child)
     struct err err = {0};
     const struct settings *settings = child->generation == crew->generation ? crew->settings
                                                                             : crew->next.settings;
-    if (master_child_spawn(child, settings, crew->segment, crew->journal, crew->derivatives, &err) != RC_OK) {
+    const struct worker_heritage heritage = {.settings = settings,
+                                             .segment = crew->segment,
+                                             .journal = crew->journal,
+                                             .derivatives = settings->derivative_cache ? crew->derivatives : NULL,
+                                             .access_log = crew->logs->access,
+                                             .syslog = crew->logs->syslog};
+    if (master_child_spawn(child, &heritage, &err) != RC_OK) {
         log_error("%s", err.message);
         return false;
     }
@@ -144,6 +150,34 @@ static void crew_tell(struct master_child *child, enum worker_message_kind kind)
     message.kind = kind;
     struct err err = {0};
     child->untold = master_child_send(child, &message, -1, &err) == RC_BUSY ? kind : 0;
+}
+
+/* What its channel has no room for now comes later. */
+static void crew_tell_logs(struct master_crew *crew, struct master_child *child)
+{
+    static const enum worker_message_kind kind[] = {WORKER_ACCESS_LOG, WORKER_ERROR_LOG};
+    for (unsigned i = 0; i < 2; i++) {
+        struct worker_message message;
+        struct err err = {0};
+        if ((child->untold_logs & 1u << i) == 0)
+            continue;
+        memset(&message, 0, sizeof message);
+        message.kind = kind[i];
+        if (master_child_send(child, &message, i == 0 ? crew->logs->access : STDERR_FILENO, &err) != RC_BUSY)
+            child->untold_logs &= ~(1u << i);
+    }
+}
+
+void master_crew_reopen(struct master_crew *crew)
+{
+    uint32_t logs = (master_logs_has_access_file(crew->settings) ? 1u : 0u) |
+                    (master_logs_has_error_file(crew->settings) ? 2u : 0u);
+    for (uint32_t i = 0; i < crew->count; i++) {
+        if (crew->child[i].pid == 0 || crew->child[i].channel < 0)
+            continue;
+        crew->child[i].untold_logs = logs;
+        crew_tell_logs(crew, &crew->child[i]);
+    }
 }
 
 static void crew_ready(struct master_crew *crew, struct master_child *child)
@@ -235,7 +269,7 @@ static void crew_ended(struct master_crew *crew, struct master_child *child, int
     master_crew_set_state(crew, child, CHILD_NONE);
     atomic_store_explicit(&crew->segment->slot[child->slot].pid, 0, memory_order_relaxed);
     child->kill_at_ms = child->respawn_at_ms = 0;
-    child->untold = 0;
+    child->untold = child->untold_logs = 0;
     bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     bool was_superseded = master_succession_ended(crew, child, was_killed);
     if (crew->is_leaving || child->is_succeeded || was_superseded)
@@ -398,6 +432,8 @@ static int64_t crew_due(struct master_crew *crew, struct master_child *child, in
         crew_spawn(crew, child);
     if (child->untold != 0)
         crew_tell(child, child->untold);
+    if (child->untold_logs != 0)
+        crew_tell_logs(crew, child);
     if (child->kill_at_ms != 0 && child->kill_at_ms <= now_ms) {
         log_warning("worker %u (pid %d) did not leave in time and is killed", child->slot, (int)child->pid);
         child->is_discarded = child->was_retired;
@@ -407,7 +443,7 @@ static int64_t crew_due(struct master_crew *crew, struct master_child *child, in
             crew->give_up_ms = now_ms + KILL_GRACE_MS;
     }
     return clock_earlier_ms(clock_earlier_ms(child->respawn_at_ms, child->kill_at_ms),
-                            child->untold != 0 ? now_ms + RETRY_MS : 0);
+                            child->untold != 0 || child->untold_logs != 0 ? now_ms + RETRY_MS : 0);
 }
 
 int64_t master_crew_due(struct master_crew *crew, int64_t now_ms)

@@ -8,6 +8,7 @@
 
 #include "master/child.h"
 #include "master/connection.h"
+#include "master/logs.h"
 #include "master/succession.h"
 #include "master/watchdog.h"
 
@@ -20,6 +21,7 @@ struct master_crew {
     struct shm_journal *journal;
     struct shm_derivatives *derivatives;
     struct master_connections *connections;
+    const struct master_logs *logs;
     int epoll;
     uint64_t event_data;        /* what epoll says of a channel, with the slot added */
     uint32_t wanted;            /* workers of the generation that serves */
@@ -52,6 +54,8 @@ bool master_crew_reap(struct master_crew *crew, pid_t other, int *ret_status);
  * Returns when to call again, 0: not before the next event. */
 int64_t master_crew_due(struct master_crew *crew, int64_t now_ms);
 
+/* The logs were opened anew: every worker gets them. */
+void master_crew_reopen(struct master_crew *crew);
 /* Everybody shall finish what was begun, within drain_timeout. */
 void master_crew_drain(struct master_crew *crew);
 void master_crew_kill(struct master_crew *crew);

@@ -104,7 +104,9 @@ static void supervise_obey(struct supervisor *s, uint32_t signal_number)
         s->is_told_to_reload = true;
         break;
     case SIGUSR1:
-        log_info("USR1: the log goes to standard error, there is no file to reopen");
+        master_logs_reopen(&s->config->settings, &s->logs);
+        master_crew_reopen(&s->crew);
+        log_info("USR1: the logs were opened anew");
         break;
     case SIGUSR2:
         s->is_told_to_upgrade = true;
@@ -251,7 +253,9 @@ static enum rc supervise_start(struct supervisor *s, struct err *err)
 {
     const struct settings *settings = &s->config->settings;
     master_notify_open(&s->notify, s->takeover->state != TAKEOVER_NONE);
-    enum rc rc = shm_segment_make(SHM_MAX_WORKERS, &s->segment, err);
+    enum rc rc = master_logs_open(settings, &s->logs, err);
+    if (rc == RC_OK)
+        rc = shm_segment_make(SHM_MAX_WORKERS, &s->segment, err);
     if (rc == RC_OK)
         log_tap(supervise_note, &s->segment->troubles);
     if (rc == RC_OK)
@@ -275,6 +279,7 @@ static enum rc supervise_start(struct supervisor *s, struct err *err)
                                    .journal = s->journal,
                                    .derivatives = s->derivatives,
                                    .connections = s->connections,
+                                   .logs = &s->logs,
                                    .epoll = s->epoll,
                                    .event_data = supervise_event_data(EVENT_CHANNEL),
                                    .wanted = master_options_workers(settings),
@@ -291,6 +296,7 @@ static void supervise_done(struct supervisor *s)
     log_tap(NULL, NULL);
     shm_segment_free(&s->segment);
     master_notify_close(&s->notify);
+    master_logs_close(&s->logs);
     own_close(&s->signals);
     own_close(&s->epoll);
     own_close(&s->public.fd);
@@ -309,6 +315,7 @@ int master_supervise(const struct master_launch *launch)
         .notify = {.socket = -1},
         .public = {.fd = launch->public, .event_data = supervise_event_data(EVENT_PUBLIC)},
         .admin = {.fd = launch->admin, .is_admin = true, .event_data = supervise_event_data(EVENT_ADMIN)},
+        .logs = {.access = -1, .syslog = -1},
         .epoll = -1,
         .signals = -1,
     };

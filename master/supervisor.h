@@ -5,6 +5,7 @@
 
 #include "master/accept.h"
 #include "master/crew.h"
+#include "master/logs.h"
 #include "master/notify.h"
 #include "master/supervise.h"
 #include "master/upgrade.h"
@@ -19,6 +20,7 @@ struct supervisor {
     struct master_takeover *takeover; /* from another program */
     bool is_handed_over, has_failed;
     struct master_notify notify;
+    struct master_logs logs;
     bool was_ready;
     struct shm_segment *segment;
     struct shm_journal *journal;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 struct shm_journal {
     int fd;
@@ -74,6 +75,9 @@ void shm_journal_begin(struct shm_journal_slot *slot, uint64_t connection_id)
     atomic_store_explicit(&slot->current, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->strikes, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->kept_from, 0, memory_order_relaxed);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    slot->seed = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     atomic_store_explicit(&slot->connection_id, connection_id, memory_order_release);
 }
 

@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 #define SHM_JOURNAL_VERSION \
-    2u /* another layout or meaning is another version: no upgrade without a restart */
+    3u /* another layout or meaning is another version: no upgrade without a restart */
 #define SHM_JOURNAL_SLOT_BYTES    16384u
 #define SHM_JOURNAL_REQUEST_BYTES (SHM_JOURNAL_SLOT_BYTES - 256u)
 
@@ -56,7 +56,8 @@ struct shm_journal_slot {
     _Atomic uint64_t kept_from;
     struct shm_journal_mark mark[2];
     _Atomic uint32_t strike_signal; /* of the last strike; SIGKILL: it hung */
-    char reserved[256 - 28 - 2 * sizeof(struct shm_journal_mark)];
+    uint64_t seed; /* of the connection's request ids: when its first worker got it, in ns */
+    char reserved[256 - 40 - 2 * sizeof(struct shm_journal_mark)];
     uint8_t request[SHM_JOURNAL_REQUEST_BYTES];
 };
 static_assert(sizeof(struct shm_journal_slot) == SHM_JOURNAL_SLOT_BYTES, "a slot is four pages");

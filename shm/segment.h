@@ -15,6 +15,7 @@
 #include "shm/beat.h"
 #include "shm/effort.h"
 #include "shm/lease.h"
+#include "shm/log_ring.h"
 #include "shm/pyramid_index.h"
 #include "shm/quarantine.h"
 #include "shm/sightings.h"
@@ -77,6 +78,7 @@ struct shm_segment {
     struct shm_leases fetches; /* of blocks of sources: so many at times that they have a table of their own */
     struct shm_troubles troubles;
     struct shm_tally tally[SHM_MAX_WORKERS]; /* by the worker in that slot, and whoever had it before */
+    struct shm_log_ring log_ring[SHM_MAX_WORKERS]; /* likewise */
     struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };
 static_assert(SHM_EFFORT_SLOTS == SHM_MAX_WORKERS, "a line of effort for each worker");

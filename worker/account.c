@@ -1,6 +1,12 @@
 #include "worker/account.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "worker/access_line.h"
+#include "worker/http/caller.h"
+
+#include <stdio.h>
+#include <time.h>
 
 static_assert(SHM_TALLY_SEND < HTTP_ACCOUNT_STAGES, "an account has room for every stage");
 
@@ -35,11 +41,84 @@ static void tally(struct worker_service *service, const struct http_account *acc
     shm_tally_add(&own->read_bytes, account->read_bytes);
 }
 
+/* ---- logs ---- */
+
+#define NEVER_ANSWERED 499 /* in the access log: the client left before there was an answer */
+
+static const char *const stage_name[] = {"queue", "fetch", "decode", "resample", "encode", "wait", "send", NULL};
+static_assert(sizeof stage_name / sizeof stage_name[0] == SHM_TALLY_STAGES + 1, "every stage has a name");
+
+static enum access_format format_of(const struct settings *settings)
+{
+    return (enum access_format)settings_choice_index("common|combined|json", settings->access_log_format);
+}
+
+/* The public side, and what changes something. */
+static bool is_logged(const struct http_exchange *exchange)
+{
+    return http_exchange_listener(exchange) == HTTP_PUBLIC || http_exchange_method(exchange) == HTTP_POST;
+}
+
+static void write_access(struct worker_service *service, struct http_exchange *exchange)
+{
+    const struct http_account *account = http_exchange_account(exchange);
+    enum access_format format = format_of(service->settings);
+    char text[ACCESS_LINE_BYTES], client[HTTP_CALLER_TEXT_BYTES];
+    struct in6_addr caller = http_exchange_caller(exchange);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    http_caller_text(&caller, client);
+    struct access_line line = {.time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+                               .client = client,
+                               .method = http_exchange_method_name(exchange),
+                               .target = http_exchange_target(exchange),
+                               .class = shm_tally_class_name(account->class),
+                               .protocol = shm_tally_protocol_name(account->protocol),
+                               .stage_name = stage_name,
+                               .stage_us = account->stage_us,
+                               .sent_bytes = account->sent_bytes,
+                               .took_us = (uint64_t)(account->ended_us - account->begun_us),
+                               .status = account->answered_us != 0 ? account->status : NEVER_ANSWERED,
+                               .is_http_1_0 = http_exchange_is_http_1_0(exchange),
+                               .is_whole = account->whole};
+    if (format != ACCESS_COMMON) {
+        line.referer = http_exchange_header(exchange, "Referer");
+        line.user_agent = http_exchange_header(exchange, "User-Agent");
+    }
+    if (format == ACCESS_JSON)
+        line.id = http_exchange_request_id(exchange);
+    access_log_put(service->access_log, text, access_line_write(format, &line, text));
+}
+
+/* How long the client takes to receive it does not count. */
+static void note_if_slow(struct worker_service *service, struct http_exchange *exchange)
+{
+    const struct http_account *account = http_exchange_account(exchange);
+    int64_t made_us = account->answered_us - account->begun_us;
+    int64_t limit_ms = service->settings->slow_request_ms;
+    char where[256];
+    size_t length = 0;
+    if (limit_ms == 0 || made_us < limit_ms * 1000)
+        return;
+    for (unsigned i = 0; i < SHM_TALLY_STAGES; i++)
+        if (account->stage_us[i] > 0)
+            length += (size_t)snprintf(where + length, sizeof where - length, "%s%s %.1f ms", length > 0 ? ", " : "",
+                                       stage_name[i], (double)account->stage_us[i] / 1000);
+    where[length] = '\0';
+    shm_tally_add(&service->tally->slow, 1);
+    log_info("slow: %s took %.1f ms (%s), status %u, request %s: %s", shm_tally_class_name(account->class),
+             (double)made_us / 1000, where, account->status, http_exchange_request_id(exchange),
+             http_exchange_target(exchange));
+}
+
 void worker_account_ended(struct worker_service *service, struct http_exchange *exchange)
 {
     struct http_account *account = http_exchange_account(exchange);
-    if (account->answered_us == 0)
-        return; /* nobody has got anything, or waited for it until the end */
-    fill_stages(account);
-    tally(service, account);
+    if (account->answered_us != 0) { /* else nobody has waited for it until the end */
+        fill_stages(account);
+        tally(service, account);
+        note_if_slow(service, exchange);
+    }
+    if (service->access_log != NULL && is_logged(exchange))
+        write_access(service, exchange);
 }

@@ -28,6 +28,8 @@ struct worker_heritage {
     struct shm_derivatives *derivatives; /* NULL: none are cached */
     uint32_t slot;       /* this worker's index in the segment's slots, and its name in the log */
     int channel;         /* to the master */
+    int access_log;      /* -1: none, or standard error */
+    int syslog;          /* of the error log; -1: none */
     const char *version; /* of the program */
 };
 
@@ -35,6 +37,8 @@ enum worker_message_kind {
     WORKER_ADOPT = 1, /* master → worker, with a descriptor: serve this connection */
     WORKER_DRAIN,     /* master → worker: finish what was begun, then leave with status 0 */
     WORKER_RETIRE, /* master → worker: give every connection back between two requests, then leave with status 0 */
+    WORKER_ACCESS_LOG, /* master → worker, with a descriptor: the access log goes there from now on */
+    WORKER_ERROR_LOG,  /* master → worker, with a descriptor: the same of standard error */
     WORKER_READY,  /* worker → master: images are served */
     WORKER_CLOSED, /* worker → master: these connections have ended, close your duplicates */
     WORKER_REPLACE, /* worker → master: another would do better, it would have the image directory that did not answer before */
@@ -61,6 +65,11 @@ struct worker_message {
 /* Admin connections have places of their own, so that a full house can still be looked into. */
 #define WORKER_ADMIN_CONNECTIONS                 64u
 #define WORKER_MOST_CONNECTIONS(max_connections) ((max_connections) + WORKER_ADMIN_CONNECTIONS)
+
+/* Where a worker has what it inherits. */
+#define WORKER_FD_CHANNEL 3
+#define WORKER_FD_ACCESS  4
+#define WORKER_FD_SYSLOG  5
 
 /* Exit statuses of a worker. */
 #define WORKER_EXIT_DONE   0 /* drained */

@@ -6,6 +6,7 @@
 #include "worker/admin_change.h"
 #include "worker/fault.h"
 #include "worker/http/base_url.h"
+#include "worker/http/caller.h"
 #include "worker/http/status.h"
 #include "worker/poison.h"
 #include "worker/render/cost.h"
@@ -13,6 +14,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define WARM_UP_MS 10000.0 /* so dear is a request to the pool that only warms up */
@@ -126,11 +128,20 @@ static bool was_poisoned_meanwhile(struct request *request)
     return true;
 }
 
+/* The request may be over before the job is. */
+static const char *name_of_copy(void *context)
+{
+    return context;
+}
+
 static void run_job(struct render_job *job)
 {
     struct request *request = (struct request *)job;
     struct worker_service *service = request->service; /* the request is gone once it is answered */
     request_spent(request, SHM_TALLY_QUEUE, clock_monotonic_us() - request->since_us);
+    char id[HTTP_CALLER_ID_MOST + 1];
+    snprintf(id, sizeof id, "%s", http_exchange_request_id(request->exchange));
+    log_request(name_of_copy, id);
     worker_fault_begin(http_exchange_connection_id(request->exchange),
                        http_exchange_target(request->exchange));
     if (request->condemned)
@@ -141,6 +152,7 @@ static void run_job(struct render_job *job)
                   : !worker_poison_refuses(service, request->exchange, &request->identifier)))
         work(request);
     worker_fault_end();
+    log_request(NULL, NULL);
     atomic_fetch_sub_explicit(&service->slot->queued, 1, memory_order_relaxed);
 }
 
@@ -299,11 +311,18 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
         request_route(request);
 }
 
+static const char *name_of_exchange(void *context)
+{
+    return http_exchange_request_id(context);
+}
+
 void worker_service_handle(struct http_exchange *exchange, void *context)
 {
     struct worker_service *service = context;
     atomic_fetch_add_explicit(&service->slot->requests, 1, memory_order_relaxed);
     worker_fault_begin(http_exchange_connection_id(exchange), http_exchange_target(exchange));
+    log_request(name_of_exchange, exchange);
     handle(service, exchange);
+    log_request(NULL, NULL);
     worker_fault_end();
 }

@@ -40,6 +40,7 @@ struct worker {
     struct shm_slot *slot;
     struct worker_service *service;
     struct http_server *server;
+    struct access_log *access_log; /* NULL: none */
     int channel;
     int news; /* an eventfd: something is to be told */
     /* Control thread only. */
@@ -182,6 +183,10 @@ static bool worker_listen(struct worker *worker)
         } else if (message.kind == WORKER_ADOPT) {
             log_warning("a connection was lost on its way: no descriptor is free");
             worker_tell(worker, WORKER_CLOSED, message.connection_id);
+        } else if (message.kind == WORKER_ACCESS_LOG || message.kind == WORKER_ERROR_LOG) {
+            int place = message.kind == WORKER_ACCESS_LOG ? WORKER_FD_ACCESS : STDERR_FILENO;
+            if (fd < 0 || dup3(fd, place, place == STDERR_FILENO ? 0 : O_CLOEXEC) < 0)
+                log_warning("the log could not be opened anew here; it goes on in the old file");
         } else if (message.kind == WORKER_DRAIN && !worker->draining) {
             worker->draining = true;
             http_server_drain(worker->server);
@@ -276,15 +281,30 @@ static void worker_ignore_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Returns the channel's new number. */
-static int worker_keep_only(int channel)
+/* Puts a descriptor in its place; -1 leaves the place empty. By way of numbers above all places, so that none is overwritten
+ * that is to be moved yet. */
+static bool worker_move(int high, int place)
 {
-    const int kept = STDERR_FILENO + 1;
-    if (channel != kept) {
-        if (dup3(channel, kept, O_CLOEXEC) < 0)
-            return -1;
-    }
-    return close_range((unsigned)kept + 1, ~0u, 0) == 0 ? kept : -1;
+    return high < 0 || (dup3(high, place, O_CLOEXEC) == place);
+}
+
+static int worker_lift(int fd)
+{
+    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, WORKER_FD_SYSLOG + 1);
+}
+
+/* Returns the channel's new number, or -1. */
+static int worker_keep_only(const struct worker_heritage *heritage)
+{
+    int channel = worker_lift(heritage->channel), access = worker_lift(heritage->access_log),
+        syslog = worker_lift(heritage->syslog);
+    close_range(WORKER_FD_CHANNEL, WORKER_FD_SYSLOG, 0);
+    if (channel < 0 || !worker_move(channel, WORKER_FD_CHANNEL) || !worker_move(access, WORKER_FD_ACCESS) ||
+        !worker_move(syslog, WORKER_FD_SYSLOG) || close_range(WORKER_FD_SYSLOG + 1, ~0u, 0) < 0)
+        return -1;
+    if (syslog >= 0)
+        log_to_syslog(WORKER_FD_SYSLOG, settings_syslog_path(heritage->settings->error_log));
+    return WORKER_FD_CHANNEL;
 }
 
 static enum rc worker_start(struct worker *worker, struct err *err)
@@ -300,11 +320,18 @@ static enum rc worker_start(struct worker *worker, struct err *err)
     enum rc rc = worker_service_start(worker->heritage, &worker->service, err);
     if (rc != RC_OK)
         return rc;
+    if (strcmp(settings->access_log, "off") != 0)
+        rc = access_log_start(settings, &worker->heritage->segment->log_ring[worker->heritage->slot],
+                              worker->service->tally, &worker->access_log, err);
+    if (rc != RC_OK)
+        return rc;
+    worker->service->access_log = worker->access_log;
     const struct http_server_options options = {
         .max_connections = (uint32_t)worker->untold_capacity,
         .idle_timeout_s = (uint32_t)settings->idle_timeout_s,
         .request_timeout_s = (uint32_t)settings->request_timeout_s,
         .journal = worker->heritage->journal,
+        .trusted_proxies = settings->trusted_proxies,
         .max_header_bytes = (size_t)settings->max_header_bytes,
         .handle = worker_on_request,
         .answering = worker_on_answering,
@@ -323,6 +350,7 @@ static void worker_stop(struct worker *worker)
         worker_service_stop(&worker->service);
     if (worker->server != NULL)
         http_server_stop(&worker->server);
+    access_log_stop(&worker->access_log);
     free(TAKE_PTR(worker->untold));
 }
 
@@ -334,7 +362,7 @@ int worker_run(const struct worker_heritage *heritage)
     log_init(role, settings_log_level(heritage->settings));
     struct worker worker = {.heritage = heritage,
                             .slot = &heritage->segment->slot[heritage->slot],
-                            .channel = worker_keep_only(heritage->channel),
+                            .channel = worker_keep_only(heritage),
                             .has_told = true,
                             .lock = PTHREAD_MUTEX_INITIALIZER};
     if (worker.channel < 0) {
@@ -354,6 +382,8 @@ int worker_run(const struct worker_heritage *heritage)
     int status = worker_say(&worker, &ready) == RC_OK ? worker_control(&worker) : WORKER_EXIT_ORPHAN;
     /* Either nobody is left who could wait for what is under way, or the connections are somebody else's
      * now, and ending them in order would shut them down. */
+    if (status == WORKER_EXIT_DONE && worker.retiring)
+        access_log_stop(&worker.access_log);
     if (status != WORKER_EXIT_DONE || worker.retiring)
         _exit(status);
     worker_stop(&worker);

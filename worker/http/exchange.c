@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "worker/http/base_url.h"
 #include "worker/http/reply.h"
 
 #include <assert.h>
@@ -233,6 +234,7 @@ static enum MHD_Result accept_header(struct http_exchange *exchange, const char 
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd,
                                                                    MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     exchange->method = method_of(method);
+    exchange->method_name = method;
     exchange->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
     const char *fault = request_line_fault(exchange, version);
     if (fault == NULL)
@@ -429,6 +431,50 @@ const char *http_exchange_header(struct http_exchange *exchange, const char *nam
     struct search search = {.arena = exchange->arena, .name = name};
     MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, join_value, &search);
     return search.found;
+}
+
+const char *http_exchange_given_id(struct http_exchange *exchange)
+{
+    const struct http_connection *connection = exchange->connection;
+    if (exchange->has_looked_for_id)
+        return exchange->given_id;
+    exchange->has_looked_for_id = true;
+    if (!http_peer_is_trusted(&connection->peer, connection->server->options.trusted_proxies))
+        return NULL;
+    const char *sent = http_exchange_header(exchange, "X-Request-Id");
+    exchange->given_id = sent != NULL && http_caller_is_id(sent) ? sent : NULL;
+    return exchange->given_id;
+}
+
+const char *http_exchange_request_id(struct http_exchange *exchange)
+{
+    struct http_connection *connection = exchange->connection;
+    const struct shm_journal_slot *slot = connection->wire.slot;
+    if (http_exchange_given_id(exchange) != NULL)
+        return exchange->given_id;
+    if (exchange->made_id[0] == '\0')
+        http_caller_make_id(slot != NULL ? slot->seed : 0, connection->id,
+                            slot != NULL ? http_wire_request_start(&connection->wire) : 0, exchange->made_id);
+    return exchange->made_id;
+}
+
+struct in6_addr http_exchange_caller(struct http_exchange *exchange)
+{
+    const struct http_connection *connection = exchange->connection;
+    const char *trusted = connection->server->options.trusted_proxies;
+    bool is_trusted = http_peer_is_trusted(&connection->peer, trusted);
+    return http_caller(&connection->peer, trusted, is_trusted ? http_exchange_header(exchange, "Forwarded") : NULL,
+                       is_trusted ? http_exchange_header(exchange, "X-Forwarded-For") : NULL);
+}
+
+const char *http_exchange_method_name(const struct http_exchange *exchange)
+{
+    return exchange->method_name;
+}
+
+bool http_exchange_is_http_1_0(const struct http_exchange *exchange)
+{
+    return exchange->is_http_1_0;
 }
 
 bool http_connection_abandoned(struct http_connection *connection)

@@ -9,6 +9,7 @@
 #define WORKER_HTTP_EXCHANGE_H
 
 #include "worker/http/account.h"
+#include "worker/http/caller.h"
 #include "worker/http/server.h"
 #include "worker/http/stream.h"
 #include "worker/http/wire.h"
@@ -31,6 +32,10 @@ struct http_exchange {
     const char *target;    /* origin form or "*" */
     const char *authority; /* of an absolute-form target: counts as Host; else NULL */
     const char *line_end;  /* where MHD's copy of the target ends, to notice a NUL in it */
+    const char *method_name; /* MHD's, while it has the request */
+    const char *given_id;    /* by a trusted proxy */
+    bool has_looked_for_id;
+    char made_id[HTTP_CALLER_ID_BYTES];
     enum http_method method;
     enum http_stage stage;
     int64_t date_s; /* what the answer says */
@@ -98,6 +103,9 @@ struct http_server {
     uint32_t table_count;
     struct http_connection **table; /* the first table_count of options.max_connections */
 };
+
+/* The id that a trusted proxy has given the request; NULL: none, or not a sane one. */
+const char *http_exchange_given_id(struct http_exchange *exchange);
 
 /* MHD's callbacks for requests (exchange.c); `context` is the server. */
 void *http_exchange_begin(void *context, const char *uri, struct MHD_Connection *mhd);

@@ -33,13 +33,15 @@ static void add(struct MHD_Response *response, const char *name, const char *val
         MHD_add_response_header(response, name, value);
 }
 
-static void add_common(struct MHD_Response *response, const struct http_exchange *exchange)
+static void add_common(struct MHD_Response *response, struct http_exchange *exchange)
 {
     add(response, "Date", date_text(exchange->date_s));
     add(response, "Server", "Vitrine");
+    if (exchange->connection->server->options.trusted_proxies != NULL)
+        add(response, "X-Request-Id", http_exchange_given_id(exchange));
     add(response, "Access-Control-Allow-Origin", "*");
     add(response, "Access-Control-Expose-Headers",
-        "Accept-Ranges, Content-Length, Content-Range, ETag, Link, Location, Retry-After");
+        "Accept-Ranges, Content-Length, Content-Range, ETag, Link, Location, Retry-After, X-Request-Id");
 }
 
 static void add_all(struct MHD_Response *response, const struct http_header *headers, size_t count)
@@ -128,7 +130,7 @@ static struct MHD_Response *make_part(const struct http_content *content, uint64
 }
 
 /* What 200 and 206 say of an image. */
-static void add_representation(struct MHD_Response *response, const struct http_exchange *exchange,
+static void add_representation(struct MHD_Response *response, struct http_exchange *exchange,
                                const struct http_representation *representation)
 {
     add_common(response, exchange);
@@ -245,6 +247,9 @@ void http_reply_text(struct http_exchange *exchange, unsigned status, const char
         length == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
     if (response != NULL) {
         add_common(response, exchange);
+        if ((status >= 400 || exchange->connection->listener == HTTP_ADMIN) &&
+            http_exchange_given_id(exchange) == NULL)
+            add(response, "X-Request-Id", http_exchange_request_id(exchange));
         if (media_type != NULL) {
             add(response, "Content-Type", media_type);
             add(response, "X-Content-Type-Options", "nosniff"); /* errors repeat parts of the URL */

@@ -3,7 +3,12 @@
  * the event thread). After the call the exchange belongs to the server again.
  *
  * Done here for every answer: Date, Server, CORS (Access-Control-Allow-Origin: * and -Expose-Headers), HEAD
- * without body, Content-Length or chunks, Connection: close while draining. */
+ * without body, Content-Length or chunks, Connection: close while draining.
+ *
+ * X-Request-Id: one that a trusted proxy has sent comes back in every answer, being part of the request. One that was made here
+ * (worker/http/caller.h) stands in errors and on the admin listener only. Other answers are kept by caches, which would show
+ * one visitor's id to all others; and 2 % of the instructions of a stored tile are much for a line that nobody reads. Both are
+ * the same again when another worker makes the answer. */
 #ifndef WORKER_HTTP_REPLY_H
 #define WORKER_HTTP_REPLY_H
 

@@ -31,6 +31,7 @@ struct http_server_options {
     uint32_t
         request_timeout_s; /* a request must be complete so long after its first byte, else 408 and the end */
     struct shm_journal *journal; /* where connections survive this worker; NULL: they do not */
+    const char *trusted_proxies; /* whose X-Request-Id and Forwarded are believed; NULL: nobody's */
     size_t max_header_bytes;     /* request line and header; above it 431 or 414 */
     /* Called on the event thread, once the request is complete. Must lead to exactly one answer, now or
      * later. */
@@ -84,6 +85,13 @@ struct arena *http_exchange_arena(struct http_exchange *exchange);
 enum http_listener http_exchange_listener(const struct http_exchange *exchange);
 /* Its account (worker/http/account.h), for whoever holds it. */
 struct http_account *http_exchange_account(struct http_exchange *exchange);
+/* What it is called in logs and in the answer's X-Request-Id (worker/http/caller.h). Lives with the exchange. */
+const char *http_exchange_request_id(struct http_exchange *exchange);
+/* Who asks, behind trusted proxies. */
+struct in6_addr http_exchange_caller(struct http_exchange *exchange);
+/* As the client has sent them, to be repeated with care; NULL where it never came to that. */
+const char *http_exchange_method_name(const struct http_exchange *exchange);
+bool http_exchange_is_http_1_0(const struct http_exchange *exchange);
 /* The id of its connection, as given to adopt. */
 uint64_t http_exchange_connection_id(const struct http_exchange *exchange);
 enum http_method http_exchange_method(const struct http_exchange *exchange);

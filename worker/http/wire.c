@@ -163,6 +163,11 @@ bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes)
     return true;
 }
 
+uint64_t http_wire_request_start(struct http_wire *wire)
+{
+    return shm_journal_mark(wire->slot)->request_start + wire->held_bytes;
+}
+
 int64_t http_wire_date_s(struct http_wire *wire)
 {
     struct shm_journal_mark *mark = shm_journal_mark(wire->slot);

@@ -64,6 +64,8 @@ void http_wire_hold(struct http_wire *wire, uint64_t request_bytes);
 /* A request of `request_bytes` has been answered completely. False when a dead worker had sent more than this
  * answer has: the connection cannot go on. */
 bool http_wire_advance(struct http_wire *wire, uint64_t request_bytes);
+/* Where the current request begins in the received stream. */
+uint64_t http_wire_request_start(struct http_wire *wire);
 /* The Date of the answer to the current request: what a worker that died has decided, else now. */
 int64_t http_wire_date_s(struct http_wire *wire);
 /* Whether the answer says Connection: close because the server leaves: what a worker that died has sent, else

@@ -9,7 +9,8 @@ void request_fail(struct request *request, const struct err *err)
 {
     struct worker_service *service = request->service;
     pictures_release(service->pictures, &request->picture);
-    if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE)
+    if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE ||
+        err->rc == RC_ORIGIN || err->rc == RC_LATE)
         log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
     if (!request_fail_as_page(request, err))
         http_reply_error_later(request->exchange, err, request->retry_after_s);

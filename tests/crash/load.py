@@ -18,7 +18,7 @@ import time
 from client import Client, request_bytes
 from server import patience
 
-DATE = re.compile(rb"(?m)^Date: [^\r]*\r\n")
+DATE = re.compile(rb"(?m)^(?:Date: [^\r]*|X-Request-Id: [0-9a-f]{16})\r\n")
 
 
 def whole(data):

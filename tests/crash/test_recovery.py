@@ -277,3 +277,18 @@ def test_chaos_for_a_few_seconds(images):
                           timeout=server.patience(80))
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_id_goes_on_where_it_was_cut(begin, stop, tmp_path):
+    """The first half was sent by the worker that died, the second by the one that knows it from the journal."""
+    log = tmp_path / "access.log"
+    served = begin(workers=2, settings={"access_log": log, "access_log_format": "json"})
+    request = get("/nobody")
+    wanted = undisturbed(served, request)
+    stop.arm("sent", bytes=wanted.index(b"X-Request-Id: ") + 14 + 8)
+    line = Line(served, request)
+    stop.kill()
+    answer = line.answer()
+    name = re.search(rb"X-Request-Id: ([0-9a-f]{16})\r\n", answer).group(1).decode()
+    until(lambda: name in log.read_text(), 5, "the line of the answer")
+    assert dateless(answer) == dateless(wanted) and name not in wanted.decode()

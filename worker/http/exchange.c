@@ -320,13 +320,15 @@ void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
     struct http_exchange *exchange = *slot;
     struct http_connection *connection = exchange->connection;
     (void)mhd;
+    /* Before the journal goes on: who dies in between has the request answered, and accounted for, once more. The other way round
+     * nobody would. */
+    close_account(exchange, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (connection->wire.slot != NULL && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         if (exchange->ends)
             http_wire_hold(&connection->wire, exchange->request_bytes);
         else if (!http_wire_advance(&connection->wire, exchange->request_bytes))
             shutdown(connection->fd, SHUT_RDWR);
     }
-    close_account(exchange, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (exchange->stage > HTTP_STAGE_HEADER)
         atomic_fetch_sub_explicit(&server->exchanges, 1, memory_order_relaxed);
     if (exchange->response != NULL)

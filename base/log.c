@@ -33,7 +33,8 @@ static bool is_journal(void)
     char text[64];
     if (stream == NULL || fstat(STDERR_FILENO, &status) < 0)
         return false;
-    snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
+    snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)status.st_dev,
+             (unsigned long long)status.st_ino);
     return strcmp(stream, text) == 0;
 }
 
@@ -50,7 +51,8 @@ void log_to_syslog(int fd, const char *path)
     snprintf(log_syslog_path, sizeof log_syslog_path, "%s", fd >= 0 ? path : "");
 }
 
-void log_tap(void (*tap)(enum log_level level, const char *request, const char *text, void *context), void *context)
+void log_tap(void (*tap)(enum log_level level, const char *request, const char *text, void *context),
+             void *context)
 {
     log_other = tap;
     log_other_context = context;
@@ -78,12 +80,14 @@ static size_t write_head(char line[LINE_BYTES], enum log_level level)
     if (log_syslog_fd >= 0)
         return (size_t)snprintf(line, LINE_BYTES, "%s: ", log_role);
     if (log_is_journal)
-        return (size_t)snprintf(line, LINE_BYTES, "<%d>%s[%d]: ", priority_of(level), log_role, (int)getpid());
+        return (size_t)snprintf(line, LINE_BYTES, "<%d>%s[%d]: ", priority_of(level), log_role,
+                                (int)getpid());
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     size_t length = strftime(line, LINE_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
-    return length + (size_t)snprintf(line + length, LINE_BYTES - length, ".%03dZ %s[%d] %s: ",
-                                     (int)(now.tv_nsec / 1000000), log_role, (int)getpid(), name[level]);
+    return length + (size_t)snprintf(line + length, LINE_BYTES - length,
+                                     ".%03dZ %s[%d] %s: ", (int)(now.tv_nsec / 1000000), log_role,
+                                     (int)getpid(), name[level]);
 }
 
 bool log_syslog_send(int fd, const char *path, int priority, const char *text, bool waits)
@@ -142,7 +146,8 @@ void log_write(enum log_level level, const char *format, ...)
         length += (size_t)more < sizeof line - length - 2 ? (size_t)more : sizeof line - length - 2;
     for (size_t i = start; i < length; i++) /* one event, one line, whatever was in the URL */
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f ||
-            ((unsigned char)line[i] == 0xc2 && (unsigned char)line[i + 1] >= 0x80 && (unsigned char)line[i + 1] < 0xa0))
+            ((unsigned char)line[i] == 0xc2 && (unsigned char)line[i + 1] >= 0x80 &&
+             (unsigned char)line[i + 1] < 0xa0))
             line[i] = '?';
     line[length] = '\0';
     if (log_other != NULL && level <= LOG_LEVEL_WARNING)

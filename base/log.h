@@ -25,7 +25,8 @@ void log_to_syslog(int fd, const char *path);
 
 /* Who else is told of errors and warnings, with the request that the calling thread works on ("" for none). May be set once, before
  * there are threads; NULL: nobody. */
-void log_tap(void (*tap)(enum log_level level, const char *request, const char *text, void *context), void *context);
+void log_tap(void (*tap)(enum log_level level, const char *request, const char *text, void *context),
+             void *context);
 /* The request that the calling thread works on, for its lines: what name(context) says when there is one to write. NULL: none. */
 void log_request(const char *(*name)(void *context), void *context);
 
@@ -33,9 +34,9 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 /* Sends one line to a syslog socket, `<priority>vitrine[pid]: ` in front; waits for room if `waits`. False: it is lost. */
 bool log_syslog_send(int fd, const char *path, int priority, const char *text, bool waits);
 
-#define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...)    log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)   log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 #endif

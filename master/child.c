@@ -57,7 +57,8 @@ static int child_run(void *context, int channel)
     return worker_run(&heritage);
 }
 
-enum rc master_child_spawn(struct master_child *child, const struct worker_heritage *inherited, struct err *err)
+enum rc master_child_spawn(struct master_child *child, const struct worker_heritage *inherited,
+                           struct err *err)
 {
     struct worker_heritage heritage = *inherited;
     struct shm_segment *segment = heritage.segment;

@@ -122,7 +122,8 @@ bool master_crew_spawn(struct master_crew *crew, struct master_child *child)
     const struct worker_heritage heritage = {.settings = settings,
                                              .segment = crew->segment,
                                              .journal = crew->journal,
-                                             .derivatives = settings->derivative_cache ? crew->derivatives : NULL,
+                                             .derivatives = settings->derivative_cache ? crew->derivatives
+                                                                                       : NULL,
                                              .access_log = crew->logs->access,
                                              .syslog = crew->logs->syslog};
     if (master_child_spawn(child, &heritage, &err) != RC_OK) {

@@ -60,7 +60,8 @@ static enum rc open_error(const struct settings *settings, struct err *err)
         return RC_OK;
     enum rc rc = open_file(settings->error_log, &fd, err);
     if (rc == RC_OK && dup2(fd, STDERR_FILENO) < 0)
-        rc = err_set_errno(err, RC_IO, errno, "the log %s cannot take the place of standard error", settings->error_log);
+        rc = err_set_errno(err, RC_IO, errno, "the log %s cannot take the place of standard error",
+                           settings->error_log);
     return rc;
 }
 

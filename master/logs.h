@@ -18,7 +18,8 @@ struct master_logs {
 };
 
 /* RC_IO says which file cannot be opened. */
-RC_MUST_USE enum rc master_logs_open(const struct settings *settings, struct master_logs *ret_logs, struct err *err);
+RC_MUST_USE enum rc master_logs_open(const struct settings *settings, struct master_logs *ret_logs,
+                                     struct err *err);
 /* Opens files anew. What cannot be opened stays as it was, and the log says so. */
 void master_logs_reopen(const struct settings *settings, struct master_logs *logs);
 /* The error log is standard error again; the file that took its place stays there. */

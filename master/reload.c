@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* Sockets are bound and tables have their size: these stay until the server is started again. */
-static const char *const fixed[] = {"listen", "admin", "max_connections", "cache_files", "memory_cache", "error_log", "access_log"};
+static const char *const fixed[] = {"listen",       "admin",     "max_connections", "cache_files",
+                                    "memory_cache", "error_log", "access_log"};
 
 static enum rc keep_fixed(struct settings *settings, const struct settings *current, struct err *err)
 {

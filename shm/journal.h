@@ -56,7 +56,7 @@ struct shm_journal_slot {
     _Atomic uint64_t kept_from;
     struct shm_journal_mark mark[2];
     _Atomic uint32_t strike_signal; /* of the last strike; SIGKILL: it hung */
-    uint64_t seed; /* of the connection's request ids: when its first worker got it, in ns */
+    uint64_t seed;                  /* of the connection's request ids: when its first worker got it, in ns */
     char reserved[256 - 40 - 2 * sizeof(struct shm_journal_mark)];
     uint8_t request[SHM_JOURNAL_REQUEST_BYTES];
 };

@@ -28,7 +28,8 @@ static void put_escaped(struct writer *writer, const char *text, const char *esc
 {
     static const char digit[] = "0123456789abcdef";
     size_t prefix = strlen(escape);
-    for (size_t i = 0; text[i] != '\0' && i < ACCESS_LINE_MOST_FIELD && writer->length + 8 < ACCESS_LINE_BYTES; i++) {
+    for (size_t i = 0;
+         text[i] != '\0' && i < ACCESS_LINE_MOST_FIELD && writer->length + 8 < ACCESS_LINE_BYTES; i++) {
         unsigned char c = (unsigned char)text[i];
         char *to = writer->text + writer->length;
         if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
@@ -78,8 +79,8 @@ static void write_json(struct writer *writer, const struct access_line *line, co
 {
     char date[32];
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", tm);
-    put(writer, "{\"time\":\"%s.%03dZ\",\"id\":\"%s\",\"client\":\"%s\"", date, (int)(line->time_ms % 1000), line->id,
-        line->client);
+    put(writer, "{\"time\":\"%s.%03dZ\",\"id\":\"%s\",\"client\":\"%s\"", date, (int)(line->time_ms % 1000),
+        line->id, line->client);
     put_member(writer, "method", line->method);
     put_member(writer, "target", line->target);
     put(writer, ",\"http\":\"1.%c\",\"status\":%u,\"bytes\":%" PRIu64 ",\"whole\":%s,\"ms\":%.3f",
@@ -99,7 +100,8 @@ static void write_json(struct writer *writer, const struct access_line *line, co
     put(writer, "}");
 }
 
-size_t access_line_write(enum access_format format, const struct access_line *line, char ret_text[ACCESS_LINE_BYTES])
+size_t access_line_write(enum access_format format, const struct access_line *line,
+                         char ret_text[ACCESS_LINE_BYTES])
 {
     struct writer writer = {.text = ret_text};
     struct tm tm;

@@ -16,12 +16,12 @@
 enum access_format { ACCESS_COMMON, ACCESS_COMBINED, ACCESS_JSON };
 
 struct access_line {
-    int64_t time_ms;                    /* since 1970, of the request's end */
-    const char *client;                 /* its address */
-    const char *method, *target;        /* as sent; NULL: unknown */
-    const char *referer, *user_agent;   /* as sent; NULL: not sent */
-    const char *id, *class, *protocol;  /* ours */
-    const char *const *stage_name;      /* of `stage_us`, up to a NULL */
+    int64_t time_ms;                   /* since 1970, of the request's end */
+    const char *client;                /* its address */
+    const char *method, *target;       /* as sent; NULL: unknown */
+    const char *referer, *user_agent;  /* as sent; NULL: not sent */
+    const char *id, *class, *protocol; /* ours */
+    const char *const *stage_name;     /* of `stage_us`, up to a NULL */
     const uint64_t *stage_us;
     uint64_t sent_bytes, took_us;
     unsigned status;
@@ -32,6 +32,7 @@ struct access_line {
 #define ACCESS_LINE_BYTES      16384u
 
 /* Writes the line with its line end and returns its length, below ACCESS_LINE_BYTES. */
-size_t access_line_write(enum access_format format, const struct access_line *line, char ret_text[ACCESS_LINE_BYTES]);
+size_t access_line_write(enum access_format format, const struct access_line *line,
+                         char ret_text[ACCESS_LINE_BYTES]);
 
 #endif

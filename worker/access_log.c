@@ -64,7 +64,8 @@ static void give_up(struct access_log *log, size_t length)
         log_warning("the access log cannot be written: %s; lines are dropped", strerror(log->last_errno));
         log->failed_ms = now_ms;
     }
-    atomic_fetch_add_explicit(&log->tally->log_dropped, count_lines(log->batch, length), memory_order_relaxed);
+    atomic_fetch_add_explicit(&log->tally->log_dropped, count_lines(log->batch, length),
+                              memory_order_relaxed);
     shm_log_ring_take(log->ring, length);
 }
 

@@ -45,7 +45,8 @@ static void tally(struct worker_service *service, const struct http_account *acc
 
 #define NEVER_ANSWERED 499 /* in the access log: the client left before there was an answer */
 
-static const char *const stage_name[] = {"queue", "fetch", "decode", "resample", "encode", "wait", "send", NULL};
+static const char *const stage_name[] = {"queue",  "fetch", "decode", "resample",
+                                         "encode", "wait",  "send",   NULL};
 static_assert(sizeof stage_name / sizeof stage_name[0] == SHM_TALLY_STAGES + 1, "every stage has a name");
 
 static enum access_format format_of(const struct settings *settings)
@@ -102,8 +103,9 @@ static void note_if_slow(struct worker_service *service, struct http_exchange *e
         return;
     for (unsigned i = 0; i < SHM_TALLY_STAGES; i++)
         if (account->stage_us[i] > 0)
-            length += (size_t)snprintf(where + length, sizeof where - length, "%s%s %.1f ms", length > 0 ? ", " : "",
-                                       stage_name[i], (double)account->stage_us[i] / 1000);
+            length += (size_t)snprintf(where + length, sizeof where - length, "%s%s %.1f ms",
+                                       length > 0 ? ", " : "", stage_name[i],
+                                       (double)account->stage_us[i] / 1000);
     where[length] = '\0';
     shm_tally_add(&service->tally->slow, 1);
     log_info("slow: %s took %.1f ms (%s), status %u, request %s: %s", shm_tally_class_name(account->class),

@@ -39,8 +39,8 @@ enum worker_message_kind {
     WORKER_RETIRE, /* master → worker: give every connection back between two requests, then leave with status 0 */
     WORKER_ACCESS_LOG, /* master → worker, with a descriptor: the access log goes there from now on */
     WORKER_ERROR_LOG,  /* master → worker, with a descriptor: the same of standard error */
-    WORKER_READY,  /* worker → master: images are served */
-    WORKER_CLOSED, /* worker → master: these connections have ended, close your duplicates */
+    WORKER_READY,      /* worker → master: images are served */
+    WORKER_CLOSED,     /* worker → master: these connections have ended, close your duplicates */
     WORKER_REPLACE, /* worker → master: another would do better, it would have the image directory that did not answer before */
     WORKER_RELEASED, /* worker → master: this connection stands between two requests, let another go on with it */
 };

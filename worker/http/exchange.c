@@ -465,7 +465,8 @@ struct in6_addr http_exchange_caller(struct http_exchange *exchange)
     const struct http_connection *connection = exchange->connection;
     const char *trusted = connection->server->options.trusted_proxies;
     bool is_trusted = http_peer_is_trusted(&connection->peer, trusted);
-    return http_caller(&connection->peer, trusted, is_trusted ? http_exchange_header(exchange, "Forwarded") : NULL,
+    return http_caller(&connection->peer, trusted,
+                       is_trusted ? http_exchange_header(exchange, "Forwarded") : NULL,
                        is_trusted ? http_exchange_header(exchange, "X-Forwarded-For") : NULL);
 }
 

@@ -75,7 +75,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all binary run check check-layers check-unit check-corpus check-http unit-programs corpus-programs \
+.PHONY: all binary run deb check check-deb check-layers check-unit check-corpus check-http unit-programs corpus-programs \
         asan tsan tidy format bench fuzz install deps deps-test samples clean help force
 
 # what people call ---------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ run: ## install what is missing, build, fetch the sample photographs, serve them
 	@deploy/samples/serve ./vitrine $(PORT)
 
 check: ## install what the tests need, build, run every test
-	@deploy/dependencies/install build test $(BROWSER)
+	@deploy/dependencies/install build test package $(BROWSER)
 	@$(MAKE) --no-print-directory $(JOBS) binary unit-programs corpus-programs
 	@$(PYTHON) tests/run $(VARIANT) layers unit corpus pytest
 
@@ -130,6 +130,7 @@ bench: ## measure beside IIPImage (QUICK=1, IIPSRV=/path/iipsrv.fcgi, CLASSES="t
 	@tests/bench/run ./vitrine
 	@tests/bench/ingest ./vitrine
 	@$(MAKE) --no-print-directory samples
+	@tests/bench/redirects --program ./vitrine $(if $(QUICK),--requests 500 --rounds 1)
 	@tests/bench/crash_cost --program ./vitrine $(if $(QUICK),--rounds 3)
 	@tests/bench/cold_store --program ./vitrine $(if $(QUICK),--rounds 3)
 
@@ -154,6 +155,18 @@ install: vitrine ## install program, man page, sample configuration and systemd 
 	install -D -m 644 $B/vitrine.service '$(DESTDIR)$(unitdir)/vitrine.service'
 	install -D -m 644 deploy/systemd/vitrine.socket '$(DESTDIR)$(unitdir)/vitrine.socket'
 	install -D -m 644 $(dir $(ZOOM))LICENSE.txt '$(DESTDIR)$(prefix)/share/doc/vitrine/openseadragon-LICENSE.txt'
+
+deb: ## build the Debian package ./vitrine_VERSION_ARCH.deb, and look at it with lintian
+	@deploy/dependencies/install build package
+	@$(MAKE) --no-print-directory $(JOBS) vitrine
+	@deploy/deb
+	@lintian --fail-on error,warning vitrine_*.deb
+
+check-deb: ## install, serve, reload, upgrade and remove the package in a Debian that boots (as root; the first time it fetches one)
+	@deploy/dependencies/install build package boot test
+	@$(MAKE) --no-print-directory $(JOBS) vitrine
+	@deploy/deb '' build
+	@tests/package/boot build/vitrine_*.deb
 
 deps: ## install the packages that the build needs
 	@deploy/dependencies/install build

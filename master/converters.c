@@ -148,32 +148,35 @@ static enum master_converter_step first_step(const struct ingest_task *task)
 static bool find_next_step(const struct master_converters *converters,
                            const struct master_converter *converter, enum master_converter_step *ret_step)
 {
-    switch (converter->step) {
-    case STEP_BRING:
+    bool is_unchanged = converter->result.kind == WORKER_UNCHANGED;
+    *ret_step = STEP_THUMBNAILS;
+    if (converter->step == STEP_BRING && !is_unchanged)
         *ret_step = STEP_CONVERT;
-        return converter->result.kind != WORKER_UNCHANGED;
-    case STEP_CONVERT:
-        *ret_step = converter->task->local_pyramid != NULL ? STEP_TAKE : STEP_THUMBNAILS;
-        return *ret_step == STEP_TAKE || converters->thumbnails != NULL;
-    case STEP_TAKE:
-    case STEP_THUMBNAILS:
-        break;
-    }
-    return false;
+    else if (converter->step == STEP_CONVERT && converter->task->local_pyramid != NULL)
+        *ret_step = STEP_TAKE;
+    return *ret_step != STEP_THUMBNAILS ||
+           (converter->step != STEP_THUMBNAILS && converters->thumbnails != NULL);
 }
 
 /* The next process of the place. */
 static void go_on(struct master_converters *converters, struct master_converter *converter,
                   enum master_converter_step step, uint64_t peak_memory_bytes)
 {
-    bool was_made = converter->step == STEP_CONVERT;
+    const struct master_converter before = *converter;
     *converter = (struct master_converter){.channel = -1,
-                                           .task = converter->task,
+                                           .task = before.task,
                                            .heard_ms = clock_monotonic_ms(),
                                            .step = step,
-                                           .was_made = was_made,
-                                           .made = converter->result.result,
-                                           .peak_memory_bytes = was_made ? peak_memory_bytes : 0};
+                                           .was_unchanged = before.step == STEP_BRING &&
+                                                            before.result.kind == WORKER_UNCHANGED,
+                                           .was_made = before.was_made,
+                                           .made = before.made,
+                                           .peak_memory_bytes = before.peak_memory_bytes};
+    if (before.step == STEP_CONVERT) {
+        converter->was_made = true;
+        converter->made = before.result.result;
+        converter->peak_memory_bytes = peak_memory_bytes;
+    }
     start(converters, converter);
 }
 
@@ -264,6 +267,8 @@ static void settle(struct master_converters *converters, struct master_converter
         outcome.result = &converter->made;
         outcome.peak_memory_bytes = converter->peak_memory_bytes;
     }
+    if (converter->was_unchanged && outcome.rc == RC_OK)
+        outcome.is_unchanged = true;
     if (converter->step == STEP_THUMBNAILS) {
         snprintf(whole, sizeof whole, "its pyramid is there, but not its thumbnails: %s", outcome.sentence);
         outcome.sentence = whole;

@@ -23,6 +23,7 @@ struct master_converter {
     bool has_result;
     struct worker_conversion_message result;
     enum master_converter_step step; /* what the process does */
+    bool was_unchanged;              /* as was found before this step */
     bool was_made;                   /* the pyramid, by a process before it, with */
     struct ingest_result made;
     uint64_t peak_memory_bytes;

@@ -199,8 +199,6 @@ static enum rc check(const struct master_ingest_options *options, struct err *er
     if (strstr(options->into, "://") != NULL && strncmp(options->into, "s3://", 5) != 0)
         return err_set(err, RC_BAD_REQUEST, "--into %s: pyramids go to a folder or to s3://BUCKET/PREFIX",
                        options->into);
-    if (strncmp(options->into, "s3://", 5) == 0 && options->thumbnails != NULL)
-        return err_set(err, RC_BAD_REQUEST, "--thumbnails: pyramids in a bucket get none yet");
     return RC_OK;
 }
 

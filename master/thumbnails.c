@@ -26,12 +26,22 @@ bool master_thumbnails_are_sizes(const char *sizes)
     }
 }
 
+/* Folders without links on the way, buckets as they are written. */
+static char *plain_place(const char *path)
+{
+    return strncmp(path, "s3://", 5) == 0 ? strdup(path)
+           : roots_is_remote(path)        ? NULL
+                                          : realpath(path, NULL);
+}
+
 /* What the server calls `real`, if it lies below this image root; else NULL in *ret_below. */
 static enum rc find_below(const struct roots_root *root, const char *real, char **ret_below, struct err *err)
 {
-    OWN_FREE char *place = roots_is_remote(root->place) ? NULL : realpath(root->place, NULL);
+    OWN_FREE char *place = plain_place(root->place);
     size_t length = place == NULL ? 0 : strlen(place);
     *ret_below = NULL;
+    while (length > 0 && place[length - 1] == '/') /* also for "/" alone, which all paths begin with */
+        length--;
     if (place == NULL || strncmp(real, place, length) != 0 || (real[length] != '/' && real[length] != '\0'))
         return RC_OK;
     bool is_named = root->name[0] != '\0';
@@ -43,11 +53,11 @@ static enum rc find_below(const struct roots_root *root, const char *real, char 
     return RC_OK;
 }
 
-/* Where `path` lies below an image root, without links on the way. */
+/* Where `path` lies below an image root. */
 static enum rc find_below_roots(const struct settings *settings, const char *path, char **ret_below,
                                 struct err *err)
 {
-    OWN_FREE char *real = realpath(path, NULL);
+    OWN_FREE char *real = plain_place(path);
     const char *rest = settings->images;
     struct roots_root root;
     char images[256];
@@ -60,7 +70,7 @@ static enum rc find_below_roots(const struct settings *settings, const char *pat
             return rc;
     }
     roots_text(settings->images, images, sizeof images);
-    return err_set(err, RC_BAD_REQUEST, "thumbnails: %s does not lie in a folder that the server serves (%s)",
+    return err_set(err, RC_BAD_REQUEST, "thumbnails: %s does not lie below an image root of the server (%s)",
                    path, images);
 }
 

@@ -78,9 +78,9 @@ def test_no_server_costs_a_line_each_and_no_pyramid(home):
 
 
 @pytest.mark.parametrize("arguments, wrong", [
-    (("--set", "images=masters", "--set", "admin_token=x"), "does not lie below the image root masters"),
+    (("--set", "images=masters", "--set", "admin_token=x"), "out does not lie below an image root of the server (masters)"),
     (("--set", "images=.",), "only for who has its admin_token"),
-    (("--set", "images=s3://bucket/prefix", "--set", "admin_token=x"), "images is s3://bucket/prefix"),
+    (("--set", "images=s3://bucket/prefix", "--set", "admin_token=x"), "image root of the server (s3://bucket/prefix)"),
 ])
 def test_what_cannot_be_is_said_at_once(home, arguments, wrong):
     ended = ingest(home, "masters", "--thumbnails", "128,400", *arguments)

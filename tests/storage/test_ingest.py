@@ -6,6 +6,7 @@ import numpy
 from PIL import Image
 
 import server
+from client import Client
 from storage.ceph import ACCESS, BUCKET, SECRET
 
 
@@ -55,3 +56,18 @@ def test_a_large_pyramid_goes_in_parts(ceph, tmp_path):
     status, stored = ceph.request("GET", "parts/noise.tif")
     assert status == 200 and len(stored) > 32 << 20
     assert stored == (tmp_path / "out" / "noise.tif").read_bytes()
+
+
+def test_thumbnails_of_pyramids_in_a_bucket(ceph, s3, images, tmp_path):
+    into = f"s3://{BUCKET}/thumbnails"
+    served = s3("thumbnails", admin_token="a secret of the house", derivative_cache="true", revalidate=0)
+    asked = [os.path.join(images, "baseline-420.jpg"), "--thumbnails", "100,200", "--set", f"images={into}", "--set",
+             f"admin=127.0.0.1:{served.admin_port}", "--set", "admin_token=a secret of the house"]
+    for force, summary in ((["--force"], "1 made"), ([], "0 made, 1 unchanged"), ([], "0 made, 1 unchanged")):
+        assert ingest(ceph, tmp_path, *asked, *force, into=into).startswith(summary)
+        text = Client("127.0.0.1", served.admin_port).get("/metrics").body.decode()
+        renders = [line for line in text.splitlines() if line.startswith("vitrine_renders_total")]
+        for width in (100, 200):
+            assert served.get(f"/iiif/3/baseline-420.tif/full/{width},/0/default.jpg").status == 200
+        text = Client("127.0.0.1", served.admin_port).get("/metrics").body.decode()
+        assert renders == [line for line in text.splitlines() if line.startswith("vitrine_renders_total")] != []

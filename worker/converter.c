@@ -115,6 +115,14 @@ static bool is_ended(const char *text, size_t capacity)
     return memchr(text, '\0', capacity) != NULL;
 }
 
+/* A byte that says neither yes nor no is no bool. */
+static bool is_truth(const bool *value)
+{
+    uint8_t byte;
+    memcpy(&byte, value, sizeof byte);
+    return byte <= 1;
+}
+
 bool worker_converter_check(const struct worker_conversion_message *message, size_t length)
 {
     if (length != sizeof *message)
@@ -122,12 +130,13 @@ bool worker_converter_check(const struct worker_conversion_message *message, siz
     if (message->kind == WORKER_PROGRESS)
         return message->rows_done <= message->size.height_px;
     const struct ingest_result *result = &message->result;
-    bool is_sound = (message->kind == WORKER_RESULT || message->kind == WORKER_UNCHANGED) && message->rc >= RC_OK && message->rc <= RC_CANCELLED &&
+    bool is_sound = (message->kind == WORKER_RESULT || message->kind == WORKER_UNCHANGED) &&
+                    message->rc >= RC_OK && message->rc <= RC_CANCELLED &&
                     is_ended(message->message, sizeof message->message) &&
                     is_ended(result->model, sizeof result->model) &&
                     is_ended(result->source_profile, sizeof result->source_profile) &&
                     is_ended(result->profile, sizeof result->profile) &&
-                    result->warning_count <= INGEST_MAX_WARNINGS;
+                    result->warning_count <= INGEST_MAX_WARNINGS && is_truth(&result->big_tiff);
     for (unsigned i = 0; is_sound && i < result->warning_count; i++)
         is_sound = is_ended(result->warning[i], sizeof result->warning[i]);
     return is_sound;

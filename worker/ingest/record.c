@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* To be counted up when the same options begin to give other pyramids: then all are made again. */
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 
 #define HEADER_BYTES     8
 #define BIG_HEADER_BYTES 16

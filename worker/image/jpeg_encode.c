@@ -1,27 +1,17 @@
 #include "worker/image/encoders.h"
 
 #include "base/own.h"
+#include "worker/image/jpeg_compressor.h"
 #include "worker/image/jpeg_metadata.h"
 
-#include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
-#include <jpeglib.h>
-#include <jerror.h>
 
-/* libjpeg leaves by longjmp. Only guarded() calls setjmp, and owns nothing; what it calls owns nothing
- * either. */
+#define ROOM_BYTES 16384u
+
 struct encoder {
     struct image_sink sink;
-    struct jpeg_compress_struct jpeg;
-    struct jpeg_error_mgr errors;
-    struct jpeg_destination_mgr destination;
-    jmp_buf failed;
-    bool started;    /* libjpeg has been given a place for its output */
-    enum rc rc;      /* why, when our own code failed beneath libjpeg */
-    struct err *err; /* of the call in progress */
+    struct image_jpeg_compressor jpeg;
     const struct image_encode_options *options;
-    struct bytes *out;
     struct bytes segments; /* of metadata */
 
     int planes;                        /* 1 or 3 */
@@ -32,74 +22,6 @@ struct encoder {
     uint32_t held_rows;                /* luma rows in `unit` */
 };
 
-/* ---- libjpeg's side ---- */
-
-static void on_error(j_common_ptr common)
-{
-    struct encoder *e = common->client_data;
-    longjmp(e->failed, 1);
-}
-
-static void on_message(j_common_ptr common, int level)
-{
-    (void)common;
-    (void)level;
-}
-
-static void on_output(j_common_ptr common)
-{
-    (void)common;
-}
-
-/* Also before each call into libjpeg: what it has made may have been taken out of `out` since the last one. */
-static void start_output(j_compress_ptr jpeg)
-{
-    struct encoder *e = jpeg->client_data;
-
-    e->rc = bytes_reserve(e->out, 16384, e->err);
-    if (e->rc != RC_OK)
-        longjmp(e->failed, 1);
-    e->destination.next_output_byte = e->out->data + e->out->length;
-    e->destination.free_in_buffer = e->out->capacity - e->out->length;
-}
-
-static boolean grow_output(j_compress_ptr jpeg)
-{
-    struct encoder *e = jpeg->client_data;
-
-    e->out->length = e->out->capacity; /* libjpeg calls this when all is full, whatever the pointers say */
-    start_output(jpeg);
-    return TRUE;
-}
-
-/* Also after each call: `out` then holds all that was made. */
-static void end_output(j_compress_ptr jpeg)
-{
-    struct encoder *e = jpeg->client_data;
-    e->out->length = e->out->capacity - e->destination.free_in_buffer;
-}
-
-static enum rc guarded(struct encoder *e, void (*step)(struct encoder *e, const void *argument),
-                       const void *argument, struct err *err)
-{
-    e->err = err;
-    e->rc = RC_OK;
-    if (setjmp(e->failed) == 0) {
-        if (e->started)
-            start_output(&e->jpeg);
-        step(e, argument);
-        end_output(&e->jpeg);
-        e->started = true;
-        return RC_OK;
-    }
-    if (e->rc != RC_OK)
-        return e->rc;
-    char text[JMSG_LENGTH_MAX];
-    e->jpeg.err->format_message((j_common_ptr)&e->jpeg, text);
-    return err_set(err, e->jpeg.err->msg_code == JERR_OUT_OF_MEMORY ? RC_NO_MEMORY : RC_UNSUPPORTED,
-                   "the picture cannot be written as JPEG: %s", text);
-}
-
 /* ---- header ---- */
 
 /* The segments were made before; libjpeg puts them behind its own first ones. */
@@ -109,14 +31,14 @@ static void write_metadata(struct encoder *e)
 
     for (size_t at = 0, length; at < s->length; at += 2 + length) {
         length = bytes_be16(s->data + at + 2);
-        jpeg_write_marker(&e->jpeg, s->data[at + 1], s->data + at + 4, (unsigned)(length - 2));
+        jpeg_write_marker(&e->jpeg.lib, s->data[at + 1], s->data + at + 4, (unsigned)(length - 2));
     }
 }
 
 static void set_components(struct encoder *e)
 {
     const struct image_format *format = &e->sink.format;
-    struct jpeg_compress_struct *jpeg = &e->jpeg;
+    struct jpeg_compress_struct *jpeg = &e->jpeg.lib;
 
     if (format->model != IMAGE_YCBCR)
         return;
@@ -126,14 +48,15 @@ static void set_components(struct encoder *e)
     }
 }
 
-static void start(struct encoder *e, const void *argument)
+static void start(void *context, const void *argument)
 {
-    struct jpeg_compress_struct *jpeg = &e->jpeg;
+    struct encoder *e = context;
+    struct jpeg_compress_struct *jpeg = &e->jpeg.lib;
     const struct image_format *format = &e->sink.format;
 
     (void)argument;
     jpeg_create_compress(jpeg);
-    jpeg->dest = &e->destination;
+    jpeg->dest = &e->jpeg.destination;
     jpeg->image_width = e->sink.size.width_px;
     jpeg->image_height = e->sink.size.height_px;
     jpeg->input_components = e->planes;
@@ -154,21 +77,16 @@ static void start(struct encoder *e, const void *argument)
 
 /* ---- pixels ---- */
 
-static void write_rgb(struct encoder *e, const void *argument)
+static void write_rgb(void *context, const void *argument)
 {
+    struct encoder *e = context;
     const struct image_band *band = argument;
     JSAMPROW rows[1] = {e->row};
 
     for (uint32_t y = 0; y < band->height_px; y++) {
         image_encode_interleave(band, y, 3, e->sink.size.width_px, e->row);
-        jpeg_write_scanlines(&e->jpeg, rows, 1);
+        jpeg_write_scanlines(&e->jpeg.lib, rows, 1);
     }
-}
-
-/* libjpeg takes rows it will not change as pointers to what could be changed. */
-static JSAMPROW as_row(const uint8_t *samples)
-{
-    return (JSAMPROW)(uintptr_t)samples;
 }
 
 struct unit {
@@ -176,16 +94,17 @@ struct unit {
     size_t stride_bytes[3];
 };
 
-static void write_unit(struct encoder *e, const void *argument)
+static void write_unit(void *context, const void *argument)
 {
+    struct encoder *e = context;
     const struct unit *unit = argument;
     JSAMPROW rows[3][16];
     JSAMPARRAY planes[3] = {rows[0], rows[1], rows[2]};
 
     for (int i = 0; i < 3 && i < e->planes; i++)
-        for (int y = 0; y < e->jpeg.comp_info[i].v_samp_factor * DCTSIZE; y++)
-            rows[i][y] = as_row(unit->plane[i] + (size_t)y * unit->stride_bytes[i]);
-    jpeg_write_raw_data(&e->jpeg, planes, e->unit_rows);
+        for (int y = 0; y < e->jpeg.lib.comp_info[i].v_samp_factor * DCTSIZE; y++)
+            rows[i][y] = image_jpeg_row(unit->plane[i] + (size_t)y * unit->stride_bytes[i]);
+    jpeg_write_raw_data(&e->jpeg.lib, planes, e->unit_rows);
 }
 
 static enum rc flush_unit(struct encoder *e, struct err *err)
@@ -194,7 +113,7 @@ static enum rc flush_unit(struct encoder *e, struct err *err)
                         {e->unit_width[0], e->unit_width[1], e->unit_width[2]}};
 
     e->held_rows = 0;
-    return guarded(e, write_unit, &unit, err);
+    return image_jpeg_compressor_run(&e->jpeg, write_unit, e, &unit, err);
 }
 
 static uint32_t plane_rows(const struct encoder *e, int plane, uint32_t rows)
@@ -247,7 +166,7 @@ static enum rc write_planes(struct encoder *e, const struct image_band *band, st
                 unit.stride_bytes[i] = band->stride_bytes[i];
             }
             count = e->unit_rows;
-            rc = guarded(e, write_unit, &unit, err);
+            rc = image_jpeg_compressor_run(&e->jpeg, write_unit, e, &unit, err);
             continue;
         }
         count = left < e->unit_rows - e->held_rows ? left : e->unit_rows - e->held_rows;
@@ -263,13 +182,14 @@ static enum rc write_planes(struct encoder *e, const struct image_band *band, st
 static enum rc encoder_write(struct image_sink *sink, const struct image_band *band, struct err *err)
 {
     struct encoder *e = (struct encoder *)(void *)sink;
-    return e->raw ? write_planes(e, band, err) : guarded(e, write_rgb, band, err);
+    return e->raw ? write_planes(e, band, err) : image_jpeg_compressor_run(&e->jpeg, write_rgb, e, band, err);
 }
 
-static void finish(struct encoder *e, const void *argument)
+static void finish(void *context, const void *argument)
 {
+    struct encoder *e = context;
     (void)argument;
-    jpeg_finish_compress(&e->jpeg);
+    jpeg_finish_compress(&e->jpeg.lib);
 }
 
 static enum rc encoder_finish(struct image_sink *sink, struct err *err)
@@ -282,14 +202,14 @@ static enum rc encoder_finish(struct image_sink *sink, struct err *err)
         if (rc != RC_OK)
             return rc;
     }
-    return guarded(e, finish, NULL, err);
+    return image_jpeg_compressor_run(&e->jpeg, finish, e, NULL, err);
 }
 
 static void encoder_close(struct image_sink *sink)
 {
     struct encoder *e = (struct encoder *)(void *)sink;
 
-    jpeg_destroy_compress(&e->jpeg);
+    image_jpeg_compressor_done(&e->jpeg);
     bytes_done(&e->segments);
     free(e->row);
     for (int i = 0; i < 3; i++)
@@ -328,22 +248,15 @@ enum rc image_jpeg_encode_open(const struct image_format *format, struct image_s
         return err_set(err, RC_NO_MEMORY, "no memory to write a JPEG");
     e->sink = (struct image_sink){.ops = &ops, .format = *format, .size = size};
     e->options = options;
-    e->out = out;
+    e->jpeg.out = out;
     e->planes = format->model == IMAGE_GRAY ? 1 : 3;
     e->raw = format->model != IMAGE_RGB;
-    e->jpeg.err = jpeg_std_error(&e->errors);
-    e->errors.error_exit = on_error;
-    e->errors.emit_message = on_message;
-    e->errors.output_message = on_output;
-    e->jpeg.client_data = e;
-    e->destination.init_destination = start_output;
-    e->destination.empty_output_buffer = grow_output;
-    e->destination.term_destination = end_output;
+    image_jpeg_compressor_init(&e->jpeg, "the picture", ROOM_BYTES);
     enum rc rc = allocate(e, err);
     if (rc == RC_OK)
         rc = image_jpeg_metadata_write(options, size, &e->segments, err);
     if (rc == RC_OK)
-        rc = guarded(e, start, NULL, err);
+        rc = image_jpeg_compressor_run(&e->jpeg, start, e, NULL, err);
     if (rc != RC_OK) {
         encoder_close(&e->sink);
         return rc;

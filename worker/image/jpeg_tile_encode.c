@@ -1,94 +1,20 @@
 #include "worker/image/tile_encode.h"
 
 #include "base/own.h"
+#include "worker/image/jpeg_compressor.h"
 
 #include <assert.h>
-#include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
-#include <jpeglib.h>
-#include <jerror.h>
 
-#define FIRST_TILE_BYTES \
-    ((size_t)32 << 10) /* room made in `out` before a tile; grows where that is too little */
+#define ROOM_BYTES ((size_t)32 << 10) /* most tiles take less */
 
-/* libjpeg leaves by longjmp. Only guarded() calls setjmp, and owns nothing; what it calls owns nothing either. */
 struct tile_encoder {
     struct image_tile_encoder encoder;
     struct image_tile_options options;
-    struct jpeg_compress_struct jpeg;
-    struct jpeg_error_mgr errors;
-    struct jpeg_destination_mgr destination;
-    jmp_buf failed;
-    enum rc rc; /* why, when our own code failed beneath libjpeg */
-    struct err *err;
-    struct bytes *out;
+    struct image_jpeg_compressor jpeg;
     uint32_t unit_px[2];               /* width and height of an MCU */
     uint8_t *padded[IMAGE_MAX_PLANES]; /* a whole tile, for those that overhang */
 };
-
-static void on_error(j_common_ptr common)
-{
-    struct tile_encoder *e = common->client_data;
-    longjmp(e->failed, 1);
-}
-
-static void on_message(j_common_ptr common, int level)
-{
-    (void)common;
-    (void)level;
-}
-
-static void on_output(j_common_ptr common)
-{
-    (void)common;
-}
-
-static void more_output(struct tile_encoder *e, size_t more_bytes)
-{
-    e->rc = bytes_reserve(e->out, more_bytes, e->err);
-    if (e->rc != RC_OK)
-        longjmp(e->failed, 1);
-    e->destination.next_output_byte = e->out->data + e->out->length;
-    e->destination.free_in_buffer = e->out->capacity - e->out->length;
-}
-
-static void start_output(j_compress_ptr jpeg)
-{
-    more_output(jpeg->client_data, FIRST_TILE_BYTES);
-}
-
-static boolean grow_output(j_compress_ptr jpeg)
-{
-    struct tile_encoder *e = jpeg->client_data;
-
-    e->out->length = e->out->capacity; /* libjpeg calls this when all is full, whatever the pointers say */
-    more_output(e, e->out->capacity);
-    return TRUE;
-}
-
-static void end_output(j_compress_ptr jpeg)
-{
-    struct tile_encoder *e = jpeg->client_data;
-    e->out->length = e->out->capacity - e->destination.free_in_buffer;
-}
-
-static enum rc guarded(struct tile_encoder *e, void (*step)(struct tile_encoder *e, const void *argument),
-                       const void *argument, struct err *err)
-{
-    e->err = err;
-    e->rc = RC_OK;
-    if (setjmp(e->failed) == 0) {
-        step(e, argument);
-        return RC_OK;
-    }
-    if (e->rc != RC_OK)
-        return e->rc;
-    char text[JMSG_LENGTH_MAX];
-    e->jpeg.err->format_message((j_common_ptr)&e->jpeg, text);
-    return err_set(err, e->jpeg.err->msg_code == JERR_OUT_OF_MEMORY ? RC_NO_MEMORY : RC_UNSUPPORTED,
-                   "a tile cannot be written as JPEG: %s", text);
-}
 
 /* ---- set up ---- */
 
@@ -106,14 +32,15 @@ static J_COLOR_SPACE colour_space(enum image_model model)
     }
 }
 
-static void prepare(struct tile_encoder *e, const void *argument)
+static void prepare(void *context, const void *argument)
 {
-    struct jpeg_compress_struct *jpeg = &e->jpeg;
+    struct tile_encoder *e = context;
+    struct jpeg_compress_struct *jpeg = &e->jpeg.lib;
     const struct image_format *format = &e->options.format;
 
     (void)argument;
     jpeg_create_compress(jpeg);
-    jpeg->dest = &e->destination;
+    jpeg->dest = &e->jpeg.destination;
     jpeg->image_width = jpeg->image_height = e->options.tile_px;
     jpeg->input_components = (int)image_format_planes(format);
     jpeg->in_color_space = colour_space(format->model);
@@ -131,29 +58,25 @@ static void prepare(struct tile_encoder *e, const void *argument)
     jpeg->write_Adobe_marker = FALSE;
 }
 
-static void write_tables(struct tile_encoder *e, const void *argument)
+static void write_tables(void *context, const void *argument)
 {
+    struct tile_encoder *e = context;
     (void)argument;
-    jpeg_write_tables(&e->jpeg);
+    jpeg_write_tables(&e->jpeg.lib);
 }
 
 /* ---- a tile ---- */
-
-/* libjpeg takes rows it will not change as pointers to what could be changed. */
-static JSAMPROW as_row(const uint8_t *samples)
-{
-    return (JSAMPROW)(uintptr_t)samples;
-}
 
 struct job {
     const struct image_tile *tile;
     unsigned restart_interval; /* MCUs; 0: none */
 };
 
-static void write_tile(struct tile_encoder *e, const void *argument)
+static void write_tile(void *context, const void *argument)
 {
+    struct tile_encoder *e = context;
     const struct job *job = argument;
-    struct jpeg_compress_struct *jpeg = &e->jpeg;
+    struct jpeg_compress_struct *jpeg = &e->jpeg.lib;
     JSAMPROW rows[IMAGE_MAX_PLANES][2 * DCTSIZE];
     JSAMPARRAY planes[IMAGE_MAX_PLANES] = {rows[0], rows[1], rows[2], rows[3]};
 
@@ -164,8 +87,8 @@ static void write_tile(struct tile_encoder *e, const void *argument)
         for (int i = 0; i < jpeg->num_components; i++) {
             uint32_t first = image_plane_height(&e->options.format, (uint32_t)i, y);
             for (int row = 0; row < jpeg->comp_info[i].v_samp_factor * DCTSIZE; row++)
-                rows[i][row] = as_row(job->tile->plane[i] +
-                                      (first + (uint32_t)row) * job->tile->stride_bytes[i]);
+                rows[i][row] = image_jpeg_row(job->tile->plane[i] +
+                                              (first + (uint32_t)row) * job->tile->stride_bytes[i]);
         }
         jpeg_write_raw_data(jpeg, planes, e->unit_px[1]);
     }
@@ -273,10 +196,10 @@ static enum rc tile_encode(struct image_tile_encoder *encoder, const struct imag
         pad(e, tile, &whole);
         job.tile = &whole;
     }
-    e->out = out;
-    enum rc rc = guarded(e, write_tile, &job, err);
+    e->jpeg.out = out;
+    enum rc rc = image_jpeg_compressor_run(&e->jpeg, write_tile, e, &job, err);
     if (rc != RC_OK) {
-        jpeg_abort_compress(&e->jpeg);
+        jpeg_abort_compress(&e->jpeg.lib);
         out->length = start;
     }
     return rc;
@@ -286,7 +209,7 @@ static void tile_close(struct image_tile_encoder *encoder)
 {
     struct tile_encoder *e = (struct tile_encoder *)(void *)encoder;
 
-    jpeg_destroy_compress(&e->jpeg);
+    image_jpeg_compressor_done(&e->jpeg);
     for (uint32_t i = 0; i < IMAGE_MAX_PLANES; i++)
         free(e->padded[i]);
     free(e);
@@ -307,14 +230,7 @@ static enum rc open_encoder(const struct image_tile_options *options, struct til
     e->options = *options;
     e->unit_px[0] = 8u << format->sub_x_log2;
     e->unit_px[1] = 8u << format->sub_y_log2;
-    e->jpeg.err = jpeg_std_error(&e->errors);
-    e->errors.error_exit = on_error;
-    e->errors.emit_message = on_message;
-    e->errors.output_message = on_output;
-    e->jpeg.client_data = e;
-    e->destination.init_destination = start_output;
-    e->destination.empty_output_buffer = grow_output;
-    e->destination.term_destination = end_output;
+    image_jpeg_compressor_init(&e->jpeg, "a tile", ROOM_BYTES);
     enum rc rc = RC_OK;
     for (uint32_t i = 0; i < image_format_planes(format); i++) {
         e->padded[i] = malloc((size_t)options->tile_px * options->tile_px);
@@ -322,7 +238,7 @@ static enum rc open_encoder(const struct image_tile_options *options, struct til
             rc = err_set(err, RC_NO_MEMORY, "no memory to write JPEG tiles");
     }
     if (rc == RC_OK)
-        rc = guarded(e, prepare, NULL, err);
+        rc = image_jpeg_compressor_run(&e->jpeg, prepare, e, NULL, err);
     if (rc != RC_OK) {
         tile_close(&e->encoder);
         return rc;
@@ -347,8 +263,8 @@ enum rc image_tile_jpeg_tables(const struct image_tile_options *options, struct 
     enum rc rc = open_encoder(options, &e, err);
     if (rc != RC_OK)
         return rc;
-    e->out = out;
-    rc = guarded(e, write_tables, NULL, err);
+    e->jpeg.out = out;
+    rc = image_jpeg_compressor_run(&e->jpeg, write_tables, e, NULL, err);
     tile_close(&e->encoder);
     return rc;
 }

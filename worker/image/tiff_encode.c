@@ -2,10 +2,10 @@
 
 #include "base/own.h"
 #include "worker/image/exif.h"
+#include "worker/image/tiff_failure.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <tiffio.h>
 
 #define STRIP_BYTES ((size_t)256 << 10) /* pixels per strip: enough for Deflate, little to hold */
 
@@ -16,8 +16,7 @@ struct encoder {
     size_t start;      /* where in `out` the file begins */
     uint64_t position; /* libtiff's, in the file */
     TIFF *tiff;
-    struct err *err; /* of the call in progress */
-    enum rc rc;
+    struct image_tiff_failure failure;
     bool bilevel;
     uint8_t *strip;
     size_t row_bytes;
@@ -32,9 +31,9 @@ static tmsize_t file_write(thandle_t handle, void *data, tmsize_t length)
     uint64_t end = e->position + (uint64_t)length, held = e->out->length - e->start;
 
     if (end > held) {
-        enum rc rc = bytes_reserve(e->out, end - held, e->err);
+        enum rc rc = bytes_reserve(e->out, end - held, e->failure.err);
         if (rc != RC_OK) {
-            e->rc = rc;
+            e->failure.rc = rc;
             return -1;
         }
         memset(e->out->data + e->out->length, 0, end - held);
@@ -81,36 +80,6 @@ static toff_t file_size(thandle_t handle)
     return e->out->length - e->start;
 }
 
-__attribute__((format(printf, 4, 0))) static int on_error(TIFF *tiff, void *user, const char *module,
-                                                          const char *format, va_list arguments)
-{
-    struct encoder *e = user;
-    char text[160];
-
-    (void)tiff;
-    (void)module;
-    vsnprintf(text, sizeof text, format, arguments);
-    if (e->rc == RC_OK)
-        e->rc = err_set(e->err, RC_UNSUPPORTED, "the picture cannot be written as TIFF: %s", text);
-    return 1;
-}
-
-static int on_warning(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments)
-{
-    (void)tiff;
-    (void)user;
-    (void)module;
-    (void)format;
-    (void)arguments;
-    return 1;
-}
-
-/* What failed beneath libtiff, or `sentence` where it did not say. */
-static enum rc failure(struct encoder *e, const char *sentence)
-{
-    return e->rc != RC_OK ? e->rc : err_set(e->err, RC_NO_MEMORY, "%s", sentence);
-}
-
 /* ---- header ---- */
 
 static bool set_layout(struct encoder *e)
@@ -153,7 +122,7 @@ static bool set_layout(struct encoder *e)
 static bool set_exif_part(struct encoder *e, enum image_exif_part part, uint32_t link_tag)
 {
     uint64_t offset = e->out->length - e->start;
-    if (image_exif_directory(e->options->exif, part, e->sink.size, (uint32_t)offset, e->out, e->err) != RC_OK)
+    if (image_exif_directory(e->options->exif, part, e->sink.size, (uint32_t)offset, e->out, e->failure.err) != RC_OK)
         return false;
     return e->out->length - e->start == offset || TIFFSetField(e->tiff, link_tag, offset);
 }
@@ -206,7 +175,7 @@ static enum rc flush_strip(struct encoder *e)
     tmsize_t length = (tmsize_t)(e->held_rows * e->row_bytes);
 
     if (TIFFWriteEncodedStrip(e->tiff, e->strips, e->strip, length) != length)
-        return failure(e, "a strip of a TIFF cannot be written");
+        return image_tiff_failure_rc(&e->failure, "a strip of a TIFF cannot be written");
     e->strips++;
     e->held_rows = 0;
     return RC_OK;
@@ -218,7 +187,7 @@ static enum rc encoder_write(struct image_sink *sink, const struct image_band *b
     uint32_t planes = image_format_planes(&sink->format), width = sink->size.width_px;
     enum rc rc = RC_OK;
 
-    e->err = err;
+    e->failure.err = err;
     for (uint32_t y = 0; rc == RC_OK && y < band->height_px; y++) {
         uint8_t *to = e->strip + e->held_rows * e->row_bytes;
         if (e->bilevel)
@@ -236,11 +205,11 @@ static enum rc encoder_finish(struct image_sink *sink, struct err *err)
     struct encoder *e = (struct encoder *)(void *)sink;
     enum rc rc = RC_OK;
 
-    e->err = err;
+    e->failure.err = err;
     if (e->held_rows > 0)
         rc = flush_strip(e);
-    if (rc == RC_OK && (!TIFFWriteDirectory(e->tiff) || e->rc != RC_OK))
-        rc = failure(e, "the directory of a TIFF cannot be written");
+    if (rc == RC_OK && (!TIFFWriteDirectory(e->tiff) || e->failure.rc != RC_OK))
+        rc = image_tiff_failure_rc(&e->failure, "the directory of a TIFF cannot be written");
     return rc;
 }
 
@@ -248,7 +217,7 @@ static void encoder_close(struct image_sink *sink)
 {
     struct encoder *e = (struct encoder *)(void *)sink;
 
-    e->err = NULL; /* what closing flushes after a failure concerns nobody */
+    e->failure.err = NULL; /* what closing flushes after a failure concerns nobody */
     if (e->tiff != NULL)
         TIFFClose(e->tiff);
     free(e->strip);
@@ -257,18 +226,16 @@ static void encoder_close(struct image_sink *sink)
 
 static enum rc begin(struct encoder *e)
 {
-    TIFFOpenOptions *how = TIFFOpenOptionsAlloc();
+    TIFFOpenOptions *how = image_tiff_failure_options(&e->failure);
 
     if (how == NULL)
-        return err_set(e->err, RC_NO_MEMORY, "no memory to write a TIFF");
-    TIFFOpenOptionsSetErrorHandlerExtR(how, on_error, e);
-    TIFFOpenOptionsSetWarningHandlerExtR(how, on_warning, e);
+        return err_set(e->failure.err, RC_NO_MEMORY, "no memory to write a TIFF");
     /* little-endian on every machine; no mapping */
     e->tiff = TIFFClientOpenExt("derivative", "wlm", e, file_read, file_write, file_seek, file_close,
                                 file_size, NULL, NULL, how);
     TIFFOpenOptionsFree(how);
     if (e->tiff == NULL || !set_layout(e) || !set_metadata(e))
-        return failure(e, "no memory to write a TIFF");
+        return image_tiff_failure_rc(&e->failure, "no memory to write a TIFF");
     return RC_OK;
 }
 
@@ -285,7 +252,7 @@ enum rc image_tiff_encode_open(const struct image_format *format, struct image_s
     e->options = options;
     e->out = out;
     e->start = out->length;
-    e->err = err;
+    e->failure = (struct image_tiff_failure){.what = "the picture cannot be written as TIFF", .err = err};
     e->bilevel = options->bitonal && format->model == IMAGE_GRAY && format->alpha == IMAGE_ALPHA_NONE;
     e->row_bytes = e->bilevel ? ((size_t)size.width_px + 7) / 8
                               : (size_t)size.width_px * image_format_planes(format);

@@ -3,11 +3,11 @@
 #include "worker/image/tile_encode.h"
 
 #include "base/own.h"
+#include "worker/image/tiff_failure.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <tiffio.h>
 
 #define TILES_PER_FILE 4096u /* then a new one is begun: libtiff keeps a list of its tiles */
 
@@ -20,8 +20,7 @@ struct tile_encoder {
     uint64_t end;
     bool keep; /* what is written now is a tile's bytes */
     struct bytes *out;
-    struct err *err;
-    enum rc rc;
+    struct image_tiff_failure failure;
     uint32_t samples;
     uint8_t *pixels; /* one tile, interleaved */
 };
@@ -33,8 +32,8 @@ static tmsize_t file_write(thandle_t handle, void *data, tmsize_t length)
     struct tile_encoder *e = handle;
 
     if (e->keep) {
-        e->rc = bytes_append(e->out, data, (size_t)length, e->err);
-        if (e->rc != RC_OK)
+        e->failure.rc = bytes_append(e->out, data, (size_t)length, e->failure.err);
+        if (e->failure.rc != RC_OK)
             return -1;
     }
     e->position += (uint64_t)length;
@@ -69,35 +68,6 @@ static toff_t file_size(thandle_t handle)
 {
     struct tile_encoder *e = handle;
     return e->end;
-}
-
-__attribute__((format(printf, 4, 0))) static int on_error(TIFF *tiff, void *user, const char *module,
-                                                          const char *format, va_list arguments)
-{
-    struct tile_encoder *e = user;
-    char text[160];
-
-    (void)tiff;
-    (void)module;
-    vsnprintf(text, sizeof text, format, arguments);
-    if (e->rc == RC_OK)
-        e->rc = err_set(e->err, RC_UNSUPPORTED, "a tile cannot be compressed: %s", text);
-    return 1;
-}
-
-static int on_warning(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments)
-{
-    (void)tiff;
-    (void)user;
-    (void)module;
-    (void)format;
-    (void)arguments;
-    return 1;
-}
-
-static enum rc failure(struct tile_encoder *e)
-{
-    return e->rc != RC_OK ? e->rc : err_set(e->err, RC_NO_MEMORY, "no memory to compress tiles");
 }
 
 static bool set_coding(const struct tile_encoder *e)
@@ -141,7 +111,7 @@ static bool set_layout(const struct tile_encoder *e)
 
 static void forget(struct tile_encoder *e)
 {
-    e->err = NULL;
+    e->failure.err = NULL;
     e->keep = false;
     if (e->tiff != NULL)
         TIFFCleanup(e->tiff); /* writes nothing more */
@@ -151,20 +121,20 @@ static void forget(struct tile_encoder *e)
 static enum rc begin(struct tile_encoder *e, struct err *err)
 {
     forget(e);
-    TIFFOpenOptions *how = TIFFOpenOptionsAlloc();
+    TIFFOpenOptions *how = image_tiff_failure_options(&e->failure);
 
-    e->err = err;
+    e->failure.err = err;
     if (how == NULL)
-        return failure(e);
-    TIFFOpenOptionsSetErrorHandlerExtR(how, on_error, e);
-    TIFFOpenOptionsSetWarningHandlerExtR(how, on_warning, e);
+        return image_tiff_failure_rc(&e->failure, "no memory to compress tiles");
     e->position = e->end = 0;
     e->next_tile = 0;
     /* little-endian on every machine, BigTIFF for room without end; no mapping */
     e->tiff = TIFFClientOpenExt("tiles", "wl8m", e, file_read, file_write, file_seek, file_close, file_size,
                                 NULL, NULL, how);
     TIFFOpenOptionsFree(how);
-    return e->tiff != NULL && set_layout(e) ? RC_OK : failure(e);
+    return e->tiff != NULL && set_layout(e)
+               ? RC_OK
+               : image_tiff_failure_rc(&e->failure, "no memory to compress tiles");
 }
 
 /* ---- a tile ---- */
@@ -204,8 +174,8 @@ static enum rc tile_encode(struct image_tile_encoder *encoder, const struct imag
                       (e->options.format.depth_bits / 8);
     size_t start = out->length;
 
-    e->err = err;
-    e->rc = RC_OK;
+    e->failure.err = err;
+    e->failure.rc = RC_OK;
     if (e->tiff == NULL || e->next_tile == TILES_PER_FILE) {
         enum rc rc = begin(e, err);
         if (rc != RC_OK)
@@ -214,12 +184,13 @@ static enum rc tile_encode(struct image_tile_encoder *encoder, const struct imag
     interleave(e, tile);
     e->out = out;
     e->keep = true;
-    bool ok = TIFFWriteEncodedTile(e->tiff, e->next_tile++, e->pixels, length) == length && e->rc == RC_OK;
+    bool ok = TIFFWriteEncodedTile(e->tiff, e->next_tile++, e->pixels, length) == length &&
+              e->failure.rc == RC_OK;
     e->keep = false;
     if (ok)
         return RC_OK;
     out->length = start;
-    return failure(e);
+    return image_tiff_failure_rc(&e->failure, "no memory to compress tiles");
 }
 
 static void tile_close(struct image_tile_encoder *encoder)
@@ -243,6 +214,7 @@ enum rc image_tile_tiff_open(const struct image_tile_options *options,
         return err_set(err, RC_NO_MEMORY, "no memory to compress tiles");
     e->encoder.ops = &ops;
     e->options = *options;
+    e->failure.what = "a tile cannot be compressed";
     e->samples = image_format_planes(&options->format);
     e->pixels = malloc((size_t)options->tile_px * options->tile_px * e->samples *
                        (options->format.depth_bits / 8u));

@@ -97,7 +97,7 @@ RC_MUST_USE enum rc origin_list(struct origin *origin, const char *path, struct 
 struct origin_name {
     const char *name; /* until the visit returns */
     bool is_folder;
-    uint64_t inode;
+    bool is_link; /* what it leads to lies below the root, and has another name there */
 };
 /* `visit` is called for each, in no order, and ends it by returning anything but RC_OK, which is returned. RC_NOT_FOUND, RC_UNSUPPORTED,
  * RC_IO. Blocks on the file system. */

@@ -160,8 +160,10 @@ static enum rc open_directory(int root_fd, const char *path, DIR **ret_directory
     return RC_OK;
 }
 
-/* What a link leads to, if that lies below the root. False: nothing that is shown. */
-static bool look_behind(int root_fd, const char *path, const char *name, struct origin_name *found)
+/* What a link leads to, if that lies below the root; or what it is where the file system does not say in passing. False: nothing that is
+ * shown. */
+static bool look_behind(int root_fd, const char *path, const char *name, unsigned char entry_type,
+                        struct origin_name *found)
 {
     OWN_FREE char *whole = NULL;
     struct stat status;
@@ -173,7 +175,7 @@ static bool look_behind(int root_fd, const char *path, const char *name, struct 
     if (fd < 0 || fstat(fd, &status) != 0 || (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)))
         return false;
     found->is_folder = S_ISDIR(status.st_mode);
-    found->inode = status.st_ino;
+    found->is_link = entry_type == DT_LNK;
     return true;
 }
 
@@ -191,12 +193,11 @@ static enum rc folder_visit(struct origin *origin, const char *path,
             return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
         if (entry == NULL)
             break;
-        struct origin_name found = {
-            .name = entry->d_name, .is_folder = entry->d_type == DT_DIR, .inode = entry->d_ino};
+        struct origin_name found = {.name = entry->d_name, .is_folder = entry->d_type == DT_DIR};
         bool is_known = entry->d_type == DT_DIR || entry->d_type == DT_REG;
-        bool is_link = entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN;
+        bool is_unclear = entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN;
         if (entry->d_name[0] != '.' &&
-            (is_known || (is_link && look_behind(root_fd, path, entry->d_name, &found))))
+            (is_known || (is_unclear && look_behind(root_fd, path, entry->d_name, entry->d_type, &found))))
             rc = visit(context, &found, err);
     }
     return rc;

@@ -319,39 +319,23 @@ static enum rc several_list(struct origin *origin, const char *path, struct aren
     return RC_OK;
 }
 
-struct visiting {
-    enum rc (*visit)(void *context, const struct origin_name *name, struct err *err);
-    void *context;
-    uint64_t root; /* told apart: inodes of different file systems may be the same */
-};
-
-static enum rc visit_one(void *context, const struct origin_name *name, struct err *err)
-{
-    const struct visiting *visiting = context;
-    struct origin_name own = *name;
-    own.inode ^= visiting->root << 56;
-    return visiting->visit(visiting->context, &own, err);
-}
-
 /* As several_list(); a name that is in more than one root is visited as often. */
 static enum rc several_visit(struct origin *origin, const char *path,
                              enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
                              void *context, struct err *err)
 {
     struct several *several = several_of(origin);
-    struct visiting visiting = {.visit = visit, .context = context};
     bool is_there = false, is_unlisted = false;
     for (uint32_t i = 0; i < several->count; i++) {
         const struct roots_root *name = &several->name[i];
         const char *below = roots_below(name, path);
         enum rc rc = RC_OK;
-        visiting.root = i;
         if (below == NULL && strcmp(path, name->name) == 0)
             below = "";
         if (below != NULL)
-            rc = origin_visit(several->root[i], below, visit_one, &visiting, err);
+            rc = origin_visit(several->root[i], below, visit, context, err);
         else if (path[0] == '\0')
-            rc = visit_one(&visiting, &(struct origin_name){.name = name->name, .is_folder = true}, err);
+            rc = visit(context, &(struct origin_name){.name = name->name, .is_folder = true}, err);
         else
             continue;
         is_unlisted = is_unlisted || rc == RC_UNSUPPORTED;

@@ -22,7 +22,7 @@ struct listing {
     char *path;
     char *text;
     const char **name;
-    uint64_t *inode;
+    bool *is_link;
     size_t bytes;
     int64_t good_until_ms, used;
     uint32_t references; /* one is the shelf's, while it is on it */
@@ -41,8 +41,7 @@ struct web_folders {
 
 struct found {
     size_t at; /* in the text */
-    uint64_t inode;
-    bool is_folder;
+    bool is_folder, is_link;
 };
 
 struct reading {
@@ -71,7 +70,7 @@ static enum rc visit(void *context, const struct origin_name *name, struct err *
     if ((!name->is_folder && !manifest_survey_is_picture(name->name)) || !can_be_said(name->name))
         return RC_OK;
     const struct found found = {
-        .at = reading->text.length, .inode = name->inode, .is_folder = name->is_folder};
+        .at = reading->text.length, .is_folder = name->is_folder, .is_link = name->is_link};
     if (reading->found.length / sizeof found >= MOST_NAMES)
         return err_set(err, RC_TOO_LARGE, "the folder has more than %zu pictures", MOST_NAMES);
     enum rc rc = bytes_append(&reading->text, name->name, strlen(name->name) + 1, err);
@@ -93,7 +92,7 @@ static void listing_free(struct listing **listing)
     free((*listing)->path);
     free((*listing)->text);
     free((*listing)->name);
-    free((*listing)->inode);
+    free((*listing)->is_link);
     free(*listing);
     *listing = NULL;
 }
@@ -107,12 +106,12 @@ static enum rc make_listing(struct reading *reading, const char *path, struct li
     if (listing != NULL) {
         listing->path = strdup(path);
         listing->name = calloc(count + 1, sizeof *listing->name);
-        listing->inode = calloc(count + 1, sizeof *listing->inode);
+        listing->is_link = calloc(count + 1, sizeof *listing->is_link);
     }
-    if (listing == NULL || listing->path == NULL || listing->name == NULL || listing->inode == NULL)
+    if (listing == NULL || listing->path == NULL || listing->name == NULL || listing->is_link == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for a folder of %zu pictures", count);
     listing->bytes = sizeof *listing + reading->text.capacity +
-                     (count + 1) * (sizeof *listing->name + sizeof *listing->inode);
+                     (count + 1) * (sizeof *listing->name + sizeof *listing->is_link);
     listing->text = (char *)reading->text.data;
     reading->text = (struct bytes){0};
     if (count > 0)
@@ -123,11 +122,11 @@ static enum rc make_listing(struct reading *reading, const char *path, struct li
         if (kept > 0 && strcmp(name, listing->name[kept - 1]) == 0)
             continue; /* of another root */
         listing->name[kept] = name;
-        listing->inode[kept++] = found[i].inode;
+        listing->is_link[kept++] = found[i].is_link;
         listing->folder.folder_count += found[i].is_folder;
     }
     listing->folder.name = listing->name;
-    listing->folder.inode = listing->inode;
+    listing->folder.is_link = listing->is_link;
     listing->folder.count = kept;
     *ret_listing = TAKE_PTR(listing);
     return RC_OK;

@@ -14,7 +14,7 @@
 /* Immutable. */
 struct web_folder {
     const char *const *name; /* folders first */
-    const uint64_t *inode;   /* of the folders: tells one that was met already, along another link */
+    const bool *is_link;     /* a folder or picture that has another name, too */
     size_t folder_count, count;
 };
 

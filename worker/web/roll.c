@@ -43,16 +43,7 @@ struct walk {
     struct bytes lines;
     uint64_t count;
     bool is_cut;
-    uint64_t inode[MOST_DEPTH]; /* of the folders on the way, so that a link to one of them is no loop */
 };
-
-static bool was_met(const struct walk *walk, size_t depth, uint64_t inode)
-{
-    for (size_t i = 0; i < depth; i++)
-        if (walk->inode[i] == inode)
-            return true;
-    return false;
-}
 
 static enum rc add_line(struct walk *walk, const char *folder, const char *name, struct err *err)
 {
@@ -82,13 +73,12 @@ static enum rc walk_folder(struct walk *walk, const char *path, size_t depth, st
         rc = add_line(walk, path, folder->name[i], err);
     for (size_t i = 0; i < folder->folder_count && rc == RC_OK && depth + 1 < MOST_DEPTH; i++) {
         OWN_FREE char *below = NULL;
-        if (was_met(walk, depth, folder->inode[i]))
-            continue;
+        if (folder->is_link[i])
+            continue; /* it leads to what is found by its own name; and may lead round in circles */
         if (asprintf(&below, "%s%s%s", path, path[0] == '\0' ? "" : "/", folder->name[i]) < 0) {
             below = NULL;
             return err_set(err, RC_NO_MEMORY, "no memory for the list of names");
         }
-        walk->inode[depth] = folder->inode[i];
         rc = walk_folder(walk, below, depth + 1, err);
     }
     return rc;

@@ -13,6 +13,8 @@ const DRAWINGS = {
 /* `listeners`: moved() when another part is seen, changed(whole) when full screen begins or ends. */
 export function makeStage(place, controls, listeners) {
     let viewer = null, info = null, still = null;
+    /* What the page shows of its own accord, a region or all (null), until somebody moves it: kept in view while panel and strip come and go. */
+    let kept = null, isMoved = false;
 
     const zoomed = window.OpenSeadragon !== undefined;
 
@@ -49,6 +51,9 @@ export function makeStage(place, controls, listeners) {
         /* The small map says something only where there is more than is seen. */
         viewer.addHandler("viewport-change", () => place.classList.toggle("home", viewer.viewport.getZoom() <= 1.05 * viewer.viewport.getHomeZoom()));
         viewer.addHandler("open", () => place.classList.add("home"));
+        viewer.addHandler("after-resize", () => requestAnimationFrame(() => { if (!isMoved) fit(); }));  // OpenSeadragon itself pans and zooms after this event
+        for (const event of ["canvas-drag", "canvas-scroll", "canvas-pinch", "canvas-key", "canvas-double-click"]) viewer.addHandler(event, () => { isMoved = true; });
+        viewer.navigator?.addHandler("canvas-press", () => { isMoved = true; });
         viewer.canvas.setAttribute("role", "application");
         viewer.canvas.setAttribute("aria-roledescription", "zoomable picture");
         viewer.addHandler("canvas-key", (event) => {
@@ -57,13 +62,25 @@ export function makeStage(place, controls, listeners) {
         window.vitrineViewer = viewer;
     }
 
+    function fit() {
+        const item = viewer?.world.getItemAt(0);
+        if (!item) return;
+        if (kept === null) viewer.viewport.goHome(true);
+        else viewer.viewport.fitBounds(item.imageToViewportRectangle(kept.x, kept.y, kept.width, kept.height), true);
+    }
+
     function press(what) {
         const view = viewer?.viewport;
+        isMoved = isMoved || what !== "screen";
         if (what === "screen") toggleScreen();
         else if (!view) return;
         else if (what === "in") view.zoomBy(1.6).applyConstraints();
         else if (what === "out") view.zoomBy(1 / 1.6).applyConstraints();
-        else if (what === "all") view.goHome();
+        else if (what === "all") {
+            view.goHome();
+            kept = null;
+            isMoved = false;
+        }
         else if (what === "left") view.rotateBy(-90);
         else if (what === "right") view.rotateBy(90);
     }
@@ -118,9 +135,9 @@ export function makeStage(place, controls, listeners) {
             }
             viewer.canvas.setAttribute("aria-label", `${label}. Arrow keys move, plus and minus zoom, 0 shows all of it, R rotates.`);
             viewer.viewport?.setRotation(0, true);
-            viewer.addOnceHandler("open", () => {
-                if (region) this.go(region);
-            });
+            kept = region;
+            isMoved = false;
+            viewer.addOnceHandler("open", fit);
             /* Tiles come from where this page came from, whatever address the server gives to others. */
             viewer.open({ ...described, id: `${location.origin}${base}/iiif/3/${id}` });
         },
@@ -131,11 +148,6 @@ export function makeStage(place, controls, listeners) {
             controls.hidden = true;
             place.querySelector(".cannot")?.remove();
             place.append(make("div", { class: "cannot" }, make("h2", {}, heading), make("p", {}, sentence)));
-        },
-        go(region) {
-            const item = viewer?.world.getItemAt(0);
-            if (!item) return;
-            viewer.viewport.fitBounds(item.imageToViewportRectangle(region.x, region.y, region.width, region.height), true);
         },
         /* What is seen, in whole pixels of the picture, cut at its edges; null: all of it, or nothing yet. */
         seen() {

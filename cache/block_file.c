@@ -37,7 +37,8 @@ typedef _Atomic(uint8_t *) kept_block;
 
 struct block_file {
     atomic_uint references;
-    int fd; /* -1: all in memory */
+    int fd;                 /* -1: all in memory */
+    atomic_bool is_failing; /* the disk could not be read: nothing is read from it, or put there, any more */
     uint64_t count, blocks_at;
     struct block_subject subject;
     struct block_memory *memory;
@@ -117,7 +118,14 @@ static enum rc file_new(const struct block_subject *subject, struct block_memory
     return RC_OK;
 }
 
-/* Writes the header under a name of its own and then renames. False: it cannot be. */
+/* After a write that failed. */
+static void note_full(struct block_memory *memory)
+{
+    if (errno == ENOSPC || errno == EDQUOT)
+        atomic_store_explicit(&memory->disk_is_full, true, memory_order_relaxed);
+}
+
+/* Writes the header under a name of its own and then renames. False: it cannot be, and errno says why. */
 static bool file_make(int directory_fd, const struct block_file *file, int *ret_fd)
 {
     static atomic_uint made;
@@ -133,10 +141,12 @@ static bool file_make(int directory_fd, const struct block_file *file, int *ret_
     bool made_it = fdio_write_all(fd, &header, sizeof header, NULL) == RC_OK &&
                    ftruncate(fd, (off_t)(file->blocks_at + file->count * BLOCK_BYTES)) == 0 &&
                    renameat(directory_fd, temporary, directory_fd, letters) == 0;
+    int os_errno = errno;
     if (!made_it)
         unlinkat(directory_fd, temporary, 0);
     else
         *ret_fd = TAKE_FD(fd);
+    errno = os_errno;
     return made_it;
 }
 
@@ -147,8 +157,10 @@ enum rc block_file_create(int directory_fd, const struct block_subject *subject,
     enum rc rc = file_new(subject, memory, &file, err);
     if (rc != RC_OK)
         return rc;
-    if (directory_fd >= 0 && !file_make(directory_fd, file, &file->fd))
+    if (directory_fd >= 0 && !file_make(directory_fd, file, &file->fd)) {
+        note_full(memory);
         file->fd = -1;
+    }
     *ret_file = file;
     return RC_OK;
 }
@@ -177,6 +189,12 @@ enum rc block_file_open(int directory_fd, const char *name, struct block_memory 
     file->fd = TAKE_FD(fd);
     *ret_file = file;
     return RC_OK;
+}
+
+bool block_file_is_deleted(const struct block_file *file)
+{
+    struct stat status;
+    return file->fd >= 0 && fstat(file->fd, &status) == 0 && status.st_nlink == 0;
 }
 
 struct block_file *block_file_ref(struct block_file *file)
@@ -213,13 +231,27 @@ uint64_t block_file_count(const struct block_file *file)
     return file->count;
 }
 
+static bool is_on_disk(struct block_file *file)
+{
+    return file->fd >= 0 && !atomic_load_explicit(&file->is_failing, memory_order_relaxed);
+}
+
+static bool read_or_fail(struct block_file *file, void *data, size_t length, uint64_t offset)
+{
+    if (!is_on_disk(file))
+        return false;
+    enum rc rc = fdio_pread_exact(file->fd, data, length, offset, NULL);
+    if (rc == RC_IO)
+        atomic_store_explicit(&file->is_failing, true, memory_order_relaxed);
+    return rc == RC_OK;
+}
+
 int64_t block_file_confirmed_ms(struct block_file *file)
 {
-    int64_t wall_ms = atomic_load_explicit(&file->confirmed_ms, memory_order_relaxed);
-    if (file->fd >= 0 && fdio_pread_exact(file->fd, &wall_ms, sizeof wall_ms,
-                                          offsetof(struct header, confirmed_ms), NULL) != RC_OK)
-        return 0;
-    return wall_ms;
+    int64_t wall_ms;
+    return read_or_fail(file, &wall_ms, sizeof wall_ms, offsetof(struct header, confirmed_ms))
+               ? wall_ms
+               : atomic_load_explicit(&file->confirmed_ms, memory_order_relaxed);
 }
 
 void block_file_confirm(struct block_file *file, int64_t wall_ms)
@@ -245,13 +277,10 @@ static uint64_t checksum_of(const void *data, size_t length, uint64_t block)
 }
 
 /* Where the block's checksum stands; 0 when it is not here. */
-static uint64_t entry_of(const struct block_file *file, uint64_t block)
+static uint64_t entry_of(struct block_file *file, uint64_t block)
 {
     uint64_t entry = 0;
-    if (file->fd < 0 ||
-        fdio_pread_exact(file->fd, &entry, sizeof entry, HEADER_BYTES + block * 8, NULL) != RC_OK)
-        return 0;
-    return entry;
+    return read_or_fail(file, &entry, sizeof entry, HEADER_BYTES + block * 8) ? entry : 0;
 }
 
 /* Compares a block with its checksum, once per process. False: it is not here. */
@@ -262,8 +291,7 @@ static bool verify(struct block_file *file, uint64_t block)
     uint64_t entry = entry_of(file, block);
     size_t length = block_length(file, block);
     OWN_FREE uint8_t *data = entry != 0 ? malloc(length) : NULL;
-    if (data == NULL ||
-        fdio_pread_exact(file->fd, data, length, file->blocks_at + block * BLOCK_BYTES, NULL) != RC_OK ||
+    if (data == NULL || !read_or_fail(file, data, length, file->blocks_at + block * BLOCK_BYTES) ||
         checksum_of(data, length, block) != entry)
         return false;
     unsigned char unseen = UNSEEN;
@@ -313,7 +341,9 @@ enum rc block_file_read(struct block_file *file, void *data, size_t length, uint
         if (rc == RC_IO || rc == RC_CORRUPT) { /* the disk has lost it: the origin still has it */
             atomic_store_explicit(&file->state[block], UNSEEN, memory_order_release);
             uint64_t none = 0;
-            if (pwrite(file->fd, &none, sizeof none, (off_t)(HEADER_BYTES + block * 8)) < 0)
+            if (rc == RC_IO)
+                atomic_store_explicit(&file->is_failing, true, memory_order_relaxed);
+            else if (pwrite(file->fd, &none, sizeof none, (off_t)(HEADER_BYTES + block * 8)) < 0)
                 return rc;
             return err_set(err, RC_AWAY, "parts of the source have to be fetched again");
         }
@@ -385,10 +415,12 @@ enum rc block_file_write(struct block_file *file, uint64_t block, const void *da
     if (atomic_load_explicit(&file->state[block], memory_order_acquire) != UNSEEN)
         return RC_OK;
     uint64_t entry = checksum_of(data, length, block);
-    if (file->fd >= 0 && pwrite_all(file->fd, data, length, file->blocks_at + block * BLOCK_BYTES) &&
+    if (is_on_disk(file) && pwrite_all(file->fd, data, length, file->blocks_at + block * BLOCK_BYTES) &&
         pwrite_all(file->fd, &entry, sizeof entry, HEADER_BYTES + block * 8)) {
         atomic_store_explicit(&file->state[block], VERIFIED, memory_order_release);
         return RC_OK;
     }
+    if (file->fd >= 0)
+        note_full(file->memory);
     return keep_in_memory(file, block, data, length, err);
 }

@@ -28,10 +28,11 @@ struct block_subject {
     char etag[TRANSPORT_ETAG_BYTES];
 };
 
-/* Room for blocks in memory, over all files of a process. */
+/* Room for blocks in memory, over all files of a process; and why they are there. */
 struct block_memory {
     _Atomic int64_t used_bytes;
     int64_t most_bytes;
+    atomic_bool disk_is_full; /* set by whoever finds that; for the block store */
 };
 
 /* Makes an empty file in `directory_fd` under the hash of subject->name, in place of one that is there. In memory only when
@@ -42,6 +43,8 @@ RC_MUST_USE enum rc block_file_create(int directory_fd, const struct block_subje
 /* The file that is there for `name`. RC_NOT_FOUND when there is none or it is not whole; RC_NO_MEMORY. */
 RC_MUST_USE enum rc block_file_open(int directory_fd, const char *name, struct block_memory *memory,
                                     struct block_file **ret_file, struct err *err);
+/* Whether it was deleted from its directory: it takes room that nobody finds again. */
+bool block_file_is_deleted(const struct block_file *file);
 struct block_file *block_file_ref(struct block_file *file);
 void block_file_unref(struct block_file **file);
 

@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 
 #define ABANDONED_S 3600
-#define LOCK_NAME   ".lock"
+#define LOOK_S \
+    5 /* how often files that others have deleted are let go; also between two looks at a full disk */
+#define LOCK_NAME ".lock"
 
 struct block_store {
     int directory_fd; /* -1: memory only */
@@ -22,6 +24,8 @@ struct block_store {
     pthread_mutex_t mutex;
     pthread_cond_t due;
     bool running, stopping, is_due;
+    void (*let_go)(void *context);
+    void *let_go_context;
     pthread_t thread;
 };
 
@@ -80,6 +84,17 @@ static int by_use(const void *a, const void *b)
     return one->used.tv_nsec < other->used.tv_nsec ? -1 : one->used.tv_nsec > other->used.tv_nsec;
 }
 
+/* How many bytes may stay of those that are there. */
+static int64_t goal_of(struct block_store *store, int64_t bytes)
+{
+    bool is_full = atomic_exchange(&store->memory.disk_is_full, false);
+    if (bytes > store->most_bytes)
+        bytes = store->most_bytes;
+    else if (!is_full)
+        return bytes;
+    return bytes / 10 * 9;
+}
+
 static void tidy_locked(struct block_store *store)
 {
     int fd = openat(store->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -93,8 +108,8 @@ static void tidy_locked(struct block_store *store)
     for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory))
         look_at(store, entry->d_name, &findings);
     closedir(directory);
-    if (findings.bytes > store->most_bytes) {
-        int64_t goal = store->most_bytes / 10 * 9;
+    int64_t goal = goal_of(store, findings.bytes);
+    if (findings.bytes > goal) {
         qsort(findings.file, findings.count, sizeof findings.file[0], by_use);
         for (size_t i = 0; i < findings.count && findings.bytes > goal; i++)
             if (unlinkat(store->directory_fd, findings.file[i].name, 0) == 0)
@@ -118,14 +133,20 @@ static void *tidy_thread(void *argument)
     pthread_setname_np(pthread_self(), "blocks");
     pthread_mutex_lock(&store->mutex);
     while (!store->stopping) {
-        if (!store->is_due) {
-            pthread_cond_wait(&store->due, &store->mutex);
-            continue;
-        }
+        bool is_due = store->is_due || atomic_load(&store->memory.disk_is_full);
         store->is_due = false;
         pthread_mutex_unlock(&store->mutex);
-        block_store_tidy(store);
+        if (is_due)
+            block_store_tidy(store);
+        if (store->let_go != NULL)
+            store->let_go(store->let_go_context);
         pthread_mutex_lock(&store->mutex);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += LOOK_S;
+        while (!store->is_due && !store->stopping &&
+               pthread_cond_timedwait(&store->due, &store->mutex, &until) != ETIMEDOUT)
+            continue;
     }
     pthread_mutex_unlock(&store->mutex);
     return NULL;
@@ -159,6 +180,12 @@ enum rc block_store_start(struct block_store *store, struct err *err)
                              "the thread that bounds the cache of source blocks cannot start");
     store->running = store->directory_fd >= 0;
     return RC_OK;
+}
+
+void block_store_on_deleted(struct block_store *store, void (*let_go)(void *context), void *context)
+{
+    store->let_go = let_go;
+    store->let_go_context = context;
 }
 
 void block_store_close(struct block_store **slot)

@@ -358,9 +358,26 @@ static void remote_share(struct origin *origin, const struct shm_leaseholder *ho
     remote->holder = *holder;
 }
 
+/* Files that were deleted, by any worker, and that nobody here reads: to be looked up anew. On the store's thread. */
+static void let_go_of_deleted(void *context)
+{
+    struct remote *remote = context;
+    pthread_mutex_lock(&remote->mutex);
+    for (struct remote_file *file = remote->oldest; file != NULL; file = file->newer) {
+        if (file->content == NULL || atomic_load(&file->content->references) > 1 ||
+            !block_file_is_deleted(file->content->blocks))
+            continue;
+        remote_content_unref(file->content);
+        file->content = NULL;
+        file->checked_ms = 0;
+    }
+    pthread_mutex_unlock(&remote->mutex);
+}
+
 static enum rc remote_start(struct origin *origin, struct err *err)
 {
     struct remote *remote = remote_of(origin);
+    block_store_on_deleted(remote->store, let_go_of_deleted, remote);
     enum rc rc = block_store_start(remote->store, err);
     if (rc == RC_OK && remote->transport->ops->start != NULL)
         rc = remote->transport->ops->start(remote->transport, err);
@@ -384,8 +401,10 @@ static void remote_close(struct origin *origin)
     remote_cancel(origin);
     remote_watch_stop(remote);
     remote->transport->ops->close(remote->transport); /* no flight is left */
+    pthread_mutex_lock(&remote->mutex);
     forget_down_to(remote, 0);
     assert(remote->count == 0); /* all blobs are closed */
+    pthread_mutex_unlock(&remote->mutex);
     block_store_close(&remote->store);
     if (remote->origin.needs.root_fd >= 0)
         close(remote->origin.needs.root_fd);

@@ -8,7 +8,8 @@
 
 static_assert(sizeof(struct shm_index_shared) == 64, "what is shared is one cache line");
 
-#define IDLE_AT_FIRST 4u /* for the event thread, which makes none */
+#define LAYOUT        UINT64_C(0x76322069647320) /* values of another are not understood */
+#define IDLE_AT_FIRST 4u                         /* for the event thread, which makes none */
 
 /* ---- values ---- */
 
@@ -27,7 +28,7 @@ uint64_t shm_index_blob_id(const uint8_t *data, size_t length)
 /* Over everything that tells what the value is: a page of another table or key does not pass for it. */
 static uint32_t checksum(uint64_t dialect, const MDB_val *key, const uint8_t *value, size_t length)
 {
-    uint64_t hash = XXH3_64bits_withSeed(key->mv_data, key->mv_size, dialect);
+    uint64_t hash = XXH3_64bits_withSeed(key->mv_data, key->mv_size, dialect ^ LAYOUT);
     hash = XXH3_64bits_withSeed(value + 4, length - 4, hash);
     return (uint32_t)(hash >> 32 ^ hash);
 }
@@ -47,6 +48,15 @@ bool shm_index_is_sealed(uint64_t dialect, const MDB_val *key, const MDB_val *va
         return false;
     memcpy(&sum, value->mv_data, sizeof sum);
     return sum == checksum(dialect, key, value->mv_data, value->mv_size);
+}
+
+bool shm_index_blob_ids(const MDB_val *value, size_t *ret_count)
+{
+    if (value->mv_size <= SHM_INDEX_HEAD_BYTES)
+        return false;
+    size_t count = ((const uint8_t *)value->mv_data)[SHM_INDEX_HEAD_BYTES];
+    *ret_count = count;
+    return value->mv_size >= SHM_INDEX_HEAD_BYTES + 1 + 8 * count;
 }
 
 MDB_val *shm_index_name_image(struct shm_index_name *name, const struct shm_index_key *key)
@@ -129,15 +139,19 @@ static bool read_value(struct shm_index *index, enum shm_index_table table, MDB_
     MDB_txn *txn = begin_reading(index, may_wait);
     if (txn == NULL)
         return false;
+    size_t head_bytes = SHM_INDEX_HEAD_BYTES, ids = 0;
     int status = mdb_get(txn, index->file.table[table], key, &value);
-    if (status == 0 && !shm_index_is_sealed(index->options.dialect, key, &value)) {
+    bool holds = status == 0 && shm_index_is_sealed(index->options.dialect, key, &value) &&
+                 (table != SHM_INDEX_IMAGES || shm_index_blob_ids(&value, &ids));
+    if (table == SHM_INDEX_IMAGES)
+        head_bytes += 1 + 8 * ids;
+    if (status == 0 && !holds) {
         shm_index_count(&index->options.shared->refused, 1);
     } else if (status == 0) {
         const uint8_t *data = value.mv_data;
         memcpy(ret_version, data + 4, sizeof *ret_version);
         out->length = 0;
-        found = bytes_append(out, data + SHM_INDEX_HEAD_BYTES, value.mv_size - SHM_INDEX_HEAD_BYTES, NULL) ==
-                RC_OK;
+        found = bytes_append(out, data + head_bytes, value.mv_size - head_bytes, NULL) == RC_OK;
     } else {
         note_failure(index, status);
     }

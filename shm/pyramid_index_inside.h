@@ -50,6 +50,10 @@ MDB_val *shm_index_name_image(struct shm_index_name *name, const struct shm_inde
 MDB_val *shm_index_name_tiles(struct shm_index_name *name, const struct shm_index_key *key, uint32_t level);
 MDB_val *shm_index_name_blob(struct shm_index_name *name, uint64_t id);
 
+/* The value of an image begins, behind its head, with the number of blobs that its record needs (1) and their ids (8 each), so that
+ * those which nobody needs can be told. False: the value is too short for what it says. */
+bool shm_index_blob_ids(const MDB_val *value, size_t *ret_count);
+
 /* Fills in the head of a value whose content stands behind it, and tells whether it fits the content. */
 void shm_index_seal(uint64_t dialect, const MDB_val *key, uint64_t version, uint8_t *value, size_t length);
 bool shm_index_is_sealed(uint64_t dialect, const MDB_val *key, const MDB_val *value);

@@ -1,4 +1,4 @@
-#include "shm/pyramid_index_inside.h"
+#include "shm/pyramid_index_sweep.h"
 
 #include "base/clock.h"
 #include "base/own.h"
@@ -84,11 +84,17 @@ void shm_index_put(struct shm_index *index, const struct shm_index_key *key, uin
     bool fits = record->length <= SHM_INDEX_MAX_VALUE_BYTES;
     for (uint32_t i = 0; i < blob_count; i++)
         fits = fits && blobs[i].length <= SHM_INDEX_MAX_VALUE_BYTES;
-    struct shm_index_write *write =
-        fits ? write_new(WRITE_RECORD, key, SHM_INDEX_HEAD_BYTES + record->length, blobs, blob_count) : NULL;
+    size_t ids_bytes = 1 + 8 * (size_t)blob_count;
+    struct shm_index_write *write = fits ? write_new(WRITE_RECORD, key,
+                                                     SHM_INDEX_HEAD_BYTES + ids_bytes + record->length, blobs,
+                                                     blob_count)
+                                         : NULL;
     if (write != NULL) {
         uint8_t *to = write_value(write);
-        memcpy(to + SHM_INDEX_HEAD_BYTES, record->data, record->length);
+        to[SHM_INDEX_HEAD_BYTES] = (uint8_t)blob_count;
+        for (uint32_t i = 0; i < blob_count; i++)
+            memcpy(to + SHM_INDEX_HEAD_BYTES + 1 + 8 * (size_t)i, &blobs[i].id, 8);
+        memcpy(to + SHM_INDEX_HEAD_BYTES + ids_bytes, record->data, record->length);
         shm_index_seal(index->options.dialect, shm_index_name_image(&name, key), version, to,
                        write->value_bytes);
         to += write->value_bytes;
@@ -246,7 +252,7 @@ static int write_one(struct shm_index *index, MDB_txn *txn, struct shm_index_wri
     return remove_record(index, txn, write, changed);
 }
 
-static int write_batch(struct shm_index *index, struct shm_index_write *batch)
+static int write_batch(struct shm_index *index, struct shm_index_write *batch, bool *ret_must_sweep)
 {
     MDB_txn *txn = NULL;
     bool changed = false;
@@ -254,6 +260,7 @@ static int write_batch(struct shm_index *index, struct shm_index_write *batch)
     int status = mdb_txn_begin(index->file.env, NULL, 0, &txn);
     for (struct shm_index_write *write = batch; status == 0 && write != NULL; write = write->next)
         status = write_one(index, txn, write, &changed);
+    *ret_must_sweep = status == 0 && changed && shm_index_sweep_is_due(index, txn);
     if (status == 0 && changed)
         status = mdb_txn_commit(txn);
     else if (txn != NULL)
@@ -321,7 +328,10 @@ static void care(struct shm_index *index)
 static bool commit(struct shm_index *index, struct shm_index_write *batch)
 {
     for (int i = 0; i < MOST_TRIES && index->file.env != NULL; i++) {
-        int status = write_batch(index, batch);
+        bool must_sweep = false;
+        int status = write_batch(index, batch, &must_sweep);
+        if (status == 0 && must_sweep)
+            shm_index_sweep(index);
         if (status == 0)
             return true;
         if (status == MDB_MAP_RESIZED ? resize(index, false) : status == MDB_MAP_FULL && resize(index, true))

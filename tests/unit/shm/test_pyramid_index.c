@@ -583,6 +583,105 @@ static void test_writers_that_are_killed(void **state)
     shm_index_close(&index);
 }
 
+/* A record with blobs of its own, and one that it shares with all others. */
+static void put_with_blobs(struct shm_index *index, unsigned number, uint64_t version)
+{
+    OWN(bytes_done) struct bytes record = {0};
+    struct shm_index_key key = key_of(number);
+    char own[600], common[200];
+    memset(own, 'o', sizeof own);
+    memset(common, 'c', sizeof common);
+    snprintf(own, sizeof own, "%u %llu", number, (unsigned long long)version);
+    const struct shm_index_blob blobs[] = {
+        {shm_index_blob_id((uint8_t *)own, sizeof own), (uint8_t *)own, sizeof own},
+        {shm_index_blob_id((uint8_t *)common, sizeof common), (uint8_t *)common, sizeof common}};
+    make_record(number, version, 100, &record);
+    shm_index_put(index, &key, version, &record, blobs, 2);
+}
+
+static bool has_blob(struct shm_index *index, unsigned number, uint64_t version)
+{
+    OWN(bytes_done) struct bytes out = {0};
+    char own[600];
+    memset(own, 'o', sizeof own);
+    snprintf(own, sizeof own, "%u %llu", number, (unsigned long long)version);
+    return shm_index_get_blob(index, shm_index_blob_id((uint8_t *)own, sizeof own), &out);
+}
+
+/* Sources that are replaced over and over, and some that are deleted: what they needed goes, what is needed stays. */
+static void test_blobs_that_nobody_needs_go(void **state)
+{
+    enum { SOURCES = 200, VERSIONS = 60 };
+    (void)state;
+    struct shm_index *index = open_index();
+    struct stat at_ten, at_end;
+    for (uint64_t version = 1; version <= VERSIONS; version++) {
+        for (unsigned number = 0; number < SOURCES; number++)
+            put_with_blobs(index, number, version);
+        shm_index_settle(index);
+        if (version == 10)
+            assert_int_equal(stat(file, &at_ten), 0);
+    }
+    assert_int_equal(stat(file, &at_end), 0);
+    assert_true(at_end.st_size <= at_ten.st_size + (off_t)MIB);
+    unsigned left = 0;
+    for (uint64_t version = 1; version < VERSIONS; version++)
+        for (unsigned number = 0; number < SOURCES; number++)
+            left += has_blob(index, number, version);
+    assert_true(left <= 2 * SOURCES + 256);
+    for (unsigned number = 0; number < SOURCES; number++)
+        assert_true(has_blob(index, number, VERSIONS));
+    for (unsigned number = 0; number < SOURCES; number++) {
+        struct shm_index_key key = key_of(number);
+        shm_index_remove(index, &key);
+    }
+    for (unsigned number = 1000; number < 1000 + 3 * SOURCES; number++) /* the growth that makes it look */
+        put_with_blobs(index, number, 1);
+    shm_index_settle(index);
+    left = 0;
+    for (unsigned number = 0; number < SOURCES; number++)
+        left += has_blob(index, number, VERSIONS);
+    assert_int_equal(left, 0);
+    for (unsigned number = 1000; number < 1000 + 3 * SOURCES; number++)
+        assert_true(has_blob(index, number, 1));
+    shm_index_close(&index);
+}
+
+/* Whenever it dies: each record that is there has what it needs. */
+static void test_killed_while_blobs_are_collected(void **state)
+{
+    enum { SOURCES = 150, ROUNDS = 12 };
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct shm_index *index = open_index();
+            for (uint64_t version = round * 1000 + 1;; version++) {
+                for (unsigned number = 0; number < SOURCES; number++)
+                    put_with_blobs(index, number, version);
+                shm_index_settle(index);
+            }
+        }
+        const struct timespec pause = {.tv_nsec = 60000000 + 7000000 * (long)round};
+        nanosleep(&pause, NULL);
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        struct shm_index *index = open_index();
+        unsigned found = 0;
+        for (unsigned number = 0; number < SOURCES; number++) {
+            OWN(bytes_done) struct bytes out = {0};
+            struct shm_index_key key = key_of(number);
+            uint64_t version = 0;
+            if (!shm_index_get(index, &key, true, &version, &out))
+                continue;
+            found++;
+            assert_true(has_blob(index, number, version));
+        }
+        assert_true(found == SOURCES || round == 0);
+        shm_index_close(&index);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -602,6 +701,8 @@ int main(void)
         TEST(test_truncated_while_it_is_open),
         TEST(test_thrown_away_by_another_process),
         TEST(test_removed_under_us),
+        TEST(test_blobs_that_nobody_needs_go),
+        TEST(test_killed_while_blobs_are_collected),
         TEST(test_writers_that_are_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,8 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "cache/picture_record.h"
+#include "cache/derivative_entry.h"
+#include "cache/picture_entry.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -11,30 +12,15 @@
 #include <time.h>
 
 #define BUCKET_COUNT 1024u
+#define PURGE_GAP    64u /* pages in a row that the index does not have */
 #define SETTLED_S    2
-
-/* Pictures hang in a bucket's chain while they are the current one for their key, and in the recency list with it. One
- * that was replaced or pushed out hangs nowhere and lives until its last reference goes. */
-struct entry {
-    struct picture picture; /* first: a picture's address is its entry's */
-    struct entry *chain;
-    struct entry *newer, *older;
-    struct picture_shelf shelf;
-    uint32_t references; /* one of them is the table's own while `listed` */
-    bool listed;
-    atomic_bool is_kept; /* in the index */
-    int64_t checked_ms;  /* the source was of this version then */
-    int64_t told_ms;     /* somebody was told to compare it then */
-    uint32_t page;
-    char path[];
-};
 
 struct pictures {
     struct pictures_options options;
     uint32_t count;
     pthread_mutex_t mutex;
-    struct entry *newest, *oldest;
-    struct entry *bucket[BUCKET_COUNT];
+    struct picture_entry *newest, *oldest;
+    struct picture_entry *bucket[BUCKET_COUNT];
 };
 
 enum rc pictures_new(const struct pictures_options *options, struct pictures **ret_pictures, struct err *err)
@@ -48,35 +34,28 @@ enum rc pictures_new(const struct pictures_options *options, struct pictures **r
     return RC_OK;
 }
 
-static void entry_free(struct entry *entry)
-{
-    image_colour_free(&entry->picture.colour);
-    image_source_unref(&entry->picture.source);
-    free(entry);
-}
-
-static struct entry **bucket_of(struct pictures *pictures, const char *path, uint32_t page)
+static struct picture_entry **bucket_of(struct pictures *pictures, const char *path, uint32_t page)
 {
     uint64_t hash = bytes_hash(BYTES_HASH_START, path, strlen(path));
     return &pictures->bucket[(hash ^ page) % BUCKET_COUNT];
 }
 
-static struct entry *find(struct pictures *pictures, const char *path, uint32_t page)
+static struct picture_entry *find(struct pictures *pictures, const char *path, uint32_t page)
 {
-    struct entry *entry = *bucket_of(pictures, path, page);
+    struct picture_entry *entry = *bucket_of(pictures, path, page);
     while (entry != NULL && (entry->page != page || strcmp(entry->path, path) != 0))
         entry = entry->chain;
     return entry;
 }
 
-static void recency_remove(struct pictures *pictures, struct entry *entry)
+static void recency_remove(struct pictures *pictures, struct picture_entry *entry)
 {
     *(entry->newer != NULL ? &entry->newer->older : &pictures->newest) = entry->older;
     *(entry->older != NULL ? &entry->older->newer : &pictures->oldest) = entry->newer;
     entry->newer = entry->older = NULL;
 }
 
-static void recency_add(struct pictures *pictures, struct entry *entry)
+static void recency_add(struct pictures *pictures, struct picture_entry *entry)
 {
     entry->older = pictures->newest;
     *(pictures->newest != NULL ? &pictures->newest->newer : &pictures->oldest) = entry;
@@ -84,9 +63,9 @@ static void recency_add(struct pictures *pictures, struct entry *entry)
 }
 
 /* Takes an entry out of the table; what is left to free afterwards, outside the lock, or NULL. */
-static struct entry *unlist(struct pictures *pictures, struct entry *entry)
+static struct picture_entry *unlist(struct pictures *pictures, struct picture_entry *entry)
 {
-    struct entry **link = bucket_of(pictures, entry->path, entry->page);
+    struct picture_entry **link = bucket_of(pictures, entry->path, entry->page);
     while (*link != entry)
         link = &(*link)->chain;
     *link = entry->chain;
@@ -96,9 +75,9 @@ static struct entry *unlist(struct pictures *pictures, struct entry *entry)
     return --entry->references == 0 ? entry : NULL;
 }
 
-static void list(struct pictures *pictures, struct entry *entry)
+static void list(struct pictures *pictures, struct picture_entry *entry)
 {
-    struct entry **bucket = bucket_of(pictures, entry->path, entry->page);
+    struct picture_entry **bucket = bucket_of(pictures, entry->path, entry->page);
     entry->chain = *bucket;
     *bucket = entry;
     recency_add(pictures, entry);
@@ -108,7 +87,7 @@ static void list(struct pictures *pictures, struct entry *entry)
 }
 
 /* Under the lock. */
-static struct picture *lend(struct pictures *pictures, struct entry *entry)
+static struct picture *lend(struct pictures *pictures, struct picture_entry *entry)
 {
     recency_remove(pictures, entry);
     recency_add(pictures, entry);
@@ -117,11 +96,11 @@ static struct picture *lend(struct pictures *pictures, struct entry *entry)
 }
 
 /* Lists what was made outside the lock, in place of what is there. */
-static void list_instead(struct pictures *pictures, struct entry *made)
+static void list_instead(struct pictures *pictures, struct picture_entry *made)
 {
-    struct entry *dead = NULL;
+    struct picture_entry *dead = NULL;
     pthread_mutex_lock(&pictures->mutex);
-    struct entry *rival = find(pictures, made->path, made->page);
+    struct picture_entry *rival = find(pictures, made->path, made->page);
     if (rival != NULL)
         dead = unlist(pictures, rival);
     else if (pictures->count >= pictures->options.capacity)
@@ -129,135 +108,26 @@ static void list_instead(struct pictures *pictures, struct entry *made)
     list(pictures, made);
     pthread_mutex_unlock(&pictures->mutex);
     if (dead != NULL)
-        entry_free(dead);
-}
-
-/* ---- making entries ---- */
-
-/* What is asked for, and what is known of it so far. */
-struct wanted {
-    const char *path;
-    uint32_t page;
-    struct shm_index_key key, sighting;
-    uint64_t version;
-    int64_t modified_s;
-    int64_t checked_ms;
-};
-
-static struct entry *entry_new(const struct wanted *wanted, struct err *err)
-{
-    size_t path_bytes = strlen(wanted->path) + 1;
-    struct entry *entry = calloc(1, sizeof *entry + path_bytes);
-    if (entry == NULL) {
-        err_set(err, RC_NO_MEMORY, "no memory to open image '%s'", wanted->path);
-        return NULL;
-    }
-    memcpy(entry->path, wanted->path, path_bytes);
-    entry->page = wanted->page;
-    entry->references = 1;
-    entry->checked_ms = wanted->checked_ms;
-    entry->picture.version_hash = wanted->version;
-    entry->picture.modified_s = wanted->modified_s;
-    return entry;
-}
-
-/* From the index alone, if that knows the version; else NULL. */
-static struct entry *entry_recall(struct pictures *pictures, struct wanted *wanted, bool may_wait)
-{
-    OWN(picture_record_done) struct picture_record record = {0};
-    struct image_pyramid pyramid;
-    if (!picture_record_find(pictures->options.index, &wanted->key, wanted->version, may_wait, &record) ||
-        image_record_pyramid(&record.record, &pyramid, NULL) != RC_OK)
-        return NULL;
-    wanted->modified_s = record.modified_s;
-    struct entry *entry = entry_new(wanted, NULL);
-    if (entry != NULL)
-        entry->picture.pyramid = pyramid;
-    return entry;
-}
-
-/* The source from the index, or from the file where that does not help: `blob` is used up then. */
-static enum rc entry_restore(struct pictures *pictures, const struct wanted *wanted, struct image_blob **blob,
-                             struct image_source **ret_source)
-{
-    OWN(picture_record_done) struct picture_record record = {0};
-    const struct pictures_options *options = &pictures->options;
-    if (!picture_record_find(options->index, &wanted->key, wanted->version, true, &record))
-        return RC_NOT_FOUND;
-    return picture_record_restore(options->index, &record, TAKE_PTR(*blob), &options->limits, ret_source,
-                                  NULL);
-}
-
-static enum rc entry_parse(struct pictures *pictures, const struct wanted *wanted, struct image_blob *blob,
-                           struct image_source **ret_source, struct err *err)
-{
-    const struct pictures_options *options = &pictures->options;
-    if (blob ==
-        NULL) { /* restoring has used it up; whatever is wrong with the file now, it shows further on */
-        struct origin_version version;
-        enum rc rc = origin_open_blob(options->origin, wanted->path, &blob, &version, err);
-        if (rc != RC_OK)
-            return rc;
-        if (origin_version_hash(&version) != wanted->version) {
-            image_blob_close(&blob);
-            return err_set(err, RC_BUSY, "image '%s' is being replaced, please try again", wanted->path);
-        }
-    }
-    return image_source_open(blob, wanted->page, &options->limits, ret_source, err);
-}
-
-static enum rc entry_decide_colour(struct picture *picture, struct err *err)
-{
-    enum rc rc = image_colour_decide(&picture->source->format, &picture->source->metadata.icc,
-                                     &picture->colour, &picture->note, err);
-    if (rc == RC_OK && !image_colour_is_untouched(picture->colour))
-        picture->source->pyramid.tiles_join =
-            false; /* tiles of another colour space are never sent as they are */
-    return rc;
-}
-
-/* With everything; takes `blob` over. */
-static enum rc entry_open(struct pictures *pictures, const struct wanted *wanted, struct image_blob *blob,
-                          struct entry **ret_entry, bool *ret_parsed, struct err *err)
-{
-    OWN(image_blob_close) struct image_blob *own_blob = blob;
-    struct entry *entry = entry_new(wanted, err);
-    if (entry == NULL)
-        return RC_NO_MEMORY;
-    struct picture *picture = &entry->picture;
-    bool parsed = entry_restore(pictures, wanted, &own_blob, &picture->source) != RC_OK;
-    enum rc rc = parsed ? entry_parse(pictures, wanted, TAKE_PTR(own_blob), &picture->source, err) : RC_OK;
-    if (rc == RC_OK)
-        rc = entry_decide_colour(picture, err);
-    if (rc != RC_OK) {
-        entry_free(entry);
-        return rc;
-    }
-    struct shm_index *index = pictures->options.index;
-    picture->pyramid = picture->source->pyramid;
-    picture_shelf_init(&entry->shelf, index, &wanted->key, wanted->version);
-    picture->source->shelf = index != NULL ? &entry->shelf.shelf : NULL;
-    atomic_init(&entry->is_kept, !parsed);
-    *ret_parsed = parsed;
-    *ret_entry = entry;
-    return RC_OK;
+        picture_entry_free(dead);
 }
 
 /* ---- finding pictures ---- */
 
-static struct wanted want(const struct pictures *pictures, const char *path, uint32_t page)
+static struct picture_wanted want(const struct pictures *pictures, const char *path, uint32_t page)
 {
     const struct shm_index_key key = shm_index_key(pictures->options.root, path, page);
     const uint64_t view = pictures->options.view;
-    return (struct wanted){.path = path,
-                           .page = page,
-                           .key = key,
-                           .sighting = {{key.word[0] ^ view, key.word[1] ^ view}},
-                           .checked_ms = clock_monotonic_ms()};
+    const struct shm_fences *fences = pictures->options.fences;
+    return (struct picture_wanted){.path = path,
+                                   .page = page,
+                                   .key = key,
+                                   .sighting = {{key.word[0] ^ view, key.word[1] ^ view}},
+                                   .checked_ms = clock_monotonic_ms(),
+                                   .epoch = fences != NULL ? shm_fences_epoch(fences) : 0};
 }
 
 /* Under the lock. What others have seen since counts for more than what we have. */
-static bool is_current(struct entry *entry, uint64_t seen_version, int64_t seen_ms, int64_t oldest_ms)
+static bool is_current(struct picture_entry *entry, uint64_t seen_version, int64_t seen_ms, int64_t oldest_ms)
 {
     if (seen_ms > entry->checked_ms) {
         if (entry->picture.version_hash != seen_version)
@@ -277,7 +147,7 @@ static int64_t oldest_comparison_ms(const struct pictures *pictures, int64_t now
 }
 
 /* Under the lock. Whether half of its time is over and nobody was told yet. */
-static bool ages(const struct pictures *pictures, struct entry *entry, int64_t now_ms)
+static bool ages(const struct pictures *pictures, struct picture_entry *entry, int64_t now_ms)
 {
     int64_t half_ms = pictures->options.revalidate_ms / 2;
     if (entry->checked_ms > now_ms - half_ms || entry->told_ms > now_ms - half_ms / 2)
@@ -288,7 +158,7 @@ static bool ages(const struct pictures *pictures, struct entry *entry, int64_t n
 
 struct picture *pictures_peek(struct pictures *pictures, const char *path, uint32_t page, bool *ret_ages)
 {
-    struct wanted wanted = want(pictures, path, page);
+    struct picture_wanted wanted = want(pictures, path, page);
     int64_t now_ms = wanted.checked_ms;
     struct picture *picture = NULL;
     int64_t oldest_ms = oldest_comparison_ms(pictures, now_ms);
@@ -297,7 +167,7 @@ struct picture *pictures_peek(struct pictures *pictures, const char *path, uint3
     if (ret_ages != NULL)
         *ret_ages = false;
     pthread_mutex_lock(&pictures->mutex);
-    struct entry *entry = find(pictures, path, page);
+    struct picture_entry *entry = find(pictures, path, page);
     if (entry != NULL && is_current(entry, wanted.version, seen ? wanted.checked_ms : INT64_MIN, oldest_ms)) {
         picture = lend(pictures, entry);
         if (ret_ages != NULL)
@@ -305,29 +175,32 @@ struct picture *pictures_peek(struct pictures *pictures, const char *path, uint3
     }
     pthread_mutex_unlock(&pictures->mutex);
     if (picture == NULL && seen && wanted.checked_ms > oldest_ms &&
-        (entry = entry_recall(pictures, &wanted, false)) != NULL) {
+        (entry = picture_entry_recall(&pictures->options, &wanted, false)) != NULL) {
         list_instead(pictures, entry);
         picture = &entry->picture;
     }
     return picture;
 }
 
-/* Its source is to be opened anew although the version is the same. */
-static bool is_dead(const struct entry *entry)
+/* It is to be opened anew although the version is the same. */
+static bool is_dead(const struct pictures *pictures, const struct picture_entry *entry)
 {
     const struct image_source *source = entry->picture.source;
-    return source != NULL && atomic_load_explicit(&source->blob->is_dead, memory_order_relaxed);
+    const struct shm_fences *fences = pictures->options.fences;
+    return (source != NULL && atomic_load_explicit(&source->blob->is_dead, memory_order_relaxed)) ||
+           (fences != NULL &&
+            shm_fences_is_fenced(fences, entry->epoch, derivative_mark(entry->path), entry->path));
 }
 
 /* The listed picture if it is of the version that was seen just now; one of another leaves the table. */
-static struct picture *lend_if_current(struct pictures *pictures, const struct wanted *wanted,
+static struct picture *lend_if_current(struct pictures *pictures, const struct picture_wanted *wanted,
                                        bool with_source)
 {
     struct picture *picture = NULL;
-    struct entry *dead = NULL;
+    struct picture_entry *dead = NULL;
     pthread_mutex_lock(&pictures->mutex);
-    struct entry *entry = find(pictures, wanted->path, wanted->page);
-    if (entry != NULL && (entry->picture.version_hash != wanted->version || is_dead(entry))) {
+    struct picture_entry *entry = find(pictures, wanted->path, wanted->page);
+    if (entry != NULL && (entry->picture.version_hash != wanted->version || is_dead(pictures, entry))) {
         dead = unlist(pictures, entry);
     } else if (entry != NULL && (entry->picture.source != NULL || !with_source)) {
         entry->checked_ms = wanted->checked_ms > entry->checked_ms ? wanted->checked_ms : entry->checked_ms;
@@ -335,7 +208,7 @@ static struct picture *lend_if_current(struct pictures *pictures, const struct w
     }
     pthread_mutex_unlock(&pictures->mutex);
     if (dead != NULL)
-        entry_free(dead);
+        picture_entry_free(dead);
     return picture;
 }
 
@@ -346,9 +219,9 @@ static bool is_settled(int64_t modified_s)
 }
 
 /* Puts a parsed source into the index, at the latest when it is compared again. */
-static void keep(struct pictures *pictures, const struct wanted *wanted, struct picture *picture)
+static void keep(struct pictures *pictures, const struct picture_wanted *wanted, struct picture *picture)
 {
-    struct entry *entry = (struct entry *)picture;
+    struct picture_entry *entry = (struct picture_entry *)picture;
     if (picture->source == NULL || !is_settled(picture->modified_s) ||
         atomic_exchange_explicit(&entry->is_kept, true, memory_order_relaxed))
         return;
@@ -358,14 +231,14 @@ static void keep(struct pictures *pictures, const struct wanted *wanted, struct 
 
 /* The source cannot be had. One that is gone takes everything along that is known of it; of one that is away nothing is
  * known yet. */
-static void forget(struct pictures *pictures, const struct wanted *wanted, enum rc why)
+static void forget(struct pictures *pictures, const struct picture_wanted *wanted, enum rc why)
 {
-    struct entry *dead = NULL;
+    struct picture_entry *dead = NULL;
     if (why == RC_AWAY)
         return;
     shm_sightings_forget(pictures->options.sightings, &wanted->sighting);
     pthread_mutex_lock(&pictures->mutex);
-    struct entry *entry = find(pictures, wanted->path, wanted->page);
+    struct picture_entry *entry = find(pictures, wanted->path, wanted->page);
     bool was_known = entry != NULL;
     if (was_known)
         dead = unlist(pictures, entry);
@@ -373,11 +246,11 @@ static void forget(struct pictures *pictures, const struct wanted *wanted, enum 
     if (was_known && why == RC_NOT_FOUND && pictures->options.index != NULL)
         shm_index_remove(pictures->options.index, &wanted->key);
     if (dead != NULL)
-        entry_free(dead);
+        picture_entry_free(dead);
 }
 
 static void note_version(struct pictures *pictures, const struct origin_version *version,
-                         struct wanted *wanted)
+                         struct picture_wanted *wanted)
 {
     wanted->version = origin_version_hash(version);
     wanted->modified_s = version->modified.tv_sec;
@@ -385,7 +258,7 @@ static void note_version(struct pictures *pictures, const struct origin_version 
 }
 
 /* Compares with the source; *ret_picture is what is listed of that version, or NULL. */
-static enum rc compare(struct pictures *pictures, struct wanted *wanted, bool with_source,
+static enum rc compare(struct pictures *pictures, struct picture_wanted *wanted, bool with_source,
                        struct picture **ret_picture, struct err *err)
 {
     struct origin_version version;
@@ -404,7 +277,7 @@ static enum rc compare(struct pictures *pictures, struct wanted *wanted, bool wi
 void pictures_compare(struct pictures *pictures, const char *path, uint32_t page)
 {
     struct err err;
-    struct wanted wanted = want(pictures, path, page);
+    struct picture_wanted wanted = want(pictures, path, page);
     struct picture *picture = NULL;
     if (compare(pictures, &wanted, false, &picture, &err) == RC_OK)
         pictures_release(pictures, &picture);
@@ -413,12 +286,13 @@ void pictures_compare(struct pictures *pictures, const char *path, uint32_t page
 enum rc pictures_look(struct pictures *pictures, const char *path, uint32_t page,
                       struct picture **ret_picture, bool *ret_opened, struct err *err)
 {
-    struct wanted wanted = want(pictures, path, page);
+    struct picture_wanted wanted = want(pictures, path, page);
     struct picture *picture = NULL;
     enum rc rc = compare(pictures, &wanted, false, &picture, err);
     if (rc != RC_OK)
         return rc;
-    struct entry *recalled = picture == NULL ? entry_recall(pictures, &wanted, true) : NULL;
+    struct picture_entry *recalled = picture == NULL ? picture_entry_recall(&pictures->options, &wanted, true)
+                                                     : NULL;
     if (recalled != NULL) {
         list_instead(pictures, recalled);
         picture = &recalled->picture;
@@ -430,28 +304,28 @@ enum rc pictures_look(struct pictures *pictures, const char *path, uint32_t page
     return RC_OK;
 }
 
-static bool is_listed_open(struct pictures *pictures, const struct wanted *wanted)
+static bool is_listed_open(struct pictures *pictures, const struct picture_wanted *wanted)
 {
     pthread_mutex_lock(&pictures->mutex);
-    const struct entry *entry = find(pictures, wanted->path, wanted->page);
+    const struct picture_entry *entry = find(pictures, wanted->path, wanted->page);
     bool is_open = entry != NULL && entry->picture.source != NULL;
     pthread_mutex_unlock(&pictures->mutex);
     return is_open;
 }
 
-static enum rc open_now(struct pictures *pictures, struct wanted *wanted, struct picture **ret_picture,
-                        bool *ret_opened, struct err *err)
+static enum rc open_now(struct pictures *pictures, struct picture_wanted *wanted,
+                        struct picture **ret_picture, bool *ret_opened, struct err *err)
 {
     struct image_blob *blob = NULL;
     struct origin_version version;
-    struct entry *opened = NULL;
+    struct picture_entry *opened = NULL;
     enum rc rc = origin_open_blob(pictures->options.origin, wanted->path, &blob, &version, err);
     if (rc != RC_OK) {
         forget(pictures, wanted, rc);
         return rc;
     }
     note_version(pictures, &version, wanted);
-    rc = entry_open(pictures, wanted, blob, &opened, ret_opened, err);
+    rc = picture_entry_open(&pictures->options, wanted, blob, &opened, ret_opened, err);
     if (rc != RC_OK)
         return rc;
     list_instead(pictures, opened);
@@ -463,7 +337,7 @@ static enum rc open_now(struct pictures *pictures, struct wanted *wanted, struct
 enum rc pictures_open(struct pictures *pictures, const char *path, uint32_t page,
                       struct picture **ret_picture, bool *ret_opened, struct err *err)
 {
-    struct wanted wanted = want(pictures, path, page);
+    struct picture_wanted wanted = want(pictures, path, page);
     struct picture *current = NULL;
     if (is_listed_open(pictures, &wanted)) {
         enum rc rc = compare(pictures, &wanted, true, &current, err);
@@ -479,7 +353,7 @@ enum rc pictures_open(struct pictures *pictures, const char *path, uint32_t page
 
 void pictures_release(struct pictures *pictures, struct picture **picture)
 {
-    struct entry *entry = (struct entry *)*picture;
+    struct picture_entry *entry = (struct picture_entry *)*picture;
     *picture = NULL;
     if (entry == NULL)
         return;
@@ -487,7 +361,7 @@ void pictures_release(struct pictures *pictures, struct picture **picture)
     bool last = --entry->references == 0;
     pthread_mutex_unlock(&pictures->mutex);
     if (last)
-        entry_free(entry);
+        picture_entry_free(entry);
 }
 
 void pictures_free(struct pictures **pictures)
@@ -495,10 +369,30 @@ void pictures_free(struct pictures **pictures)
     if (*pictures == NULL)
         return;
     while ((*pictures)->newest != NULL) {
-        struct entry *dead = unlist(*pictures, (*pictures)->newest);
+        struct picture_entry *dead = unlist(*pictures, (*pictures)->newest);
         assert(dead != NULL);
-        entry_free(dead);
+        picture_entry_free(dead);
     }
     pthread_mutex_destroy(&(*pictures)->mutex);
     free(TAKE_PTR(*pictures));
+}
+
+/* Which pages there are is not known: some that were asked for may be far behind the last before them. */
+void pictures_purge(struct pictures *pictures, const char *path)
+{
+    struct shm_index *index = pictures->options.index;
+    uint32_t missing = 0;
+    if (index == NULL)
+        return;
+    for (uint32_t page = 1; missing < PURGE_GAP; page++) {
+        OWN(bytes_done) struct bytes record = {0};
+        struct picture_wanted wanted = want(pictures, path, page);
+        uint64_t version;
+        bool is_there = shm_index_get(index, &wanted.key, true, &version, &record);
+        missing = is_there ? 0 : missing + 1;
+        shm_sightings_forget(pictures->options.sightings, &wanted.sighting);
+        if (is_there)
+            shm_index_remove(index, &wanted.key);
+    }
+    shm_index_settle(index);
 }

@@ -13,6 +13,7 @@
 #define CACHE_PICTURES_H
 
 #include "cache/origin.h"
+#include "shm/fences.h"
 #include "shm/pyramid_index.h"
 #include "shm/sightings.h"
 #include "worker/image/colour.h"
@@ -39,6 +40,7 @@ struct pictures_options {
     struct image_source_limits limits;
     uint32_t capacity;
     int64_t revalidate_ms;
+    const struct shm_fences *fences;      /* what they meet is opened anew; or NULL */
     const _Atomic int64_t *distrusted_ms; /* monotonic: what was compared before is not believed; or NULL */
 };
 
@@ -60,6 +62,8 @@ RC_MUST_USE enum rc pictures_look(struct pictures *pictures, const char *path, u
 /* The same with source and colour, ready for pixels. Codes of origin_open_blob() and image_source_open(). */
 RC_MUST_USE enum rc pictures_open(struct pictures *pictures, const char *path, uint32_t page,
                                   struct picture **ret_picture, bool *ret_opened, struct err *err);
+/* Before a purge of the source: the index forgets it, so that it is parsed anew whatever its version. Render threads. */
+void pictures_purge(struct pictures *pictures, const char *path);
 /* Gives a reference back; the variable becomes NULL. */
 void pictures_release(struct pictures *pictures, struct picture **picture);
 

@@ -84,6 +84,8 @@ static void run_change(struct render_job *job)
     struct tier *tier = worker_derivatives_tier(change->service->derivatives);
     uint64_t removed = 0, epoch = 0;
     enum rc rc = RC_OK;
+    if (change->what == CHANGE_PURGE && change->purge == SHM_PURGE_IDENTIFIER)
+        pictures_purge(change->service->pictures, change->text);
     if (change->what == CHANGE_PRUNE)
         removed = purges_prune(cache, time(NULL) - change->unused_s);
     else

@@ -105,6 +105,7 @@ static enum rc open_pictures(struct worker_service *service, uint64_t root,
         .limits = *limits,
         .capacity = OPEN_PICTURES,
         .revalidate_ms = service->settings->revalidate_s * 1000,
+        .fences = service->fences,
         .distrusted_ms = service->purged_ms};
     return pictures_new(&options, &service->pictures, err);
 }
@@ -219,8 +220,10 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     service->cache = CACHE_DIRECTORY_NONE;
     service->segment = heritage->segment;
     service->journal = heritage->journal;
-    if (heritage->derivatives != NULL)
+    if (heritage->derivatives != NULL) {
         service->purged_ms = &heritage->derivatives->counters->purged_ms;
+        service->fences = heritage->derivatives->fences;
+    }
     service->slot = &heritage->segment->slot[heritage->slot];
     service->tally = &heritage->segment->tally[heritage->slot];
     service->limits = (struct iiif_limits){.max_width_px = (uint32_t)settings->max_width,

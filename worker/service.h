@@ -33,6 +33,7 @@ struct worker_service {
     struct shm_slot *slot;
     struct shm_tally *tally;
     struct access_log *access_log;    /* NULL: none. Of worker/worker.c */
+    const struct shm_fences *fences;  /* of purges; or NULL */
     const _Atomic int64_t *purged_ms; /* when something was last purged; or NULL */
     struct iiif_limits limits;
     struct render_options options;

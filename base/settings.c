@@ -110,6 +110,16 @@ const char *settings_syslog_path(const char *value)
     return strncmp(value, "syslog:", 7) == 0 ? value + 7 : NULL;
 }
 
+static const char *settings_check_socket(const char *value)
+{
+    return strlen(value) > 90 ? "a socket's path has at most 90 characters" : NULL;
+}
+
+static const char *settings_check_mode(const char *value)
+{
+    return strlen(value) == 3 && strspn(value, "01234567") == 3 ? NULL : "rights are three octal digits, such as 660";
+}
+
 static const char *settings_check_log(const char *value)
 {
     const char *path = settings_syslog_path(value);
@@ -162,6 +172,13 @@ const struct settings_row settings_table[] = {
      settings_check_address},
     {"admin", "--admin", SETTINGS_TEXT, "127.0.0.1:8081", 0, 0, "ADDR:PORT", FIELD(admin),
      "address for /health, /ready, /metrics and /status; empty: none", settings_check_address_or_none},
+    {"admin_socket", "--admin-socket", SETTINGS_TEXT, "auto", 0, 0, "PATH|auto", FIELD(admin_socket),
+     "UNIX socket by which purge, prune, warm and status work without the token; auto: in $RUNTIME_DIRECTORY, /run/vitrine, "
+     "$XDG_RUNTIME_DIR or /tmp; empty: none", settings_check_socket},
+    {"admin_socket_mode", NULL, SETTINGS_TEXT, "600", 0, 0, "MODE", FIELD(admin_socket_mode),
+     "rights of its file, in octal digits; 660 lets in its group", settings_check_mode},
+    {"admin_socket_group", NULL, SETTINGS_TEXT, "", 0, 0, "GROUP", FIELD(admin_socket_group),
+     "whose group its file has; empty: the server's own", settings_check_printable},
     {"admin_token", NULL, SETTINGS_TEXT, "", 0, 0, "TOKEN", FIELD(admin_token),
      "what purge, prune and warm must know; empty: they are off. Not set: $VITRINE_ADMIN_TOKEN",
      settings_check_printable},

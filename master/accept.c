@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "master/admin_socket.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -55,6 +56,11 @@ bool master_accept(struct master_acceptor *acceptor, struct master_connections *
             log_error("no connection can be accepted for %d ms: %s", PAUSE_MS, strerror(errno));
             acceptor->resume_at_ms = clock_monotonic_ms() + PAUSE_MS;
             return false;
+        }
+        if (acceptor->local != NULL && !master_admin_socket_admits(acceptor->local, fd)) {
+            log_warning("a connection to the admin socket was refused: its user is neither this one nor root");
+            close(fd);
+            continue;
         }
         struct err err = {0};
         enum rc rc = master_connection_add(connections, fd, &peer, acceptor->is_admin, &err);

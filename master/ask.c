@@ -2,6 +2,7 @@
 
 #include "base/fdio.h"
 #include "base/own.h"
+#include "master/admin_socket.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,13 +18,18 @@ static enum rc connect_admin(const struct settings *settings, int *ret_fd, struc
 {
     struct sockaddr_storage address;
     socklen_t length;
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    OWN_FD int local = master_admin_socket_connect(settings);
+    if (local >= 0 && setsockopt(local, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0) {
+        *ret_fd = TAKE_FD(local);
+        return RC_OK;
+    }
     if (settings->admin[0] == '\0')
         return err_set(err, RC_IO, "the setting admin is empty: the server has no listener for this");
     const char *wrong = settings_parse_address(settings->admin, &address, &length);
     if (wrong != NULL)
         return err_set(err, RC_BAD_REQUEST, "admin is \"%s\": %s", settings->admin, wrong);
     OWN_FD int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const struct timeval patience = {.tv_sec = PATIENCE_S};
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
         connect(fd, (const struct sockaddr *)&address, length) < 0)
         return err_set_errno(err, RC_IO, errno, "no server answers at %s", settings->admin);

@@ -25,6 +25,17 @@ bool supervise_watch(struct supervisor *s, int fd, uint64_t data)
     return fd < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+enum rc supervise_open_socket(struct supervisor *s, bool replaces, struct err *err)
+{
+    enum rc rc = master_admin_socket_open(&s->config->settings, replaces, &s->admin_socket, &s->local.fd, err);
+    if (rc != RC_OK)
+        return rc;
+    s->local.local = &s->config->settings;
+    return supervise_watch(s, s->local.fd, s->local.event_data)
+               ? RC_OK
+               : err_set_errno(err, RC_IO, errno, "the admin socket cannot be listened to");
+}
+
 /* Signals ------------------------------------------------------------------------------------------------ */
 
 void supervise_leave_now(struct supervisor *s, const char *why)
@@ -132,6 +143,9 @@ static void supervise_event(struct supervisor *s, uint64_t data)
     case EVENT_ADMIN:
         master_accept(&s->admin, s->connections, s->segment);
         break;
+    case EVENT_LOCAL:
+        master_accept(&s->local, s->connections, s->segment);
+        break;
     case EVENT_CHANNEL:
         master_crew_hear(&s->crew, (uint32_t)data);
         break;
@@ -158,6 +172,7 @@ static int supervise_due(struct supervisor *s, int64_t now_ms)
     next_ms = clock_earlier_ms(next_ms, master_crew_due(&s->crew, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->public, s->epoll, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->admin, s->epoll, now_ms));
+    next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->local, s->epoll, now_ms));
     if (next_ms == 0)
         return -1;
     return next_ms <= now_ms ? 0 : next_ms - now_ms < INT32_MAX ? (int)(next_ms - now_ms) : INT32_MAX;
@@ -274,6 +289,9 @@ static enum rc supervise_start(struct supervisor *s, struct err *err)
         !supervise_watch(s, is_held ? -1 : s->public.fd, s->public.event_data) ||
         !supervise_watch(s, is_held ? -1 : s->admin.fd, s->admin.event_data))
         return err_set_errno(err, RC_IO, errno, "events cannot be waited for");
+    rc = is_held ? RC_OK : supervise_open_socket(s, s->launch->activation->has_kept, err);
+    if (rc != RC_OK)
+        return rc;
     s->crew = (struct master_crew){.settings = settings,
                                    .segment = s->segment,
                                    .journal = s->journal,
@@ -301,6 +319,8 @@ static void supervise_done(struct supervisor *s)
     own_close(&s->epoll);
     own_close(&s->public.fd);
     own_close(&s->admin.fd);
+    own_close(&s->local.fd);
+    master_admin_socket_remove(&s->admin_socket);
     master_reload_free(&s->next_config);
     master_reload_free(&s->config);
 }
@@ -316,6 +336,7 @@ int master_supervise(const struct master_launch *launch)
         .public = {.fd = launch->public, .event_data = supervise_event_data(EVENT_PUBLIC)},
         .admin = {.fd = launch->admin, .is_admin = true, .event_data = supervise_event_data(EVENT_ADMIN)},
         .logs = {.access = -1, .syslog = -1},
+        .local = {.fd = -1, .is_admin = true, .event_data = supervise_event_data(EVENT_LOCAL)},
         .epoll = -1,
         .signals = -1,
     };

@@ -37,6 +37,7 @@ static void supervise_reloaded(struct supervisor *s)
 {
     struct master_config *old = s->config;
     s->config = TAKE_PTR(s->next_config);
+    s->local.local = &s->config->settings;
     master_reload_free(&old);
     log_init("master", settings_log_level(&s->config->settings));
     master_connection_limit(s->connections, (uint32_t)s->config->settings.connections_per_address);
@@ -158,11 +159,14 @@ static void supervise_takeover_failed(struct supervisor *s, const char *why)
 /* The other master has left: what it had is ours. */
 static void supervise_take_over(struct supervisor *s)
 {
+    struct err err = {0};
     uint32_t count = master_connection_count(s->connections, MASTER_CONNECTION_WAITING);
     s->is_told_to_reload = s->is_told_to_reload || s->takeover->shall_reload;
     epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->takeover->channel, NULL);
     master_takeover_done(s->takeover);
     s->crew.is_held = false;
+    if (supervise_open_socket(s, true, &err) != RC_OK)
+        log_error("%s; there is none", err.message);
     if (supervise_watch(s, s->public.fd, s->public.event_data) &&
         supervise_watch(s, s->admin.fd, s->admin.event_data))
         log_info("this program (pid %d) has taken over with %u connections", (int)getpid(), count);

@@ -4,13 +4,14 @@
 #define MASTER_SUPERVISOR_H
 
 #include "master/accept.h"
+#include "master/admin_socket.h"
 #include "master/crew.h"
 #include "master/logs.h"
 #include "master/notify.h"
 #include "master/supervise.h"
 #include "master/upgrade.h"
 
-enum event_kind { EVENT_SIGNAL, EVENT_PUBLIC, EVENT_ADMIN, EVENT_CHANNEL, EVENT_UPGRADE, EVENT_TAKEOVER };
+enum event_kind { EVENT_SIGNAL, EVENT_PUBLIC, EVENT_ADMIN, EVENT_LOCAL, EVENT_CHANNEL, EVENT_UPGRADE, EVENT_TAKEOVER };
 
 struct supervisor {
     const struct master_launch *launch;
@@ -26,7 +27,8 @@ struct supervisor {
     struct shm_journal *journal;
     struct shm_derivatives *derivatives;
     struct master_connections *connections;
-    struct master_acceptor public, admin;
+    struct master_acceptor public, admin, local;
+    struct master_admin_socket admin_socket;
     struct master_crew crew;
     int epoll, signals;
 };
@@ -39,6 +41,8 @@ static inline uint64_t supervise_event_data(enum event_kind kind)
 
 /* False when `fd`, which may be -1, cannot be waited for. */
 bool supervise_watch(struct supervisor *s, int fd, uint64_t data);
+/* Opens the admin socket; `replaces`: another master, which is about to leave or has left, may have it. */
+RC_MUST_USE enum rc supervise_open_socket(struct supervisor *s, bool replaces, struct err *err);
 /* Every worker is killed; the loop ends when they are gone. */
 void supervise_leave_now(struct supervisor *s, const char *why);
 

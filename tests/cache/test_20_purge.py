@@ -217,7 +217,7 @@ def test_commands(served, tmp_path):
     assert command(served, "prune", "--unused", "1").stdout.startswith('{"removed":0')
     status = command(served, "status")
     assert status.returncode == 0 and '"workers":[' in status.stdout
-    wrong = command(served, "purge", "a.jpg", token="guess")
+    wrong = command(served, "purge", "a.jpg", "--admin-socket", "", token="guess")
     assert wrong.returncode == 1 and "token" in wrong.stderr
     assert run("purge", "a.jpg", "--admin", "127.0.0.1:1").returncode == 1
     for arguments in (["purge"], ["purge", "a", "b"], ["purge", "--all", "x"], ["prune", "--unused", "x"], ["prune", "x"],

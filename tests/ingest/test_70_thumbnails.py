@@ -59,7 +59,7 @@ def test_pyramids_that_are_there_get_theirs_too(home, served):
 
 
 def test_a_wrong_token_costs_a_line_each_and_no_pyramid(home, served):
-    ended = thumbnails(home, served, token="guessed")
+    ended = thumbnails(home, served, "--set", "admin_socket=", token="guessed")
     assert ended.status == 1
     assert ended.of("masters/lake.jpg") == [
         "masters/lake.jpg: its pyramid is there, but not its thumbnails: the server at "

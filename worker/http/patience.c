@@ -32,6 +32,8 @@ uint64_t http_patience_received(int fd)
 /* Whether part of a request has come; false as well while one is being answered. */
 static bool is_within_request(struct http_connection *connection)
 {
+    if (connection->peer.ss_family == AF_UNIX) /* the kernel does not count there */
+        return false;
     uint64_t received = http_patience_received(connection->fd);
     uint64_t taken = atomic_load_explicit(&connection->bytes_taken, memory_order_relaxed);
     return received != connection->bytes_before + taken;

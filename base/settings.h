@@ -18,7 +18,8 @@
 struct settings {
     /* where */
     char *listen, *admin; /* ADDR:PORT, [V6]:PORT; admin empty: no admin listener */
-    char *admin_socket, *admin_socket_mode, *admin_socket_group; /* PATH, auto or empty; octal digits; a name or empty */
+    char *admin_socket, *admin_socket_mode,
+        *admin_socket_group; /* PATH, auto or empty; octal digits; a name or empty */
     char *admin_token;    /* empty: nothing is changed by way of the admin listener */
     char *images;         /* the image roots, as base/roots.h reads them */
     char *cache;          /* directory for caches; empty: none */

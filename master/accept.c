@@ -58,7 +58,8 @@ bool master_accept(struct master_acceptor *acceptor, struct master_connections *
             return false;
         }
         if (acceptor->local != NULL && !master_admin_socket_admits(acceptor->local, fd)) {
-            log_warning("a connection to the admin socket was refused: its user is neither this one nor root");
+            log_warning(
+                "a connection to the admin socket was refused: its user is neither this one nor root");
             close(fd);
             continue;
         }

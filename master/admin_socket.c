@@ -13,7 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static_assert(MASTER_ADMIN_SOCKET_BYTES == sizeof((struct sockaddr_un){0}.sun_path), "a path fits an address");
+static_assert(MASTER_ADMIN_SOCKET_BYTES == sizeof((struct sockaddr_un){0}.sun_path),
+              "a path fits an address");
 
 /* ---- where ---- */
 
@@ -47,14 +48,16 @@ static bool is_ours(const char *folder)
            (status.st_uid == geteuid() || status.st_uid == 0 || geteuid() == 0);
 }
 
-static bool name_in(const char *folder, const struct settings *settings, char ret_path[MASTER_ADMIN_SOCKET_BYTES])
+static bool name_in(const char *folder, const struct settings *settings,
+                    char ret_path[MASTER_ADMIN_SOCKET_BYTES])
 {
     const char *address = settings->admin[0] != '\0' ? settings->admin : settings->listen;
     int length = snprintf(ret_path, MASTER_ADMIN_SOCKET_BYTES, "%s/%s.sock", folder, address);
     return length > 0 && length < MASTER_ADMIN_SOCKET_BYTES;
 }
 
-static enum rc choose_path(const struct settings *settings, char ret_path[MASTER_ADMIN_SOCKET_BYTES], struct err *err)
+static enum rc choose_path(const struct settings *settings, char ret_path[MASTER_ADMIN_SOCKET_BYTES],
+                           struct err *err)
 {
     char folder[MASTER_ADMIN_SOCKET_BYTES];
     if (!is_auto(settings)) {
@@ -91,7 +94,8 @@ static enum rc look_at(const char *path, bool replaces, struct err *err)
     if (lstat(path, &status) < 0)
         return errno == ENOENT ? RC_OK : err_set_errno(err, RC_IO, errno, "the admin socket %s", path);
     if (!S_ISSOCK(status.st_mode))
-        return err_set(err, RC_IO, "%s is there and is no socket: it is not replaced by the admin socket", path);
+        return err_set(err, RC_IO, "%s is there and is no socket: it is not replaced by the admin socket",
+                       path);
     OWN_FD int fd = replaces ? -1 : connect_to(path);
     if (fd >= 0 || (!replaces && errno != ECONNREFUSED && errno != ENOENT))
         return err_set(err, RC_BUSY, "another server has its admin socket at %s", path);
@@ -104,7 +108,8 @@ static enum rc set_rights(const struct settings *settings, const char *path, str
     if (settings->admin_socket_group[0] != '\0') {
         const struct group *group = getgrnam(settings->admin_socket_group);
         if (group == NULL)
-            return err_set(err, RC_IO, "there is no group %s for the admin socket", settings->admin_socket_group);
+            return err_set(err, RC_IO, "there is no group %s for the admin socket",
+                           settings->admin_socket_group);
         if (chown(path, (uid_t)-1, group->gr_gid) < 0)
             return err_set_errno(err, RC_IO, errno, "the admin socket cannot be given to the group %s",
                                  settings->admin_socket_group);
@@ -195,7 +200,8 @@ int master_admin_socket_connect(const struct settings *settings)
     if (!is_auto(settings))
         return connect_to(settings->admin_socket);
     for (unsigned i = 0; i < FOLDERS; i++) {
-        int fd = folder_at(i, folder) && is_ours(folder) && name_in(folder, settings, path) ? connect_to(path) : -1;
+        int fd = folder_at(i, folder) && is_ours(folder) && name_in(folder, settings, path) ? connect_to(path)
+                                                                                            : -1;
         if (fd >= 0)
             return fd;
     }

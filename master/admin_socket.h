@@ -30,7 +30,8 @@ struct master_admin_socket {
 /* *ret_fd is -1 where there is to be none. `replaces`: whoever listens at the path is about to leave. RC_IO, RC_BUSY: another server is
  * there. */
 RC_MUST_USE enum rc master_admin_socket_open(const struct settings *settings, bool replaces,
-                                             struct master_admin_socket *ret_socket, int *ret_fd, struct err *err);
+                                             struct master_admin_socket *ret_socket, int *ret_fd,
+                                             struct err *err);
 void master_admin_socket_remove(struct master_admin_socket *socket);
 /* Whether the peer of a connection may give orders. */
 bool master_admin_socket_admits(const struct settings *settings, int fd);

@@ -6,9 +6,9 @@
 #include <string.h>
 
 /* Sockets are bound and tables have their size: these stay until the server is started again. */
-static const char *const fixed[] = {"listen",       "admin",     "max_connections", "cache_files",
-                                    "memory_cache", "error_log", "access_log",
-                                    "admin_socket", "admin_socket_mode", "admin_socket_group"};
+static const char *const fixed[] = {
+    "listen",    "admin",      "max_connections", "cache_files",       "memory_cache",
+    "error_log", "access_log", "admin_socket",    "admin_socket_mode", "admin_socket_group"};
 
 static enum rc keep_fixed(struct settings *settings, const struct settings *current, struct err *err)
 {

@@ -27,7 +27,8 @@ bool supervise_watch(struct supervisor *s, int fd, uint64_t data)
 
 enum rc supervise_open_socket(struct supervisor *s, bool replaces, struct err *err)
 {
-    enum rc rc = master_admin_socket_open(&s->config->settings, replaces, &s->admin_socket, &s->local.fd, err);
+    enum rc rc = master_admin_socket_open(&s->config->settings, replaces, &s->admin_socket, &s->local.fd,
+                                          err);
     if (rc != RC_OK)
         return rc;
     s->local.local = &s->config->settings;

@@ -11,7 +11,15 @@
 #include "master/supervise.h"
 #include "master/upgrade.h"
 
-enum event_kind { EVENT_SIGNAL, EVENT_PUBLIC, EVENT_ADMIN, EVENT_LOCAL, EVENT_CHANNEL, EVENT_UPGRADE, EVENT_TAKEOVER };
+enum event_kind {
+    EVENT_SIGNAL,
+    EVENT_PUBLIC,
+    EVENT_ADMIN,
+    EVENT_LOCAL,
+    EVENT_CHANNEL,
+    EVENT_UPGRADE,
+    EVENT_TAKEOVER
+};
 
 struct supervisor {
     const struct master_launch *launch;

@@ -5,9 +5,12 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 
 import server
+import slurm
 from ingesting import files, ingest, report
+from server import until
 
 RECIPES = os.path.join(server.ROOT, "deploy", "batch")
 
@@ -116,4 +119,35 @@ def test_the_recipe_for_aws_batch(home, installed):
         env = {**installed, "AWS_BATCH_JOB_ARRAY_INDEX": str(part), "AWS_BATCH_JOB_ARRAY_SIZE": "2"}
         here = [word.replace("/masters", "masters").replace("/pyramids", "out") for word in command]
         subprocess.run(here, cwd=home, env=env, check=True, capture_output=True)
+    assert sorted(name for name in files(home / "out") if name[0] != ".") == ["lake.tif", "sub/map.tif", "tower.tif"]
+
+
+def test_the_recipe_for_slurm_by_slurm(many, installed):
+    """The script as an array of three jobs, the real thing: each file once."""
+    if slurm.impossible():
+        pytest.skip(slurm.impossible())
+    os.chmod(many, 0o755)
+    with slurm.Slurm() as cluster:
+        said = subprocess.run(["sbatch", "--array=0-2", "--cpus-per-task=1", "--mem=100", os.path.join(RECIPES, "slurm.sh"), "masters",
+                               "out"], cwd=many, env={**cluster.env, "PATH": installed["PATH"]}, capture_output=True, text=True,
+                              check=True)
+        assert said.stdout.startswith("Submitted batch job")
+        until(lambda: cluster.tool("squeue", "-h") == "", 60, "all jobs have ended")
+    reports = [report(many / f"report-{part}.jsonl") for part in range(3)]
+    assert all(reports) and sum(map(len, reports)) == COUNT + 3
+    assert len(files(many / "out")) == COUNT + 3
+
+
+def test_the_recipe_for_kubernetes(home, installed):
+    with open(os.path.join(RECIPES, "kubernetes.yaml"), encoding="utf-8") as recipe:
+        job = yaml.safe_load(recipe)
+    assert (job["apiVersion"], job["kind"], job["spec"]["completionMode"]) == ("batch/v1", "Job", "Indexed")
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 8
+    pod = job["spec"]["template"]["spec"]
+    container, = pod["containers"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert pod["restartPolicy"] in ("OnFailure", "Never")  # no other is allowed in a Job
+    for part in range(job["spec"]["completions"]):
+        here = [word.replace("/masters", "masters").replace("/pyramids", "out") for word in container["command"] + container["args"]]
+        subprocess.run(here, cwd=home, env={**installed, "JOB_COMPLETION_INDEX": str(part)}, check=True, capture_output=True)
     assert sorted(name for name in files(home / "out") if name[0] != ".") == ["lake.tif", "sub/map.tif", "tower.tif"]

@@ -175,6 +175,27 @@ void origin_await(struct origin *origin, const char *path, struct origin_waiter 
     origin->ops->await(origin, path, waiter);
 }
 
+bool origin_was_absent(struct origin *origin, const char *path)
+{
+    return origin->ops->was_absent != NULL && origin->ops->was_absent(origin, path);
+}
+
+static void forget_waiter(struct origin_waiter *waiter, enum rc rc, const struct err *err)
+{
+    (void)rc;
+    (void)err;
+    free(waiter);
+}
+
+void origin_prefetch(struct origin *origin, const char *path)
+{
+    struct origin_waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter == NULL)
+        return;
+    waiter->ready = forget_waiter;
+    origin_await(origin, path, waiter);
+}
+
 struct waiting {
     struct origin_waiter waiter; /* first */
     pthread_mutex_t mutex;
@@ -213,7 +234,7 @@ enum rc origin_list(struct origin *origin, const char *path, struct arena *arena
                     struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
 {
     if (origin->ops->list == NULL)
-        return err_set(err, RC_UNSUPPORTED, "folders are listed only where images lie in a local folder");
+        return err_set(err, RC_UNSUPPORTED, "what lies in a folder cannot be asked where these images are; a manifest of a single image can be made");
     return origin->ops->list(origin, path, arena, ret_entries, ret_count, err);
 }
 
@@ -222,7 +243,7 @@ enum rc origin_visit(struct origin *origin, const char *path,
                      void *context, struct err *err)
 {
     if (origin->ops->visit == NULL)
-        return err_set(err, RC_UNSUPPORTED, "folders are listed only where images lie in a local folder");
+        return err_set(err, RC_UNSUPPORTED, "what lies in a folder cannot be asked where these images are; a manifest of a single image can be made");
     return origin->ops->visit(origin, path, visit, context, err);
 }
 

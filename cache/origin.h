@@ -72,9 +72,15 @@ RC_MUST_USE enum rc origin_open_blob(struct origin *origin, const char *path, st
 /* The version a fresh open would find. Same codes. */
 RC_MUST_USE enum rc origin_stat_file(struct origin *origin, const char *path,
                                      struct origin_version *ret_version, struct err *err);
-/* After RC_AWAY: fetches what is missing of the file at `path`, then calls the waiter. Any thread. */
+/* Whether the file was waited for a moment ago, and the origin has said that there is none: without this, who can do without it would
+ * wait again and again. */
+bool origin_was_absent(struct origin *origin, const char *path);
+/* After RC_AWAY: fetches what is missing of the file at `path`, or lists the folder where it ends with a slash, then calls the waiter. Any
+ * thread. */
 void origin_await(struct origin *origin, const char *path, struct origin_waiter *waiter);
 
+/* The same without waiting: so that several are on their way at once. */
+void origin_prefetch(struct origin *origin, const char *path);
 /* The same for a thread that has nothing else to do: returns when it may start over, or why not. */
 RC_MUST_USE enum rc origin_wait(struct origin *origin, const char *path, struct err *err);
 

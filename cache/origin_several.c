@@ -205,10 +205,51 @@ static bool is_in_folder(struct several *several, uint32_t root, const char *bel
            origin_stat_file(several->root[root], below, &version, NULL) != RC_NOT_FOUND;
 }
 
+/* What a folder is called in the root; NULL: it cannot be there. */
+static const char *folder_below(const struct roots_root *name, const char *path)
+{
+    const char *below = roots_below(name, path);
+    return below == NULL && strcmp(path, name->name) == 0 ? "" : below;
+}
+
+/* Has the first root list it that does not know what lies there. `path` ends with a slash. */
+static enum rc await_folder(struct several *several, const char *path, struct origin_waiter *waiter,
+                            bool *ret_waits)
+{
+    struct arena *arena = arena_new();
+    char *folder = arena == NULL ? NULL : arena_text(arena, path, strlen(path) - 1);
+    enum rc rc = folder == NULL ? RC_NO_MEMORY : RC_OK;
+    for (uint32_t i = 0; i < several->count && rc == RC_OK && !*ret_waits; i++) {
+        struct origin_entry *entry;
+        size_t count;
+        struct err ignored;
+        const char *below = folder_below(&several->name[i], folder);
+        if (below == NULL || !is_far(several, i) ||
+            origin_list(several->root[i], below, arena, &entry, &count, &ignored) != RC_AWAY)
+            continue;
+        const char *asked = arena_format(arena, "%s/", below);
+        *ret_waits = asked != NULL;
+        if (asked != NULL)
+            origin_await(several->root[i], asked, waiter);
+    }
+    arena_free(arena);
+    return rc;
+}
+
 /* Asks the first root that has not said no. Where none is left, or a folder has it, starting over will tell. */
 static void several_await(struct origin *origin, const char *path, struct origin_waiter *waiter)
 {
     struct several *several = several_of(origin);
+    bool is_folder = path[0] != '\0' && path[strlen(path) - 1] == '/', waits = false;
+    if (is_folder) {
+        struct err err;
+        enum rc rc = await_folder(several, path, waiter, &waits);
+        if (rc != RC_OK)
+            err_set(&err, rc, "no memory to look into '%.180s'", path);
+        if (!waits)
+            waiter->ready(waiter, rc, rc == RC_OK ? NULL : &err);
+        return;
+    }
     for (uint32_t i = 0; i < several->count; i++) {
         const char *below = below_if_asked(several, i, path);
         if (below == NULL)
@@ -284,12 +325,10 @@ static enum rc several_list(struct origin *origin, const char *path, struct aren
     bool is_there = false, is_unlisted = false;
     for (uint32_t i = 0; i < several->count; i++) {
         const struct roots_root *name = &several->name[i];
-        const char *below = roots_below(name, path);
+        const char *below = folder_below(name, path);
         struct origin_entry *entry = NULL;
         size_t count = 0;
         enum rc rc = RC_OK;
-        if (below == NULL && strcmp(path, name->name) == 0)
-            below = "";
         if (below != NULL) {
             rc = origin_list(several->root[i], below, arena, &entry, &count, &said);
         } else if (path[0] == '\0') {
@@ -312,7 +351,7 @@ static enum rc several_list(struct origin *origin, const char *path, struct aren
     }
     if (!is_there)
         return is_unlisted ? err_set(err, RC_UNSUPPORTED,
-                                     "folders are listed only where images lie in a local folder")
+                                     "what lies in a folder cannot be asked where these images are")
                            : err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
     *ret_entries = merging.entry;
     *ret_count = merging.count;
@@ -346,7 +385,7 @@ static enum rc several_visit(struct origin *origin, const char *path,
     if (is_there)
         return RC_OK;
     return is_unlisted
-               ? err_set(err, RC_UNSUPPORTED, "folders are listed only where images lie in a local folder")
+               ? err_set(err, RC_UNSUPPORTED, "what lies in a folder cannot be asked where these images are")
                : err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
 }
 

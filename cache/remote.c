@@ -5,11 +5,13 @@
 #include "base/own.h"
 #include "cache/origin_kinds.h"
 #include "cache/remote_claims.h"
+#include "cache/remote_folders.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#define ABSENT_MS  5000  /* so long it counts that a file was not there, where that is asked */
 #define MOST_KNOWN 2048u /* paths; each with its descriptor */
 
 static struct remote *remote_of(struct origin *origin)
@@ -318,9 +320,50 @@ static enum rc remote_stat_file(struct origin *origin, const char *path, struct 
     return RC_OK;
 }
 
+/* "a/b" and "" are folders that are plain. */
+static enum rc remote_list(struct origin *origin, const char *path, struct arena *arena,
+                           struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
+{
+    const struct remote *remote = remote_of(origin);
+    if (remote->folders == NULL)
+        return err_set(err, RC_UNSUPPORTED, "%s cannot be asked what lies in a folder", remote->transport->name);
+    if (path[0] != '\0' && !is_plain(path))
+        return err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
+    return remote_folders_list(remote->folders, path, arena, ret_entries, ret_count, err);
+}
+
+static bool remote_was_absent(struct origin *origin, const char *path)
+{
+    struct remote *remote = remote_of(origin);
+    pthread_mutex_lock(&remote->mutex);
+    const struct remote_file *file = *bucket_of(remote, path);
+    while (file != NULL && strcmp(file->path, path) != 0)
+        file = file->chain;
+    bool is_absent = file != NULL && file->content == NULL && file->absent_ms != 0 &&
+                     clock_monotonic_ms() - file->absent_ms < ABSENT_MS;
+    pthread_mutex_unlock(&remote->mutex);
+    return is_absent;
+}
+
+static void await_folder(struct remote *remote, const char *path, struct origin_waiter *waiter)
+{
+    struct err err;
+    size_t length = strlen(path) - 1; /* without the slash */
+    OWN_FREE char *folder = strndup(path, length);
+    if (folder == NULL)
+        waiter->ready(waiter, err_set(&err, RC_NO_MEMORY, "no memory to look into '%.180s'", path), &err);
+    else
+        remote_folders_await(remote->folders, folder, waiter);
+}
+
 static void remote_await(struct origin *origin, const char *path, struct origin_waiter *waiter)
 {
     struct remote *remote = remote_of(origin);
+    size_t length = strlen(path);
+    if (length > 0 && path[length - 1] == '/' && remote->folders != NULL) {
+        await_folder(remote, path, waiter);
+        return;
+    }
     struct remote_flight *flights = NULL;
     struct err err;
     enum rc rc = RC_OK;
@@ -401,6 +444,7 @@ static void remote_close(struct origin *origin)
     remote_cancel(origin);
     remote_watch_stop(remote);
     remote->transport->ops->close(remote->transport); /* no flight is left */
+    remote_folders_free(&remote->folders);
     pthread_mutex_lock(&remote->mutex);
     forget_down_to(remote, 0);
     assert(remote->count == 0); /* all blobs are closed */
@@ -419,6 +463,8 @@ static const struct origin_ops remote_ops = {
     .close = remote_close,
     .open_blob = remote_open_blob,
     .stat_file = remote_stat_file,
+    .was_absent = remote_was_absent,
+    .list = remote_list,
     .await = remote_await,
 };
 
@@ -442,6 +488,14 @@ enum rc remote_open(const struct remote_options *options, struct transport *tran
     remote->transport = transport;
     remote->store = store;
     pthread_mutex_init(&remote->mutex, NULL);
+    if (transport->ops->list != NULL) {
+        enum rc rc = remote_folders_new(transport, remote->options.revalidate_ms, remote->options.stale_if_error_ms,
+                                        &remote->folders, err);
+        if (rc != RC_OK) {
+            remote_close(&remote->origin);
+            return rc;
+        }
+    }
     *ret_origin = &remote->origin;
     return RC_OK;
 }

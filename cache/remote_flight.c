@@ -164,6 +164,7 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
         remote_content_unref(file->content);
         file->content = NULL;
     }
+    file->absent_ms = *rc == RC_NOT_FOUND ? clock_monotonic_ms() : 0;
 }
 
 /* Under the lock. */

@@ -25,6 +25,7 @@ struct remote_file {
     struct remote_file *chain, *newer, *older;
     struct remote_content *content; /* the newest known; NULL: none */
     int64_t checked_ms;             /* monotonic; 0: not since it is in memory */
+    int64_t absent_ms;              /* when the origin has said that there is no such file; 0: it has not */
     bool looking;                   /* a look is on its way */
     uint64_t next_number;
     struct remote_flight *flights;
@@ -37,6 +38,7 @@ struct remote {
     struct remote_options options;
     struct transport *transport;
     struct block_store *store;
+    struct remote_folders *folders; /* NULL: they cannot be listed */
     pthread_mutex_t mutex;
     bool cancelled;
     int64_t complained_ms;

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <time.h>
 
 /* What is between <name> and </name>, of the first such element from `at` on; NULL: there is none before `end`. The documents are flat
  * enough for that: an element never contains one of its own name. */
@@ -85,33 +86,83 @@ static bool read_number(const char *text, size_t length, uint64_t *ret_number)
     return length > 0;
 }
 
+/* "2026-11-21T09:30:00.000Z" in seconds since 1970; 0: it is none. */
+static int64_t read_date(const char *text, size_t length)
+{
+    char copy[32];
+    struct tm when = {0};
+    if (length >= sizeof copy)
+        return 0;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    const char *rest = strptime(copy, "%Y-%m-%dT%H:%M:%S", &when);
+    return rest == NULL ? 0 : (int64_t)timegm(&when);
+}
+
+static enum rc not_understood(struct err *err)
+{
+    return err_set(err, RC_ORIGIN, "the store's list of objects cannot be understood");
+}
+
+/* Calls `object` with what is between <Contents> and </Contents>. */
+static enum rc read_object(const char *content, const char *end,
+                           enum rc (*object)(void *context, const struct s3_list_object *object,
+                                             struct err *err),
+                           void *context, struct err *err)
+{
+    char key[S3_LIST_KEY_BYTES], etag[S3_LIST_ETAG_BYTES] = "";
+    size_t length = 0;
+    struct s3_list_object read = {.key = key, .etag = etag};
+    const char *text = element(content, end, "Key", &length);
+    bool good = text != NULL && decode(text, length, true, key, sizeof key);
+    text = good ? element(content, end, "Size", &length) : NULL;
+    if (text == NULL || !read_number(text, length, &read.size_bytes))
+        return not_understood(err);
+    text = element(content, end, "ETag", &length);
+    if (text != NULL && !decode(text, length, false, etag, sizeof etag))
+        etag[0] = '\0';
+    text = element(content, end, "LastModified", &length);
+    read.modified_s = text == NULL ? 0 : read_date(text, length);
+    return object(context, &read, err);
+}
+
+static enum rc read_prefix(const char *content, const char *end,
+                           enum rc (*object)(void *context, const struct s3_list_object *object,
+                                             struct err *err),
+                           void *context, struct err *err)
+{
+    char key[S3_LIST_KEY_BYTES];
+    size_t length = 0;
+    const char *text = element(content, end, "Prefix", &length);
+    if (text == NULL || !decode(text, length, true, key, sizeof key))
+        return not_understood(err);
+    return object(context, &(struct s3_list_object){.key = key, .is_prefix = true, .etag = ""}, err);
+}
+
 enum rc s3_list_read(const char *xml, size_t length,
-                     enum rc (*object)(void *context, const char *key, uint64_t size_bytes, struct err *err),
+                     enum rc (*object)(void *context, const struct s3_list_object *object, struct err *err),
                      void *context, struct s3_list_page *ret_page, struct err *err)
 {
-    const char *end = xml + length, *content, *text;
-    size_t content_length = 0, text_length = 0;
+    const char *end = xml + length, *content;
+    size_t content_length = 0;
     struct s3_list_page page = {.is_truncated = false};
+    enum rc rc = RC_OK;
     content = element(xml, end, "IsTruncated", &content_length);
     if (content == NULL)
-        return err_set(err, RC_ORIGIN, "the store's list of objects cannot be understood");
+        return not_understood(err);
     page.is_truncated = content_length == 4 && memcmp(content, "true", 4) == 0;
     content = element(xml, end, "NextContinuationToken", &content_length);
     if (content != NULL && !decode(content, content_length, false, page.token, sizeof page.token))
-        return err_set(err, RC_ORIGIN, "the store's list of objects cannot be understood");
-    for (const char *at = xml; (content = element(at, end, "Contents", &content_length)) != NULL;
-         at = content + content_length) {
-        char key[S3_LIST_KEY_BYTES];
-        uint64_t size_bytes = 0;
-        text = element(content, content + content_length, "Key", &text_length);
-        bool good = text != NULL && decode(text, text_length, true, key, sizeof key);
-        text = good ? element(content, content + content_length, "Size", &text_length) : NULL;
-        if (text == NULL || !read_number(text, text_length, &size_bytes))
-            return err_set(err, RC_ORIGIN, "the store's list of objects cannot be understood");
-        enum rc rc = object(context, key, size_bytes, err);
-        if (rc != RC_OK)
-            return rc;
-    }
-    *ret_page = page;
-    return RC_OK;
+        return not_understood(err);
+    for (const char *at = xml;
+         rc == RC_OK && (content = element(at, end, "Contents", &content_length)) != NULL;
+         at = content + content_length)
+        rc = read_object(content, content + content_length, object, context, err);
+    for (const char *at = xml;
+         rc == RC_OK && (content = element(at, end, "CommonPrefixes", &content_length)) != NULL;
+         at = content + content_length)
+        rc = read_prefix(content, content + content_length, object, context, err);
+    if (rc == RC_OK)
+        *ret_page = page;
+    return rc;
 }

@@ -355,13 +355,13 @@ struct listing {
     void *context;
 };
 
-static enum rc list_object(void *context, const char *key, uint64_t size_bytes, struct err *err)
+static enum rc list_object(void *context, const struct s3_list_object *object, struct err *err)
 {
     const struct listing *listing = context;
     size_t length = strlen(listing->store->address.below);
-    if (strncmp(key, listing->store->address.below, length) != 0)
+    if (strncmp(object->key, listing->store->address.below, length) != 0)
         return err_set(err, RC_ORIGIN, "the store lists what it was not asked for");
-    return listing->object(listing->context, key + length, size_bytes, err);
+    return listing->object(listing->context, object->key + length, object->size_bytes, err);
 }
 
 /* Sorted by name, as signatures want it. */

@@ -38,6 +38,17 @@ struct transport_fetch {
     void (*done)(struct transport_fetch *fetch, enum rc rc, const struct err *err);
 };
 
+/* What lies in one folder ("": the root). */
+struct transport_listing {
+    const char *path;
+    struct arena *arena; /* made by the transport, the owner's at the end, whatever came; or NULL */
+    struct origin_entry *entry;
+    size_t count;
+    bool has_any; /* the transport's */
+    /* As of a fetch. RC_NOT_FOUND: there is no such folder. */
+    void (*done)(struct transport_listing *listing, enum rc rc, const struct err *err);
+};
+
 struct transport {
     const struct transport_ops *ops;
     const char *name; /* of the origin; part of the key of what is kept */
@@ -46,6 +57,7 @@ struct transport {
 struct transport_ops {
     enum rc (*start)(struct transport *transport, struct err *err); /* its threads */
     void (*submit)(struct transport *transport, struct transport_fetch *fetch);
+    void (*list)(struct transport *transport, struct transport_listing *listing); /* NULL: it cannot */
     void (*cancel)(struct transport *transport); /* all fetches end soon, with RC_CANCELLED */
     void (*close)(struct transport *transport);  /* after cancel: returns when all have ended */
 };

@@ -6,6 +6,7 @@
 #include "cache/address_guard.h"
 #include "cache/http_loop.h"
 #include "cache/s3_credentials.h"
+#include "cache/s3_folder.h"
 #include "cache/web_address.h"
 #include "worker/http/base_url.h"
 
@@ -29,6 +30,7 @@ struct web {
     struct web_address address;
     struct s3_keys *keys; /* NULL: http */
     struct http_loop *loop;
+    struct s3_folder folder; /* of S3 */
     uint32_t tries;
     int64_t timeout_ms;
     pthread_mutex_t mutex; /* of what follows */
@@ -464,7 +466,15 @@ static void web_close(struct transport *transport)
     free(web);
 }
 
-static const struct transport_ops web_ops = {
+static void web_list(struct transport *transport, struct transport_listing *listing)
+{
+    s3_folder_list(&((struct web *)transport)->folder, listing);
+}
+
+static const struct transport_ops s3_ops = {
+    .start = web_start, .submit = web_submit, .list = web_list, .cancel = web_cancel, .close = web_close};
+/* http has no way to ask what lies in a folder. */
+static const struct transport_ops http_ops = {
     .start = web_start, .submit = web_submit, .cancel = web_cancel, .close = web_close};
 
 enum rc web_transport_open(const struct settings *settings, const char *place, struct transport **ret_transport,
@@ -473,7 +483,7 @@ enum rc web_transport_open(const struct settings *settings, const char *place, s
     struct web *web = calloc(1, sizeof *web);
     if (web == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the origin");
-    web->transport.ops = &web_ops;
+    web->transport.ops = &http_ops;
     web->settings = settings;
     web->tries = (uint32_t)settings->fetch_tries;
     web->timeout_ms = settings->fetch_timeout_s * 1000;
@@ -491,6 +501,12 @@ enum rc web_transport_open(const struct settings *settings, const char *place, s
         return rc;
     }
     web->transport.name = web->address.name;
+    web->transport.ops = web->keys != NULL ? &s3_ops : &http_ops;
+    web->folder = (struct s3_folder){.loop = web->loop,
+                                     .address = &web->address,
+                                     .keys = web->keys,
+                                     .tries = web->tries,
+                                     .timeout_ms = web->timeout_ms};
     *ret_needs = (struct origin_needs){.root_fd = -1, .network = true, .port = {web->address.port, 53}};
     if (web->keys != NULL)
         ret_needs->port[2] = s3_keys_port(web->keys);

@@ -129,7 +129,7 @@ static enum rc survey(struct publishing *publishing, const char *path, struct ar
     while ((rc = manifest_survey(publishing->origin, publishing->catalogue, path, arena, ret_survey, &away,
                                  err)) == RC_AWAY) {
         rc = origin_wait(publishing->origin, away, err);
-        if (rc != RC_OK)
+        if (rc != RC_OK && rc != RC_NOT_FOUND)
             return rc;
     }
     return rc;
@@ -158,7 +158,7 @@ static enum rc build(struct publishing *publishing, const char *path, int versio
     enum rc rc;
     while ((rc = manifest_build(&site, &wanted, found, arena, ret_built, &away, err)) == RC_AWAY) {
         rc = origin_wait(publishing->origin, away, err);
-        if (rc != RC_OK)
+        if (rc != RC_OK && rc != RC_NOT_FOUND)
             return rc;
     }
     return rc;

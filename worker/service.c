@@ -161,6 +161,7 @@ static void open_activity(struct worker_service *service, uint64_t root)
                                              .folder = service->manifest_folder,
                                              .root = root,
                                              .every_s = service->settings->activity_scan_s,
+                                             .waits_first = roots_any_is_remote(service->settings->images),
                                              .most_records = (uint64_t)service->settings->activity_records,
                                              .is_public = is_public,
                                              .context = service};

@@ -6,12 +6,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static enum rc check_object(void *context, const char *key, uint64_t size_bytes, struct err *err)
+static enum rc check_object(void *context, const struct s3_list_object *object, struct err *err)
 {
     (void)context;
-    (void)size_bytes;
     (void)err;
-    if (strlen(key) >= S3_LIST_KEY_BYTES)
+    if (strlen(object->key) >= S3_LIST_KEY_BYTES || strlen(object->etag) >= S3_LIST_ETAG_BYTES)
         abort();
     return RC_OK;
 }

@@ -132,6 +132,7 @@ enum rc activity_open(const struct activity_options *options, struct activity **
         return err_set(err, RC_NO_MEMORY, "no memory for the log of changes");
     activity->options = *options;
     activity->lock = -1;
+    activity->due_ms = options->waits_first ? clock_monotonic_ms() + options->every_s * 1000 : 0;
     pthread_mutex_init(&activity->mutex, NULL);
     pthread_cond_init(&activity->wake, NULL);
     if (asprintf(&path, "%s/activity-%016" PRIx64 ".mdb", options->folder, options->root) < 0 ||

@@ -19,6 +19,7 @@ struct activity_options {
     const char *folder; /* where the log is kept */
     uint64_t root;      /* tells this image root from others in that folder */
     int64_t every_s;
+    bool waits_first; /* looking costs: not at once after each start */
     uint64_t most_records;
     bool (*is_public)(void *context, const char *path); /* activity_scan.h */
     void *context;

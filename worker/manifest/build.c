@@ -10,7 +10,8 @@
 
 #define MOST_SIDECAR_BYTES (1u << 20)
 /* Larger collections have no pictures of their members: each would have to be opened. */
-#define MOST_PICTURED 500u
+#define MOST_PICTURED   500u
+#define FETCHED_AT_ONCE 64u /* pictures of a folder that is far away */
 
 /* One document while it is built; all of it lives in the arena but for the JSON. */
 struct building {
@@ -26,6 +27,12 @@ struct building {
     size_t pictured_count;
     const char *away; /* what is waited for */
     struct err *err;
+};
+
+/* What is on its way from an origin that is far. */
+struct fetching {
+    const char *first;
+    unsigned count;
 };
 
 static void building_done(struct building *b)
@@ -147,6 +154,8 @@ static enum rc open_picture(struct building *b, const char *path, uint32_t page,
     bool opened;
     if (b->site->cancelled(b->site->context))
         return err_set(b->err, RC_CANCELLED, "the document took too long");
+    if (origin_was_absent(b->site->origin, path))
+        return err_set(b->err, RC_NOT_FOUND, "there is no image '%.180s'", path);
     enum rc rc = (needs_source ? pictures_open : pictures_look)(b->site->pictures, path, page, ret_picture,
                                                                 &opened, b->err);
     if (rc == RC_AWAY)
@@ -264,24 +273,53 @@ static enum rc add_page(struct building *b, const struct origin_entry *entry, co
     return fill_page(b, picture, encoded(b, path, 1), label != NULL ? label : json_incref(said.label));
 }
 
+/* Of what is away the next step is fetched, and what comes after it is looked at nevertheless, so that all that a folder far away has
+ * goes on together; then the document is made anew. */
+static enum rc go_on_fetching(struct building *b, struct fetching *fetching, enum rc rc)
+{
+    if (rc != RC_AWAY)
+        return rc;
+    if (fetching->count++ == 0)
+        fetching->first = b->away;
+    else
+        origin_prefetch(b->site->origin, b->away);
+    return fetching->count < FETCHED_AT_ONCE ? RC_OK : rc;
+}
+
+/* Whether the document has to wait. */
+static bool is_fetching(struct building *b, const struct fetching *fetching, enum rc rc)
+{
+    if (fetching->count == 0 || (rc != RC_OK && rc != RC_AWAY))
+        return false;
+    b->away = fetching->first;
+    return true;
+}
+
+/* One picture; what cannot be read is left out. */
+static enum rc try_page(struct building *b, const struct origin_entry *entry, struct fetching *fetching)
+{
+    struct picture *picture = NULL;
+    const char *path = below(b, b->wanted->path, entry->name);
+    enum rc rc = path == NULL ? no_memory(b) : open_picture(b, path, 1, false, &picture);
+    if (rc == RC_OK)
+        rc = add_page(b, entry, path, picture);
+    else if (rc == RC_CORRUPT || rc == RC_UNSUPPORTED || rc == RC_TOO_LARGE || rc == RC_NOT_FOUND)
+        rc = RC_OK; /* it does not take the others away */
+    if (picture != NULL)
+        pictures_release(b->site->pictures, &picture);
+    return go_on_fetching(b, fetching, rc);
+}
+
 static enum rc build_folder_manifest(struct building *b)
 {
+    struct fetching fetching = {.count = 0};
     b->page = arena_alloc(b->arena, (b->survey->entry_count + 1) * sizeof *b->page);
     enum rc rc = b->page == NULL ? no_memory(b) : RC_OK;
-    for (size_t i = 0; i < b->survey->entry_count && rc == RC_OK; i++) {
-        const struct origin_entry *entry = &b->survey->entry[i];
-        struct picture *picture = NULL;
-        if (!manifest_survey_is_picture(entry->name))
-            continue;
-        const char *path = below(b, b->wanted->path, entry->name);
-        rc = path == NULL ? no_memory(b) : open_picture(b, path, 1, false, &picture);
-        if (rc == RC_OK)
-            rc = add_page(b, entry, path, picture);
-        else if (rc == RC_CORRUPT || rc == RC_UNSUPPORTED || rc == RC_TOO_LARGE || rc == RC_NOT_FOUND)
-            rc = RC_OK; /* one page that cannot be read does not take the others away */
-        if (picture != NULL)
-            pictures_release(b->site->pictures, &picture);
-    }
+    for (size_t i = 0; i < b->survey->entry_count && rc == RC_OK; i++)
+        if (manifest_survey_is_picture(b->survey->entry[i].name))
+            rc = try_page(b, &b->survey->entry[i], &fetching);
+    if (is_fetching(b, &fetching, rc))
+        return err_set(b->err, RC_AWAY, "pictures of the folder are away");
     if (rc == RC_OK && b->page_count == 0)
         return err_set(b->err, RC_NOT_FOUND, "there is no picture in the folder '%.100s'", b->wanted->path);
     return rc;
@@ -289,7 +327,9 @@ static enum rc build_folder_manifest(struct building *b)
 
 /* ---- a collection ---- */
 
-static enum rc add_thumbnail(struct building *b, const char *path, struct manifest_member *member)
+/* `is_unseen`: the survey knows nothing of the picture. */
+static enum rc add_thumbnail(struct building *b, const char *path, bool is_unseen,
+                             struct manifest_member *member)
 {
     struct picture *picture = NULL;
     enum rc rc = open_picture(b, path, 1, false, &picture);
@@ -298,7 +338,8 @@ static enum rc add_thumbnail(struct building *b, const char *path, struct manife
     if (rc != RC_OK)
         return RC_OK; /* not even one that cannot be read */
     member->thumbnail = thumbnail_of(&picture->pyramid);
-    b->pictured[b->pictured_count++] = (struct manifest_pictured){path, picture->version_hash};
+    if (is_unseen)
+        b->pictured[b->pictured_count++] = (struct manifest_pictured){path, picture->version_hash};
     pictures_release(b->site->pictures, &picture);
     if (!iiif_size_within(member->thumbnail, b->site->limits))
         return RC_OK;
@@ -338,7 +379,7 @@ static enum rc add_member(struct building *b, const struct origin_entry *entry, 
     if (rc == RC_OK)
         rc = add_name(b, path, entry->is_folder, &said);
     if (rc == RC_OK && is_pictured && picture != NULL)
-        rc = add_thumbnail(b, picture, &member);
+        rc = add_thumbnail(b, picture, manifest_survey_is_dated(entry), &member);
     if (rc != RC_OK)
         return rc;
     member.identifier = encoded(b, path, 1);
@@ -350,15 +391,17 @@ static enum rc add_member(struct building *b, const struct origin_entry *entry, 
 static enum rc build_collection(struct building *b)
 {
     size_t count = b->survey->entry_count;
+    struct fetching fetching = {.count = 0};
     b->member = arena_alloc(b->arena, (count + 1) * sizeof *b->member);
     b->pictured = arena_alloc(b->arena, (MOST_PICTURED + 1) * sizeof *b->pictured);
     enum rc rc = b->member == NULL || b->pictured == NULL ? no_memory(b) : RC_OK;
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
         const struct origin_entry *entry = &b->survey->entry[i];
         if (entry->is_folder || manifest_survey_is_picture(entry->name))
-            rc = add_member(b, entry, count <= MOST_PICTURED);
+            rc = go_on_fetching(b, &fetching, add_member(b, entry, count <= MOST_PICTURED));
     }
-    return rc;
+    return is_fetching(b, &fetching, rc) ? err_set(b->err, RC_AWAY, "members of the collection are away")
+                                         : rc;
 }
 
 static enum rc build_folder(struct building *b)

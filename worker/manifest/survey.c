@@ -8,7 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define SETTLED_S 2 /* file systems round dates, some to two seconds */
+#define SETTLED_S      2 /* file systems round dates, some to two seconds */
+#define LISTED_AT_ONCE 64u
 
 bool manifest_survey_is_picture(const char *name)
 {
@@ -52,6 +53,12 @@ const char *manifest_survey_sidecar(struct arena *arena, const char *path, bool 
     if (dot == NULL || (slash != NULL && dot < slash))
         dot = path + strlen(path);
     return arena_format(arena, "%.*s.json", (int)(dot - path), path);
+}
+
+bool manifest_survey_is_dated(const struct origin_entry *entry)
+{
+    static const struct origin_version undated;
+    return entry->is_folder && memcmp(&entry->version, &undated, sizeof undated) != 0;
 }
 
 bool manifest_survey_has_folders(const struct origin_entry *entry, size_t count)
@@ -119,6 +126,17 @@ static void add_row(struct looking *looking, const char *path)
     looking->hash = bytes_hash(looking->hash, &row, sizeof row);
 }
 
+/* As origin_stat_file(), which far away would have to be waited for again and again where there is nothing. */
+static enum rc stat_file(struct looking *looking, const char *path, struct origin_version *ret_version)
+{
+    if (origin_was_absent(looking->origin, path))
+        return err_set(looking->err, RC_NOT_FOUND, "there is no image '%.180s'", path);
+    enum rc rc = origin_stat_file(looking->origin, path, ret_version, looking->err);
+    if (rc == RC_AWAY)
+        *looking->ret_away = path;
+    return rc;
+}
+
 /* The sidecar of the document itself. */
 static enum rc add_own_sidecar(struct looking *looking, const char *path, bool is_folder, bool *ret_has)
 {
@@ -126,9 +144,7 @@ static enum rc add_own_sidecar(struct looking *looking, const char *path, bool i
     const char *sidecar = manifest_survey_sidecar(looking->arena, path, is_folder);
     if (sidecar == NULL)
         return err_set(looking->err, RC_NO_MEMORY, "no memory for a sidecar's name");
-    enum rc rc = origin_stat_file(looking->origin, sidecar, &version, looking->err);
-    if (rc == RC_AWAY)
-        *looking->ret_away = sidecar;
+    enum rc rc = stat_file(looking, sidecar, &version);
     *ret_has = rc == RC_OK;
     if (rc == RC_OK)
         add_version(looking, &version);
@@ -152,32 +168,43 @@ static enum rc add_inner(struct looking *looking, const char *path)
     return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
+static enum rc add_entry(struct looking *looking, const char *path, const struct origin_entry *entry)
+{
+    const char *whole = manifest_survey_below(looking->arena, path, entry->name);
+    if (whole == NULL)
+        return err_set(looking->err, RC_NO_MEMORY, "no memory for a folder");
+    looking->hash = bytes_hash(looking->hash, entry->name, strlen(entry->name) + 1);
+    looking->hash = bytes_hash(looking->hash, &entry->is_folder, sizeof entry->is_folder);
+    add_row(looking, whole);
+    add_version(looking, &entry->version);
+    return entry->is_folder && !manifest_survey_is_dated(entry) ? add_inner(looking, whole) : RC_OK;
+}
+
+/* Folders that are to be listed far away are on their way together. */
 static enum rc add_entries(struct looking *looking, const char *path, const struct manifest_survey *survey)
 {
-    static const struct origin_version undated;
+    const char *first_away = NULL;
     enum rc rc = RC_OK;
-    for (size_t i = 0; i < survey->entry_count && rc == RC_OK; i++) {
-        const struct origin_entry *entry = &survey->entry[i];
-        const char *whole = manifest_survey_below(looking->arena, path, entry->name);
-        if (whole == NULL)
-            return err_set(looking->err, RC_NO_MEMORY, "no memory for a folder");
-        bool is_undated = entry->is_folder && memcmp(&entry->version, &undated, sizeof undated) == 0;
-        looking->hash = bytes_hash(looking->hash, entry->name, strlen(entry->name) + 1);
-        looking->hash = bytes_hash(looking->hash, &entry->is_folder, sizeof entry->is_folder);
-        add_row(looking, whole);
-        add_version(looking, &entry->version);
-        if (is_undated)
-            rc = add_inner(looking, whole);
+    for (size_t i = 0, away = 0; i < survey->entry_count && rc == RC_OK && away < LISTED_AT_ONCE; i++) {
+        rc = add_entry(looking, path, &survey->entry[i]);
+        if (rc != RC_AWAY)
+            continue;
+        if (away++ == 0)
+            first_away = *looking->ret_away;
+        else
+            origin_prefetch(looking->origin, *looking->ret_away);
+        rc = RC_OK;
     }
-    return rc;
+    if (rc != RC_OK || first_away == NULL)
+        return rc;
+    *looking->ret_away = first_away;
+    return err_set(looking->err, RC_AWAY, "folders have to be listed by their origin");
 }
 
 static enum rc survey_picture(struct looking *looking, const char *path, struct manifest_survey *survey)
 {
     struct origin_version version;
-    enum rc rc = origin_stat_file(looking->origin, path, &version, looking->err);
-    if (rc == RC_AWAY)
-        *looking->ret_away = path;
+    enum rc rc = stat_file(looking, path, &version);
     if (rc == RC_OK) {
         add_version(looking, &version);
         rc = add_own_sidecar(looking, path, false, &survey->has_sidecar);

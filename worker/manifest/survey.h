@@ -35,6 +35,8 @@ RC_MUST_USE enum rc manifest_survey_list(struct origin *origin, const char *path
 const struct origin_entry *manifest_survey_find_file(const struct manifest_survey *survey, const char *name);
 /* By the name's extension. */
 bool manifest_survey_is_picture(const char *name);
+/* Whether it is a folder with a date of its own, of whose contents the survey knows nothing else. */
+bool manifest_survey_is_dated(const struct origin_entry *entry);
 bool manifest_survey_has_folders(const struct origin_entry *entry, size_t count);
 /* The first picture, which stands for its folder; NULL: there is none. */
 const struct origin_entry *manifest_survey_first(const struct origin_entry *entry, size_t count);

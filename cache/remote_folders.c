@@ -1,0 +1,251 @@
+#include "cache/remote_folders.h"
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/own.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS      256u
+#define MOST_FOLDERS 1000u
+#define MOST_ENTRIES 500000u
+
+struct remote_folder {
+    struct transport_listing listing; /* first; while `flying` the transport's */
+    struct remote_folders *folders;
+    struct remote_folder *chain, *newer, *older;
+    struct origin_waiter *waiters;
+    bool flying, is_missing;
+    int64_t known_ms, asked_ms; /* monotonic; known_ms 0: nothing is known */
+    struct arena *arena;        /* of the entries */
+    struct origin_entry *entry;
+    size_t count;
+    char path[];
+};
+
+struct remote_folders {
+    struct transport *transport;
+    int64_t revalidate_ms, stale_ms;
+    pthread_mutex_t mutex;
+    size_t count, entries;
+    struct remote_folder *newest, *oldest;
+    struct remote_folder *bucket[BUCKETS];
+};
+
+/* ---- the table, under the lock ---- */
+
+static struct remote_folder **bucket_of(struct remote_folders *folders, const char *path)
+{
+    return &folders->bucket[bytes_hash(BYTES_HASH_START, path, strlen(path)) % BUCKETS];
+}
+
+static void recency_remove(struct remote_folders *folders, struct remote_folder *folder)
+{
+    *(folder->newer != NULL ? &folder->newer->older : &folders->newest) = folder->older;
+    *(folder->older != NULL ? &folder->older->newer : &folders->oldest) = folder->newer;
+    folder->newer = folder->older = NULL;
+}
+
+static void recency_add(struct remote_folders *folders, struct remote_folder *folder)
+{
+    folder->older = folders->newest;
+    *(folders->newest != NULL ? &folders->newest->newer : &folders->oldest) = folder;
+    folders->newest = folder;
+}
+
+static void forget(struct remote_folders *folders, struct remote_folder *folder)
+{
+    struct remote_folder **link = bucket_of(folders, folder->path);
+    while (*link != folder)
+        link = &(*link)->chain;
+    *link = folder->chain;
+    recency_remove(folders, folder);
+    folders->count--;
+    folders->entries -= folder->count;
+    arena_free(folder->arena);
+    free(folder);
+}
+
+static void make_room(struct remote_folders *folders)
+{
+    struct remote_folder *folder = folders->oldest;
+    while (folder != NULL && (folders->count > MOST_FOLDERS || folders->entries > MOST_ENTRIES)) {
+        struct remote_folder *newer = folder->newer;
+        if (!folder->flying && folder->waiters == NULL && newer != NULL)
+            forget(folders, folder);
+        folder = newer;
+    }
+}
+
+/* NULL: no memory. */
+static struct remote_folder *find_or_add(struct remote_folders *folders, const char *path)
+{
+    struct remote_folder **bucket = bucket_of(folders, path), *folder = *bucket;
+    while (folder != NULL && strcmp(folder->path, path) != 0)
+        folder = folder->chain;
+    if (folder != NULL) {
+        recency_remove(folders, folder);
+        recency_add(folders, folder);
+        return folder;
+    }
+    size_t path_bytes = strlen(path) + 1;
+    folder = calloc(1, sizeof *folder + path_bytes);
+    if (folder == NULL)
+        return NULL;
+    memcpy(folder->path, path, path_bytes);
+    folder->folders = folders;
+    folder->chain = *bucket;
+    *bucket = folder;
+    recency_add(folders, folder);
+    folders->count++;
+    make_room(folders);
+    return folder;
+}
+
+static bool is_current(const struct remote_folders *folders, const struct remote_folder *folder)
+{
+    return folder->known_ms != 0 && clock_monotonic_ms() - folder->known_ms < folders->revalidate_ms;
+}
+
+/* ---- listing ---- */
+
+static enum rc copy_entries(const struct remote_folder *folder, struct arena *arena,
+                            struct origin_entry **ret_entries, struct err *err)
+{
+    struct origin_entry *entry = arena_alloc(arena, (folder->count + 1) * sizeof *entry);
+    for (size_t i = 0; entry != NULL && i < folder->count; i++) {
+        entry[i] = folder->entry[i];
+        entry[i].name = arena_text(arena, folder->entry[i].name, strlen(folder->entry[i].name));
+        if (entry[i].name == NULL)
+            entry = NULL;
+    }
+    *ret_entries = entry;
+    return entry != NULL ? RC_OK
+                         : err_set(err, RC_NO_MEMORY, "no memory for a folder of %zu entries", folder->count);
+}
+
+enum rc remote_folders_list(struct remote_folders *folders, const char *path, struct arena *arena,
+                            struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
+{
+    pthread_mutex_lock(&folders->mutex);
+    const struct remote_folder *folder = find_or_add(folders, path);
+    enum rc rc = RC_OK;
+    if (folder == NULL)
+        rc = err_set(err, RC_NO_MEMORY, "no memory to look into folder '%.180s'", path);
+    else if (!is_current(folders, folder))
+        rc = err_set(err, RC_AWAY, "folder '%.180s' has to be listed by its origin", path);
+    else if (folder->is_missing)
+        rc = err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
+    else
+        rc = copy_entries(folder, arena, ret_entries, err);
+    if (rc == RC_OK)
+        *ret_count = folder->count;
+    pthread_mutex_unlock(&folders->mutex);
+    return rc;
+}
+
+static bool is_weather(enum rc rc)
+{
+    return rc == RC_ORIGIN || rc == RC_LATE || rc == RC_BUSY;
+}
+
+/* Takes in what has come. Under the lock; what is left to free is returned. */
+static struct arena *take_in(struct remote_folder *folder, enum rc *rc)
+{
+    struct remote_folders *folders = folder->folders;
+    struct arena *dead = folder->listing.arena;
+    int64_t now_ms = clock_monotonic_ms();
+    bool is_answered = *rc == RC_OK || *rc == RC_NOT_FOUND;
+    if (is_answered) {
+        dead = folder->arena;
+        folders->entries -= folder->count;
+        folder->is_missing = *rc == RC_NOT_FOUND;
+        folder->arena = folder->listing.arena;
+        folder->entry = folder->listing.entry;
+        folder->count = folder->is_missing ? 0 : folder->listing.count;
+        folders->entries += folder->count;
+        folder->known_ms = folder->asked_ms = now_ms;
+        *rc = RC_OK; /* that there is none, listing says */
+    } else if (is_weather(*rc) && folder->known_ms != 0 && now_ms - folder->asked_ms < folders->stale_ms) {
+        folder->known_ms = now_ms;
+        *rc = RC_OK;
+    }
+    folder->listing.arena = NULL;
+    folder->flying = false;
+    make_room(folders);
+    return dead;
+}
+
+static void on_listed(struct transport_listing *listing, enum rc rc, const struct err *err)
+{
+    struct remote_folder *folder = (struct remote_folder *)listing;
+    struct remote_folders *folders = folder->folders;
+    pthread_mutex_lock(&folders->mutex);
+    struct origin_waiter *waiter = TAKE_PTR(folder->waiters);
+    struct arena *dead = take_in(folder, &rc);
+    pthread_mutex_unlock(&folders->mutex);
+    arena_free(dead);
+    while (waiter != NULL) {
+        struct origin_waiter *next = waiter->next;
+        waiter->ready(waiter, rc, rc != RC_OK ? err : NULL);
+        waiter = next;
+    }
+}
+
+void remote_folders_await(struct remote_folders *folders, const char *path, struct origin_waiter *waiter)
+{
+    struct err err;
+    struct transport_listing *listing = NULL;
+    pthread_mutex_lock(&folders->mutex);
+    struct remote_folder *folder = find_or_add(folders, path);
+    bool waits = folder != NULL && !is_current(folders, folder);
+    if (waits) {
+        waiter->next = folder->waiters;
+        folder->waiters = waiter;
+    }
+    if (waits && !folder->flying) {
+        folder->flying = true;
+        folder->listing = (struct transport_listing){.path = folder->path, .done = on_listed};
+        listing = &folder->listing;
+    }
+    pthread_mutex_unlock(&folders->mutex);
+    if (listing != NULL)
+        folders->transport->ops->list(folders->transport, listing);
+    if (!waits)
+        waiter->ready(waiter,
+                      folder != NULL ? RC_OK
+                                     : err_set(&err, RC_NO_MEMORY, "no memory to look into '%.180s'", path),
+                      folder != NULL ? NULL : &err);
+}
+
+/* ---- coming and going ---- */
+
+enum rc remote_folders_new(struct transport *transport, int64_t revalidate_ms, int64_t stale_ms,
+                           struct remote_folders **ret_folders, struct err *err)
+{
+    struct remote_folders *folders = calloc(1, sizeof *folders);
+    if (folders == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the origin's folders");
+    folders->transport = transport;
+    folders->revalidate_ms = revalidate_ms;
+    folders->stale_ms = stale_ms;
+    pthread_mutex_init(&folders->mutex, NULL);
+    *ret_folders = folders;
+    return RC_OK;
+}
+
+void remote_folders_free(struct remote_folders **folders)
+{
+    struct remote_folders *freed = TAKE_PTR(*folders);
+    if (freed == NULL)
+        return;
+    while (freed->oldest != NULL) {
+        assert(!freed->oldest->flying);
+        forget(freed, freed->oldest);
+    }
+    pthread_mutex_destroy(&freed->mutex);
+    free(freed);
+}

@@ -15,7 +15,7 @@
 #define THUMBNAIL_PX 360u  /* the longer edge: at least that of a size that is offered, */
 #define LARGEST_PX   1800u /* and at most that */
 #define NAME_BYTES   500u
-#define LOOKING_MS   1500 /* at pictures that nobody knows, and into folders */
+#define LOOKING_MS   800 /* at pictures that nobody knows, and into folders */
 #define COVER_DEPTH  3u
 
 struct writing {

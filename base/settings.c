@@ -307,6 +307,8 @@ const struct settings_row settings_table[] = {
      "whether rendered answers are kept: small ones in memory, all in the cache directory if there is one", NULL},
     {"memory_cache", NULL, SETTINGS_WHOLE, "32M", 0, 1024 * GIB, "bytes", FIELD(memory_cache),
      "memory for small rendered answers, shared by all workers; 0: none", NULL},
+    {"tile_memory", NULL, SETTINGS_WHOLE, "32M", 0, 1024 * GIB, "bytes", FIELD(tile_memory),
+     "memory of each worker for stored tiles that are asked for again; 0: none", NULL},
     {"cache_size", NULL, SETTINGS_WHOLE, "10G", 0, 1024 * 1024 * GIB, "bytes", FIELD(cache_size),
      "how large the files of rendered answers may be together; 0: there are none", NULL},
     {"cache_files", NULL, SETTINGS_WHOLE, "1000000", 1, 100000000, "files", FIELD(cache_files),

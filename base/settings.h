@@ -66,6 +66,7 @@ struct settings {
     int64_t folder_threads;
     bool derivative_cache;
     int64_t memory_cache;           /* bytes of small derivatives in memory */
+    int64_t tile_memory;            /* bytes of stored tiles in the memory of each worker; 0: none */
     int64_t cache_size, cache_files; /* bytes and number of files; 0: none */
     int64_t cache_max_age_s;        /* 0: any */
     char *derivative_tier;          /* DIR or s3://BUCKET/PREFIX; empty: none */

@@ -432,12 +432,49 @@ void request_answer_image(struct request *request)
 /* What it costs to send what only has to be read. */
 #define READ_MS 0.1
 
+/* ---- stored tiles that are in memory ---- */
+
+static struct kept_tile_name name_of(const struct request *request)
+{
+    return (struct kept_tile_name){.target = http_exchange_target(request->exchange),
+                                   .base_url = request->base_url,
+                                   .path = request->identifier.path,
+                                   .version = request->picture->version_hash};
+}
+
+/* One that this worker has sent lately, for the same picture: nothing of it needs to be worked out again. */
+static bool answer_kept_tile(struct request *request)
+{
+    const struct kept_tile_name name = name_of(request);
+    struct kept_tile *tile = kept_tiles_find(request->service->tiles, &name, request_purged_ms(request));
+    if (tile == NULL)
+        return false;
+    http_exchange_account(request->exchange)->class = tile->class;
+    if (request_is_not_modified(request, &tile->representation))
+        return true;
+    const struct http_content content = kept_tile_content(tile);
+    request_answer_content(request, &tile->representation, &content);
+    return true;
+}
+
+static void answer_tile(struct request *request, struct bytes *body)
+{
+    const struct kept_tile_name name = name_of(request);
+    struct http_account *account = http_exchange_account(request->exchange);
+    struct http_content content;
+    account->read_bytes += body->length;
+    kept_tiles_offer(request->service->tiles, &name, &request->representation, account->class, body, &content);
+    request_answer_content(request, &request->representation, &content);
+}
+
 /* On the event thread: what an image request of an open picture needs no render thread for (errors, 304, stored tiles that
  * are in memory). */
 bool request_answer_image_early(struct request *request)
 {
     struct err err;
     bool done = false;
+    if (answer_kept_tile(request))
+        return true;
     enum rc rc = plan_image(request, &done, &err);
     if (rc != RC_OK)
         request_fail(request, &err);
@@ -447,13 +484,11 @@ bool request_answer_image_early(struct request *request)
         return answer_without_source(request);
     OWN(bytes_done) struct bytes body = {0};
     rc = render_passthrough(request->picture, &request->plan, &request->service->options, false, &body, &err);
-    if (rc == RC_OK) {
-        http_exchange_account(request->exchange)->read_bytes += body.length;
-        request_answer_body(request, &request->representation, &body);
-    } else if (rc != RC_UNSUPPORTED) {
+    if (rc == RC_OK)
+        answer_tile(request, &body);
+    else if (rc != RC_UNSUPPORTED)
         request->job.cost_ms = READ_MS;
-    } else {
+    else
         request->job.cost_ms = cost_ms_of(request);
-    }
     return rc == RC_OK || (rc == RC_UNSUPPORTED && answer_from_cache(request));
 }

@@ -52,12 +52,6 @@ static const char *key_of(struct request *request, const char *coding)
                         request->identifier.path);
 }
 
-static int64_t purged_ms(const struct request *request)
-{
-    const _Atomic int64_t *purged = request->service->purged_ms;
-    return purged == NULL ? INT64_MIN : atomic_load_explicit(purged, memory_order_acquire);
-}
-
 /* Sends the item, whose reference is taken over. */
 static void answer_item(struct request *request, const struct manifest_kept_item *item, const char *coding)
 {
@@ -99,7 +93,7 @@ bool request_answer_presentation_early(struct request *request)
     const char *coding = http_compress_name(coding_of(request)), *key = key_of(request, coding);
     int64_t oldest_ms = clock_monotonic_ms() - service->settings->revalidate_s * 1000;
     const struct manifest_kept_item *item =
-        key == NULL ? NULL : manifest_kept_find(service->documents, key, purged_ms(request), oldest_ms);
+        key == NULL ? NULL : manifest_kept_find(service->documents, key, request_purged_ms(request), oldest_ms);
     if (item != NULL)
         answer_item(request, item, coding);
     return item != NULL;
@@ -128,7 +122,7 @@ static enum rc find_or_build(struct request *request, const struct manifest_surv
     const char *key = key_of(request, NULL);
     if (key == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the document");
-    const struct manifest_kept_item *item = manifest_kept_find(service->documents, key, purged_ms(request),
+    const struct manifest_kept_item *item = manifest_kept_find(service->documents, key, request_purged_ms(request),
                                                                INT64_MIN);
     if (item != NULL && survey->fingerprint != 0 && item->fingerprint == survey->fingerprint &&
         is_pictured_alike(request, item)) {

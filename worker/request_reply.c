@@ -92,6 +92,19 @@ void request_answer_body(struct request *request, const struct http_representati
     http_reply_body(request->exchange, representation, body);
 }
 
+void request_answer_content(struct request *request, const struct http_representation *representation,
+                            const struct http_content *content)
+{
+    pictures_release(request->service->pictures, &request->picture);
+    http_reply_content(request->exchange, representation, content);
+}
+
+int64_t request_purged_ms(const struct request *request)
+{
+    const _Atomic int64_t *purged = request->service->purged_ms;
+    return purged == NULL ? INT64_MIN : atomic_load_explicit(purged, memory_order_acquire);
+}
+
 void request_redirect(struct request *request, unsigned status, const char *location)
 {
     if (location == NULL) {

@@ -136,6 +136,11 @@ bool request_represent(struct request *request, const char *what, struct http_re
 bool request_is_not_modified(struct request *request, const struct http_representation *representation);
 void request_answer_body(struct request *request, const struct http_representation *representation,
                          struct bytes *body);
+/* Monotonic: when something was last purged. */
+int64_t request_purged_ms(const struct request *request);
+/* The same for bytes that are elsewhere. */
+void request_answer_content(struct request *request, const struct http_representation *representation,
+                            const struct http_content *content);
 /* `location` NULL: memory is out. */
 void request_redirect(struct request *request, unsigned status, const char *location);
 

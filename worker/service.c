@@ -276,6 +276,8 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     if (rc == RC_OK)
         rc = open_gallery(service, root, err);
     if (rc == RC_OK)
+        rc = kept_tiles_new((uint64_t)settings->tile_memory, &service->tiles, err);
+    if (rc == RC_OK)
         rc = render_pool_start(&pool, &service->pool, err);
     if (rc == RC_OK)
         rc = origin_start(service->origin, err);
@@ -309,6 +311,7 @@ void worker_service_stop(struct worker_service **service)
     activity_close(&stopped->activity);
     gateway_close(&stopped->gateway);
     manifest_kept_free(&stopped->documents);
+    kept_tiles_free(&stopped->tiles);
     manifest_catalogue_live_close(&stopped->catalogue);
     worker_derivatives_free(&stopped->derivatives);
     pictures_free(&stopped->pictures);

@@ -11,6 +11,7 @@
 #include "worker/heritage.h"
 #include "worker/http/reply.h"
 #include "worker/iiif/plan.h"
+#include "worker/kept_tiles.h"
 #include "worker/manifest/activity.h"
 #include "worker/manifest/catalogue_live.h"
 #include "worker/manifest/kept.h"
@@ -27,6 +28,7 @@ struct worker_service {
     struct manifest_catalogue_live *catalogue;
     char manifest_folder[CACHE_DIRECTORY_PATH_BYTES];
     struct manifest_kept *documents;
+    struct kept_tiles *tiles; /* the event thread's */
     struct activity *activity; /* NULL: changes are not written down */
     struct shm_segment *segment;
     struct shm_journal *journal;

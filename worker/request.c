@@ -170,6 +170,8 @@ enum rc request_submit(struct request *request, struct err *err)
     int64_t wait_ms = 0;
     request->job.run = run_job;
     request->job.is_left = is_left;
+    if (request->job.arrived_ms == 0) /* one that a dead worker had keeps its place in the order */
+        request->job.arrived_ms = clock_monotonic_ms() - http_exchange_age_s(request->exchange) * 1000;
     request->since_us = clock_monotonic_us();
     if (request->warms_up && request->job.cost_ms < WARM_UP_MS)
         request->job.cost_ms += WARM_UP_MS;

@@ -393,6 +393,12 @@ uint64_t http_exchange_connection_id(const struct http_exchange *exchange)
     return exchange->connection->id;
 }
 
+int64_t http_exchange_age_s(const struct http_exchange *exchange)
+{
+    int64_t ticks = (int64_t)time(NULL) - exchange->date_s; /* the second of its beginning may just have ended */
+    return ticks > 1 ? ticks - 1 : 0;
+}
+
 enum http_method http_exchange_method(const struct http_exchange *exchange)
 {
     return exchange->method;

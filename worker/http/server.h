@@ -95,6 +95,8 @@ bool http_exchange_is_http_1_0(const struct http_exchange *exchange);
 /* The id of its connection, as given to adopt. */
 uint64_t http_exchange_connection_id(const struct http_exchange *exchange);
 enum http_method http_exchange_method(const struct http_exchange *exchange);
+/* For how many whole seconds it has been waited for, by workers that died, too. */
+int64_t http_exchange_age_s(const struct http_exchange *exchange);
 /* The raw request target as sent, undecoded, with query: "/..." or "*". Of "http://host/path" (RFC 9112
  * §3.2.2) it is the path, and the Host header is that host. May hold any byte but blanks and control bytes.
  */

@@ -78,3 +78,18 @@ bool address_is_public(const struct sockaddr *address)
         return is_public_v6(((const struct sockaddr_in6 *)(const void *)address)->sin6_addr.s6_addr);
     return false;
 }
+
+bool address_is_link_local(const struct sockaddr *address)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, local[2] = {0xfe, 0x80},
+                         amazon[4] = {0xfd, 0x00, 0x0e, 0xc2};
+    const uint32_t v4 = 0xa9fe0000;
+    if (address->sa_family == AF_INET)
+        return (ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) ^ v4) >> 16 == 0;
+    if (address->sa_family != AF_INET6)
+        return false;
+    const uint8_t *v6 = ((const struct sockaddr_in6 *)(const void *)address)->sin6_addr.s6_addr;
+    if (memcmp(v6, mapped, sizeof mapped) == 0)
+        return (v4_at(v6 + 12) ^ v4) >> 16 == 0;
+    return begins_with(v6, local, 10) || begins_with(v6, amazon, 32);
+}

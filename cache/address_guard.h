@@ -9,5 +9,8 @@
 /* False for every range of the IANA registries of special-purpose IPv4 and IPv6 addresses that is not globally
  * reachable, for multicast, and for IPv6 forms that carry such an IPv4 address. */
 bool address_is_public(const struct sockaddr *address);
+/* Of this link alone (169.254.0.0/16, fe80::/10), or the metadata service of EC2 in IPv6: what lies there tells whoever asks from this
+ * machine its secrets. No origin is there, whatever is configured. */
+bool address_is_link_local(const struct sockaddr *address);
 
 #endif

@@ -17,7 +17,9 @@
 #define METADATA_MS     2000
 #define ANSWER_BYTES    16384u
 #define RENEW_EARLIER_S 300
-#define AGAIN_S         15
+#define AGAIN_S         1 /* after a failure, then later and later */
+#define AGAIN_MOST_S    16
+#define SOONEST_S       5 /* after a success */
 
 struct s3_keys {
     struct s3_credentials credentials;
@@ -145,7 +147,8 @@ static enum rc ask(const struct s3_keys *keys, const char *method, const char *p
     if (rc == RC_OK)
         rc = http_call_now(&metadata.call, err);
     if (rc == RC_OK && metadata.call.answer.status != 200)
-        rc = err_set(err, RC_ORIGIN, "the instance metadata service answers %u", metadata.call.answer.status);
+        rc = err_set(err, metadata.call.answer.status == 401 ? RC_FORBIDDEN : RC_ORIGIN,
+                     "the instance metadata service answers %u", metadata.call.answer.status);
     if (rc == RC_OK)
         rc = bytes_append(&metadata.answer, "", 1, err);
     http_call_done(&metadata.call);
@@ -156,8 +159,9 @@ static enum rc ask(const struct s3_keys *keys, const char *method, const char *p
     return rc;
 }
 
-static enum rc ask_metadata(const struct s3_keys *keys, struct s3_credentials *ret_credentials,
-                            struct err *err)
+/* RC_FORBIDDEN: the token was not good, or is not any more. */
+static enum rc ask_with_token(const struct s3_keys *keys, struct s3_credentials *ret_credentials,
+                              struct err *err)
 {
     static const char roles[] = "/latest/meta-data/iam/security-credentials/";
     OWN(bytes_done) struct bytes token = {0};
@@ -182,10 +186,18 @@ static enum rc ask_metadata(const struct s3_keys *keys, struct s3_credentials *r
     return rc;
 }
 
+static enum rc ask_metadata(const struct s3_keys *keys, struct s3_credentials *ret_credentials,
+                            struct err *err)
+{
+    enum rc rc = ask_with_token(keys, ret_credentials, err);
+    return rc == RC_FORBIDDEN ? ask_with_token(keys, ret_credentials, err) : rc;
+}
+
 static void *keys_thread(void *argument)
 {
     struct s3_keys *keys = argument;
     pthread_setname_np(pthread_self(), "credentials");
+    time_t again_s = AGAIN_S;
     pthread_mutex_lock(&keys->mutex);
     while (!keys->stopping) {
         struct s3_credentials fresh;
@@ -196,7 +208,8 @@ static void *keys_thread(void *argument)
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         time_t now = until.tv_sec;
-        until.tv_sec += AGAIN_S;
+        until.tv_sec += rc == RC_OK ? SOONEST_S : again_s;
+        again_s = rc == RC_OK ? AGAIN_S : again_s < AGAIN_MOST_S ? again_s * 2 : AGAIN_MOST_S;
         if (rc == RC_OK && fresh.expires - RENEW_EARLIER_S > until.tv_sec)
             until.tv_sec = fresh.expires - RENEW_EARLIER_S;
         pthread_mutex_lock(&keys->mutex);

@@ -276,7 +276,7 @@ static enum rc try_prepare(struct try *try, struct err *err)
     struct http_call call = {.method = "GET",
                              .start_ms = try->call.start_ms,
                              .stall_ms = web->timeout_ms,
-                             .allows = web->keys != NULL ? NULL : allows,
+                             .allows = allows,
                              .head_came = on_head,
                              .body_came = on_body,
                              .ended = on_end};
@@ -400,7 +400,10 @@ static bool allows(const struct http_call *call, const struct sockaddr *address)
 {
     const struct try *try = (const struct try *)call;
     struct sockaddr_storage peer = {.ss_family = address->sa_family};
-    if (address_is_public(address))
+    if (address_is_link_local(address))
+        return false;
+    if (try->web->keys != NULL ||
+        address_is_public(address)) /* where a store is, is for whoever named it to know */
         return true;
     if (address->sa_family == AF_INET)
         memcpy(&peer, address, sizeof(struct sockaddr_in));
@@ -477,8 +480,8 @@ static const struct transport_ops s3_ops = {
 static const struct transport_ops http_ops = {
     .start = web_start, .submit = web_submit, .cancel = web_cancel, .close = web_close};
 
-enum rc web_transport_open(const struct settings *settings, const char *place, struct transport **ret_transport,
-                           struct origin_needs *ret_needs, struct err *err)
+enum rc web_transport_open(const struct settings *settings, const char *place,
+                           struct transport **ret_transport, struct origin_needs *ret_needs, struct err *err)
 {
     struct web *web = calloc(1, sizeof *web);
     if (web == NULL)

@@ -67,8 +67,32 @@ static void test_addresses(void **state)
             fail_msg("%s counts as private", public[i]);
 }
 
+static bool is_link_local(const char *text)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+        return address_is_link_local((const struct sockaddr *)&v4);
+    assert_int_equal(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
+    return address_is_link_local((const struct sockaddr *)&v6);
+}
+
+static void test_of_this_link(void **state)
+{
+    (void)state;
+    static const char *const here[] = {
+        "169.254.0.0", "169.254.169.254", "169.254.255.255", "::ffff:169.254.169.254",
+        "fe80::1",     "febf::1",         "fd00:ec2::254"};
+    static const char *const there[] = {"169.253.255.255", "169.255.0.0", "10.0.0.1", "127.0.0.1",
+                                        "fec0::1",         "fd00:ec3::",  "::1",      "::ffff:10.0.0.1"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++)
+        assert_true(is_link_local(here[i]));
+    for (size_t i = 0; i < sizeof there / sizeof there[0]; i++)
+        assert_false(is_link_local(there[i]));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_addresses)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_addresses), cmocka_unit_test(test_of_this_link)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

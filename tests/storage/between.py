@@ -12,13 +12,14 @@ class Seen:
 
     def __init__(self, line, headers, port):
         self.line, self.headers, self.port, self.status, self.body_bytes = line, headers, port, 0, 0
+        self.when_s = time.monotonic()
 
     def __repr__(self):
         return f"<{self.line} {self.headers.get('range', '')} -> {self.status} {self.body_bytes}>"
 
 
 class Between:
-    """fault(seen) decides about each request: None lets it pass; ("status", 500, "Code") answers itself; ("cut", n) closes after n
+    """fault(seen) decides about each request: None lets it pass; ("status", 500, "Code", lines...) answers itself; ("cut", n) closes after n
     bytes of the body; ("stall", seconds) is silent first, ("hold", event) until the event; ("refuse",) closes at once."""
 
     def __init__(self, port):
@@ -84,7 +85,8 @@ class Between:
         if fault and fault[0] == "status":
             body = f"<Error><Code>{fault[2]}</Code></Error>".encode()
             seen.status = fault[1]
-            client.sendall(f"HTTP/1.1 {fault[1]} Told\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            more = "".join(f"{line}\r\n" for line in fault[3:])
+            client.sendall(f"HTTP/1.1 {fault[1]} Told\r\n{more}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             return True
         store.sendall(head)
         answer, came = read_head(store, b"")

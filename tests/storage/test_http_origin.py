@@ -1,12 +1,16 @@
 """Sources on a plain http server: a real nginx, with ranges and without."""
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+import threading
+import time
 
 import pytest
 
-from server import die_with_us, free_port, until
+from server import binary, die_with_us, free_port, until
 from storage.between import Between
 
 THUMBNAIL = "/iiif/3/{}/full/100,/0/default.jpg"
@@ -117,6 +121,62 @@ def test_names_are_resolved_and_checked(start, nginx):
     assert server.get(THUMBNAIL.format("a.tif")).status == 403
     server = start(f"http://localhost:{nginx.port}/pictures", workers=1, settings={"http_networks": "loopback"})
     assert server.get(THUMBNAIL.format("a.tif")).status == 200
+
+
+def test_no_ranges_and_many_askers(start, between, served):
+    """Over four workers the whole file still comes once."""
+    server = start(f"http://127.0.0.1:{between.port}/whole", workers=4, settings={
+        "http_networks": "loopback", "derivative_cache": "false", "revalidate": 3600})
+    between.delay_s = 0.1
+    replies = {}
+
+    def ask(size):
+        replies[size] = server.get(f"/iiif/3/photo.tif/full/{size},/0/default.png")
+    threads = [threading.Thread(target=ask, args=(size,)) for size in range(60, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for size in (60, 77, 99):
+        assert replies[size].body == served.get(f"/iiif/3/photo.tif/full/{size},/0/default.png").body
+    assert {reply.status for reply in replies.values()} == {200}
+    assert [seen.status for seen in between.take()] == [200]
+
+
+@pytest.fixture
+def hosts(tmp_path, monkeypatch):
+    """hosts("ADDRESS NAME") -> from here on that is what names mean to servers that are started, and to those that run already."""
+    if os.getuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("names of one's own take a mount namespace, and root to make one")
+    wrapper, names, program = tmp_path / "vitrine", tmp_path / "hosts", binary()
+    os.chmod(tmp_path, 0o755)
+    names.touch(0o644)
+    wrapper.write_text(f"#!/bin/sh\nexec unshare -m --propagation private sh -c 'mount --bind {names} /etc/hosts && exec {program} \"$@\"' "
+                       "vitrine \"$@\"\n")
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("VITRINE", str(wrapper))
+    return lambda *lines: names.write_text("".join(line + "\n" for line in lines))
+
+
+def test_names_that_come_to_mean_another_address(start, nginx, hosts):
+    """What counts is the very address of each connection: one that a name has got since, or has besides, is not connected to."""
+    elsewhere = socket.create_server(("127.0.0.2", nginx.port))
+    elsewhere.settimeout(0)
+    hosts("127.0.0.1 store.example")
+    server = start(f"http://store.example:{nginx.port}/pictures", workers=1, settings={
+        "http_networks": "127.0.0.1/32", "fetch_tries": 1, "revalidate": 1, "derivative_cache": "false", "stale_if_error": 0})
+    assert server.get(THUMBNAIL.format("a.tif")).status == 200
+    hosts("127.0.0.2 store.example")
+    os.kill(server.worker_pids()[0], signal.SIGKILL)  # the next one has to ask what the name means
+    time.sleep(1.1)
+    reply = server.get(THUMBNAIL.format("photo.tif"))
+    assert reply.status == 403 and b"not allowed" in reply.body
+    hosts("127.0.0.2 store.example", "127.0.0.1 store.example")
+    os.kill(server.worker_pids()[0], signal.SIGKILL)
+    assert server.get(THUMBNAIL.format("photo.tif")).status == 200, "the allowed one of two is used"
+    with pytest.raises(BlockingIOError):
+        elsewhere.accept()
+    elsewhere.close()
 
 
 def test_redirects(origin, start, nginx):

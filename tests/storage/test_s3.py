@@ -218,6 +218,46 @@ def test_what_is_kept_is_served_while_the_store_is_away(s3, ceph, between, image
     assert server.get(THUMBNAIL.format("other.tif")).status == 502
 
 
+def test_what_is_kept_is_not_served_for_ever(s3, ceph, between, images):
+    ceph.put("away/b.tif", read(images, "pyramid-jpeg-420.tif"))
+    server = s3("away", revalidate=1, stale_if_error=3, fetch_tries=1)
+    assert server.get(THUMBNAIL.format("b.tif")).status == 200
+    between.fault = lambda seen: ("status", 500, "InternalError")
+    time.sleep(1.2)
+    assert server.get(THUMBNAIL.format("b.tif")).status == 200
+    until(lambda: server.get(THUMBNAIL.format("b.tif")).status == 502, 10, "after three seconds it is not")
+    between.fault = None
+    until(lambda: server.get(THUMBNAIL.format("b.tif")).status == 200, 40, "and again when the store is back")
+
+
+def test_tries_come_later_and_later_at_random(s3, between):
+    """Half to one and a half of 100 ms, then of 200, of 400; no two servers in step."""
+    between.fault = lambda seen: ("status", 500, "InternalError")
+    server = s3("tries", fetch_tries=4)
+    pauses = []
+    for number in range(2):
+        assert server.get(THUMBNAIL.format(f"{number}.tif")).status == 502
+        seen = [request.when_s for request in between.take()]
+        assert len(seen) == 4
+        pauses.append([b - a for a, b in zip(seen, seen[1:])])
+    for pause in pauses:
+        assert all(took >= least for took, least in zip(pause, (0.05, 0.1, 0.2))), pauses
+    assert any(abs(a - b) > 0.002 for a, b in zip(*pauses)), pauses
+
+
+def test_retry_after_is_heeded(s3, ceph, between, images):
+    ceph.put("later/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    left = [1]
+
+    def once(_seen):
+        left[0] -= 1
+        return ("status", 503, "SlowDown", "Retry-After: 1") if left[0] >= 0 else None
+    between.fault = once
+    assert s3("later").get("/iiif/3/a.tif/info.json").status == 200
+    first, second, *_ = between.take()
+    assert second.when_s - first.when_s >= 1
+
+
 def test_the_circuit_breaks_and_closes(s3, ceph, between, images):
     ceph.put("breaker/a.tif", read(images, "pyramid-jpeg-420.tif"))
     server = s3("breaker", fetch_tries=1)

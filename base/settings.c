@@ -231,7 +231,7 @@ const struct settings_row settings_table[] = {
     {"render_hang_timeout", NULL, SETTINGS_WHOLE, "30", 1, 3600, "s", FIELD(render_hang_timeout_s),
      "a render without progress for so long has its worker killed and counts as a crash of that image", NULL},
     {"worker_hang_timeout", NULL, SETTINGS_WHOLE, "10", 3, 3600, "s", FIELD(worker_hang_timeout_s),
-     "a worker that shows no sign of life for so long is killed", NULL},
+     "a worker that shows no sign of life for so long is killed; three times as long while it starts", NULL},
     {"quarantine", NULL, SETTINGS_WHOLE, "600", 0, 86400, "s", FIELD(quarantine_s),
      "for so long an image that crashed a worker twice is answered with 503; 0: not at all", NULL},
     {"worker_max_rss", NULL, SETTINGS_WHOLE, "2G", 0, 1024 * GIB, "bytes", FIELD(worker_max_rss),

@@ -12,6 +12,7 @@
 #define LOOK_MS         1000
 #define STOPPED_MS      2000     /* a control thread beats every second; later, and the worker did not run */
 #define MOST_ALLOWED_MS 3600000u /* whatever a worker says */
+#define STARTS          3        /* times worker_hang_timeout: no beat comes before a worker serves */
 #define LAST_WORDS_MS   100      /* for a thread that hangs to say where */
 #define RETIRE_MS       5000     /* then clients that read slowly go on elsewhere */
 #define MOST_RETIRE_MS  3600000  /* renders end before, or the watchdog ends them */
@@ -22,6 +23,8 @@ struct watched {
     int64_t value;
     int64_t still_ms;
 };
+
+enum { STARTING, SERVING }; /* what a worker's control is watched for */
 
 struct watched_worker {
     pid_t pid; /* of whom all this is known */
@@ -105,13 +108,20 @@ static bool look_at_worker(struct master_crew *crew, struct master_child *child,
 {
     if (known->pid != child->pid)
         *known = (struct watched_worker){.pid = child->pid};
-    if (!child->was_ready || child->is_hung || child->pid == 0 || child->state == CHILD_LEAVING)
+    if (child->is_hung || child->pid == 0 || child->state == CHILD_LEAVING)
         return false;
+    const int64_t limit_ms = crew->settings->worker_hang_timeout_s * 1000;
+    child->hung_id = 0;
+    if (!child->was_ready) {
+        int64_t ms = still_ms(&known->control, STARTING, 0, passed_ms);
+        if (ms >= STARTS * limit_ms)
+            condemn(crew, child, "its start", ms);
+        return child->is_hung;
+    }
     uint64_t beat_ms = atomic_load_explicit(&crew->segment->slot[child->slot].beat_ms, memory_order_relaxed);
     int64_t ran_ms = (int64_t)(beat_ms - (uint64_t)known->control.value);
-    int64_t ms = still_ms(&known->control, 1, (int64_t)beat_ms, passed_ms);
-    child->hung_id = 0;
-    if (ms >= crew->settings->worker_hang_timeout_s * 1000)
+    int64_t ms = still_ms(&known->control, SERVING, (int64_t)beat_ms, passed_ms);
+    if (ms >= limit_ms)
         condemn(crew, child, "all of it", ms);
     else if (ran_ms > 0) /* its threads have had that much time to get on */
         look_at_threads(crew, child, known, ran_ms < STOPPED_MS ? ran_ms : 0);
@@ -168,8 +178,8 @@ static bool is_due(const struct master_crew *crew, const struct master_child *ch
         return true;
     }
     if (child->is_to_be_replaced) {
-        log_info("worker %u (pid %d) started without the image directory, which answers now: it is replaced", child->slot,
-                 (int)child->pid);
+        log_info("worker %u (pid %d) started without the image directory, which answers now: it is replaced",
+                 child->slot, (int)child->pid);
         return true;
     }
     if (settings->worker_max_rss == 0 || child->memory_bytes <= settings->worker_max_rss)

@@ -1,4 +1,5 @@
 """What stands still is killed: a render counts against its picture, a whole worker against nobody."""
+import fcntl
 import os
 import signal
 import threading
@@ -81,6 +82,20 @@ def test_a_stopped_worker_is_killed_and_nobody_is_to_blame(start, folder):
     log = served.log()
     assert f"(pid {victim}): all of it stands still" in log
     assert "strike" not in log and status(served)["quarantine"] == []
+
+
+def test_a_worker_stopped_while_it_starts_is_killed(start, folder):
+    """Whoever opens the index takes the guard; as long as it is taken, a worker does not come further."""
+    served = start(folder, workers=2, settings={"worker_hang_timeout": 3})
+    before = served.worker_pids()
+    with open(os.path.join(served.cache, "index", "guard")) as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        os.kill(before[0], signal.SIGKILL)
+        victim = until(lambda: [pid for pid in served.worker_pids() if pid not in before], 5, "the next one starts")[0]
+        os.kill(victim, signal.SIGSTOP)
+    until(lambda: f"(pid {victim}): its start stands still" in served.log(), 20, "it is given up")
+    until(lambda: [one["state"] for one in status(served)["workers"]] == ["serving"] * 2, 10, "another serves")
+    assert victim not in served.worker_pids() and status(served)["quarantine"] == []
 
 
 def test_a_worker_that_stopped_for_a_while_lives(start, folder):

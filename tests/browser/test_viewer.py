@@ -8,9 +8,10 @@ import subprocess
 import threading
 
 import pytest
+from PIL import Image
 
-from data.pictures import square_colour
-from server import ROOT, patience
+from data.pictures import square_colour, squares
+from server import ROOT, binary, patience
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHOTS = os.path.join(ROOT, "build", "screenshots")
@@ -68,6 +69,23 @@ def test_every_colour_is_in_its_place(page, served, version, name):
     assert sum("/default." in one["url"] for one in images) >= (4 if "joined" in name else 10)
     if "joined" in name:  # of the sizes that info.json offers, the viewer takes this one
         assert any("/0,0,512,512/512,512/" in one["url"] for one in images)
+
+
+def test_what_ingest_made_is_shown(page, start, tmp_path):
+    """From a master by `vitrine ingest` to the screen: tiles of 512 px joined of the stored ones, every colour in its place."""
+    Image.fromarray(squares()).save(tmp_path / "master.png")
+    subprocess.run([binary(), "ingest", str(tmp_path / "master.png"), "--into", str(tmp_path / "pyramids"), "--quality", "95"],
+                   check=True, capture_output=True, timeout=patience(60))
+    os.chmod(tmp_path, 0o755)
+    points = [(x, y) for y in range(50, 1000, 100) for x in range(50, 1000, 100)]
+    points.insert(0, points.pop(44))
+    report, images = show(page, start(tmp_path / "pyramids"), 3, "master.tif", points)
+    assert len(report["steps"][0]["seen"]) == 100
+    for step in report["steps"]:
+        for one in step["seen"]:
+            right = square_colour(one["x"] // 100, one["y"] // 100)
+            assert all(abs(a - b) <= 8 for a, b in zip(one["colour"], right)), (step["zoom"], one, right)
+    assert any("/default." in one["url"] for one in images)
 
 
 @pytest.mark.parametrize("version, name", [(2, "big.tif"), (3, "big.tif"), (3, "baseline-420.jpg")])

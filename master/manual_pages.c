@@ -84,7 +84,11 @@ static void roff_flags(const char *command)
         roff(row->flag);
         printf(" \\fIVALUE\\fP\n");
         roff(row->help);
-        printf(".\n");
+        printf("\n(");
+        master_manual_print_range(row);
+        printf("; default: ");
+        roff(master_manual_default(row));
+        printf(").\n");
     }
 }
 
@@ -229,6 +233,24 @@ static void page_configuration(void)
 
 /* ---- vitrine-ingest(1) ---- */
 
+static void roff_ingest_sections(void)
+{
+    static const char *const bar[] = {
+        "$ vitrine ingest masters --into pyramids",
+        "masters/broken.jpg: the JPEG data of the file cannot be decoded: premature end of data segment",
+        "[#####################-------------------]  4/8 files  18.1 Mpx/s  2 s left  1 failed", NULL};
+    printf(".SH PROGRESS\nOn a terminal a bar shows files, megapixels per second and the time left; lines about "
+           "files stand\nabove it:\n");
+    roff_example(bar);
+    printf(".PP\nElsewhere each file gets a line when it is done.\n"
+           ".SH METADATA\nEXIF, XMP, IPTC and the colour profile go along. Not taken along are fields that "
+           "speak of how the\nmaster was stored, EXIF's thumbnail, and the orientation: the pyramid is "
+           "upright, and says so.\n"
+           ".SH BUCKETS\nKeys and endpoint are those of the settings s3_..., of the environment, or of the "
+           "machine.\nLarge pyramids go in parts; a run that is killed meanwhile leaves parts that nobody "
+           "sees, which a rule of the\nbucket for incomplete uploads removes.\n");
+}
+
 static void page_ingest(void)
 {
     static const char *const line[] = {
@@ -258,6 +280,7 @@ static void page_ingest(void)
         printf(".\n");
     }
     roff_flags("ingest");
+    roff_ingest_sections();
     printf(".SH EXIT STATUS\n0 every file has its pyramid, 1 some have not, 2 bad usage.\n.SH EXAMPLES\n");
     roff_example(line);
     printf(".SH SEE ALSO\n.BR vitrine (1),\n.BR vitrine.conf (5)\n");

@@ -382,6 +382,10 @@ const struct settings_row settings_table[] = {
      "a conversion without progress for so long is ended, and its file fails", NULL},
     {"ingest_scratch", "--scratch", SETTINGS_TEXT, "", 0, 0, "DIR", FIELD(ingest_scratch),
      "where masters from a bucket and pyramids for one lie meanwhile; empty: $TMPDIR, or /var/tmp", NULL},
+    {"ingest_manifests", "--manifests-into", SETTINGS_TEXT, "", 0, 0, "DIR", FIELD(ingest_manifests),
+     "where --manifest writes to, as DIR/presentation/3/PATH/manifest and for version 2; empty: beside the pyramid, as "
+     "NAME.manifest.json",
+     NULL},
 };
 /* clang-format on */
 const size_t settings_table_length = sizeof settings_table / sizeof settings_table[0];

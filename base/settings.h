@@ -95,6 +95,7 @@ struct settings {
     int64_t ingest_threads; /* per file; 0: CPUs by jobs */
     int64_t ingest_hang_timeout_s;
     char *ingest_scratch; /* empty: the system's */
+    char *ingest_manifests; /* empty: beside the pyramids */
 };
 
 /* LIST: a text with a line per value; the file may have a list of them, the command line the flag several times. */

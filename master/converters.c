@@ -4,6 +4,7 @@
 #include "base/fdio.h"
 #include "base/own.h"
 #include "master/child.h"
+#include "master/manifests.h"
 #include "master/thumbnails.h"
 #include "worker/carrier.h"
 
@@ -50,27 +51,42 @@ static int run(void *context, int channel)
     return worker_converter_run(conversion);
 }
 
+/* Of a process that is about a pyramid which is there already. */
 struct thumbnails_errand {
     const struct master_converters *converters;
     const struct ingest_task *task;
 };
 
 /* In the new process. It says as a converter does how it went. */
+static int say_result(int channel, enum rc rc, struct err *err)
+{
+    struct worker_conversion_message message;
+    memset(&message, 0, sizeof message);
+    message.kind = WORKER_RESULT;
+    message.rc = (int32_t)rc;
+    if (rc != RC_OK)
+        memcpy(message.message, err->message, sizeof message.message);
+    return fdio_send(channel, &message, sizeof message, -1, err) == RC_OK ? WORKER_EXIT_DONE
+                                                                          : WORKER_EXIT_FAILED;
+}
+
 static int run_thumbnails(void *context, int channel)
 {
     const struct thumbnails_errand *errand = context;
-    struct worker_conversion_message message;
     struct err err = {0};
-    memset(&message, 0, sizeof message);
-    message.kind = WORKER_RESULT;
     signal(SIGINT, SIG_IGN);
     enum rc rc = master_thumbnails_make(errand->converters->settings, errand->task->path,
                                         errand->converters->thumbnails, &err);
-    message.rc = (int32_t)rc;
-    if (rc != RC_OK)
-        memcpy(message.message, err.message, sizeof message.message);
-    return fdio_send(channel, &message, sizeof message, -1, &err) == RC_OK ? WORKER_EXIT_DONE
-                                                                           : WORKER_EXIT_FAILED;
+    return say_result(channel, rc, &err);
+}
+
+static int run_manifest(void *context, int channel)
+{
+    const struct thumbnails_errand *errand = context;
+    struct err err = {0};
+    signal(SIGINT, SIG_IGN);
+    enum rc rc = master_manifests_make(errand->converters->settings, errand->task->path, &err);
+    return say_result(channel, rc, &err);
 }
 
 static int run_bring(void *context, int channel)
@@ -110,6 +126,8 @@ static enum rc fork_converter(struct master_converters *converters, struct maste
         return master_child_fork("its carrier", run_bring, &errand, pid, channel, err);
     case STEP_TAKE:
         return master_child_fork("its carrier", run_take, &errand, pid, channel, err);
+    case STEP_MANIFEST:
+        return master_child_fork("what writes its manifest", run_manifest, &thumbnails, pid, channel, err);
     case STEP_THUMBNAILS:
         return master_child_fork("what makes its thumbnails", run_thumbnails, &thumbnails, pid, channel, err);
     case STEP_CONVERT:
@@ -137,10 +155,11 @@ static void start(struct master_converters *converters, struct master_converter 
     (void)!epoll_ctl(converters->epoll, EPOLL_CTL_ADD, converter->channel, &event);
 }
 
-static enum master_converter_step first_step(const struct ingest_task *task)
+static enum master_converter_step first_step(const struct master_converters *converters,
+                                             const struct ingest_task *task)
 {
     if (task->is_unchanged)
-        return STEP_THUMBNAILS;
+        return converters->manifests ? STEP_MANIFEST : STEP_THUMBNAILS;
     return task->local_source != NULL || task->local_pyramid != NULL ? STEP_BRING : STEP_CONVERT;
 }
 
@@ -149,13 +168,17 @@ static bool find_next_step(const struct master_converters *converters,
                            const struct master_converter *converter, enum master_converter_step *ret_step)
 {
     bool is_unchanged = converter->result.kind == WORKER_UNCHANGED;
-    *ret_step = STEP_THUMBNAILS;
     if (converter->step == STEP_BRING && !is_unchanged)
         *ret_step = STEP_CONVERT;
     else if (converter->step == STEP_CONVERT && converter->task->local_pyramid != NULL)
         *ret_step = STEP_TAKE;
-    return *ret_step != STEP_THUMBNAILS ||
-           (converter->step != STEP_THUMBNAILS && converters->thumbnails != NULL);
+    else if (converter->step < STEP_MANIFEST && converters->manifests)
+        *ret_step = STEP_MANIFEST;
+    else if (converter->step < STEP_THUMBNAILS && converters->thumbnails != NULL)
+        *ret_step = STEP_THUMBNAILS;
+    else
+        return false;
+    return true;
 }
 
 /* The next process of the place. */
@@ -163,15 +186,16 @@ static void go_on(struct master_converters *converters, struct master_converter 
                   enum master_converter_step step, uint64_t peak_memory_bytes)
 {
     const struct master_converter before = *converter;
-    *converter = (struct master_converter){.channel = -1,
-                                           .task = before.task,
-                                           .heard_ms = clock_monotonic_ms(),
-                                           .step = step,
-                                           .was_unchanged = before.step == STEP_BRING &&
-                                                            before.result.kind == WORKER_UNCHANGED,
-                                           .was_made = before.was_made,
-                                           .made = before.made,
-                                           .peak_memory_bytes = before.peak_memory_bytes};
+    *converter = (struct master_converter){
+        .channel = -1,
+        .task = before.task,
+        .heard_ms = clock_monotonic_ms(),
+        .step = step,
+        .was_unchanged = before.was_unchanged ||
+                         (before.step == STEP_BRING && before.result.kind == WORKER_UNCHANGED),
+        .was_made = before.was_made,
+        .made = before.made,
+        .peak_memory_bytes = before.peak_memory_bytes};
     if (before.step == STEP_CONVERT) {
         converter->was_made = true;
         converter->made = before.result.result;
@@ -186,7 +210,7 @@ void master_converters_start(struct master_converters *converters, struct ingest
     while (converter->pid != 0)
         converter++;
     *converter = (struct master_converter){
-        .channel = -1, .task = task, .heard_ms = clock_monotonic_ms(), .step = first_step(task)};
+        .channel = -1, .task = task, .heard_ms = clock_monotonic_ms(), .step = first_step(converters, task)};
     start(converters, converter);
 }
 
@@ -223,6 +247,7 @@ static void describe_end(const struct master_converters *converters, const struc
     static const char *const who[] = {[STEP_BRING] = "what fetches it",
                                       [STEP_CONVERT] = "its converter",
                                       [STEP_TAKE] = "what stores it",
+                                      [STEP_MANIFEST] = "what writes it",
                                       [STEP_THUMBNAILS] = "what asks for them"};
     char end[MASTER_CHILD_END_BYTES];
     if (converter->is_hung) {
@@ -269,8 +294,9 @@ static void settle(struct master_converters *converters, struct master_converter
     }
     if (converter->was_unchanged && outcome.rc == RC_OK)
         outcome.is_unchanged = true;
-    if (converter->step == STEP_THUMBNAILS) {
-        snprintf(whole, sizeof whole, "its pyramid is there, but not its thumbnails: %s", outcome.sentence);
+    if (converter->step == STEP_THUMBNAILS || converter->step == STEP_MANIFEST) {
+        snprintf(whole, sizeof whole, "its pyramid is there, but not its %s: %s",
+                 converter->step == STEP_MANIFEST ? "manifest" : "thumbnails", outcome.sentence);
         outcome.sentence = whole;
     }
     ingest_batch_ended(converters->batch, converter->task, &outcome);

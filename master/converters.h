@@ -1,6 +1,6 @@
 /* The converters of a batch: for each master under way one process after the other, and what becomes of it:
  * a carrier that brings it from its bucket, the converter, a carrier that takes the pyramid to its bucket,
- * what asks for thumbnails. Most need only the second.
+ * what writes its manifest, what asks for thumbnails. Most need only the second.
  *
  * Forked by the code that forks workers (child.h), heard over their channels, watched, and killed when they
  * stand still. However one ends, its file has an outcome and the others go on. One thread, nothing here
@@ -11,7 +11,7 @@
 #include "worker/converter.h"
 #include "worker/ingest/batch.h"
 
-enum master_converter_step { STEP_BRING, STEP_CONVERT, STEP_TAKE, STEP_THUMBNAILS };
+enum master_converter_step { STEP_BRING, STEP_CONVERT, STEP_TAKE, STEP_MANIFEST, STEP_THUMBNAILS };
 
 struct master_converter {
     pid_t pid;   /* 0: the place is free */
@@ -33,6 +33,7 @@ struct master_converters {
     struct ingest_batch *batch;
     const struct settings *settings;
     bool is_forced;         /* pyramids are made also where they are there and unchanged */
+    bool manifests;         /* are wanted */
     const char *thumbnails; /* widths; NULL: none are wanted */
     int epoll;
     uint64_t event_data; /* what epoll says of a channel, with the place added */
@@ -45,7 +46,7 @@ RC_MUST_USE enum rc master_converters_init(struct master_converters *converters,
                                            struct err *err);
 void master_converters_done(struct master_converters *converters);
 
-/* Forks a converter for the task into a free place; for one that is unchanged, what makes its thumbnails.
+/* Forks a converter for the task into a free place; for one that is unchanged, what makes its manifest or thumbnails.
  * When that fails the task has ended. */
 void master_converters_start(struct master_converters *converters, struct ingest_task *task);
 /* Hears what the converter of a place says. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "master/converters.h"
+#include "master/manifests.h"
 #include "master/thumbnails.h"
 
 #include <errno.h>
@@ -111,7 +112,7 @@ enum rc master_ingest(const struct master_ingest_options *options, bool *ret_is_
                                            .settings = settings,
                                            .is_fixed = options->config.is_fixed,
                                            .rules = &options->config.rules,
-                                           .returns_unchanged = options->thumbnails != NULL,
+                                           .returns_unchanged = options->thumbnails != NULL || options->manifests,
                                            .threads = threads,
                                            .said_fd = STDERR_FILENO,
                                            .planned_fd = STDOUT_FILENO};
@@ -122,10 +123,13 @@ enum rc master_ingest(const struct master_ingest_options *options, bool *ret_is_
     ingest.converters = (struct master_converters){.batch = ingest.batch,
                                                    .settings = settings,
                                                    .is_forced = options->is_forced,
+                                                   .manifests = options->manifests,
                                                    .thumbnails = options->thumbnails,
                                                    .epoll = ingest.epoll};
     if (rc == RC_OK && options->thumbnails != NULL && !options->is_dry_run)
         rc = master_thumbnails_check(settings, options->into, err);
+    if (rc == RC_OK && options->manifests && !options->is_dry_run)
+        rc = master_manifests_check(settings, options->into, err);
     if (rc == RC_OK)
         rc = master_converters_init(&ingest.converters, jobs, err);
     if (rc == RC_OK)

@@ -10,7 +10,7 @@
 
 #define MOST_SHARDS 1000000
 
-enum { INTO, LIST, BASE, REPORT, THUMBNAILS, SHARD, FORCE, DRY_RUN, HELP };
+enum { INTO, LIST, BASE, REPORT, MANIFEST, THUMBNAILS, SHARD, FORCE, DRY_RUN, HELP };
 
 const struct master_ingest_flag master_ingest_flags[] = {
     [INTO] = {"--into", "DIR|s3://BUCKET/PREFIX",
@@ -20,6 +20,9 @@ const struct master_ingest_flag master_ingest_flags[] = {
          "names of sources, one per line, or each ended by a NUL as find -print0 does; -: standard input"},
     [BASE] = {"--base", "DIR", "what lies below this folder keeps its path from there"},
     [REPORT] = {"--report", "FILE", "a line of JSON for each file, appended"},
+    [MANIFEST] =
+        {"--manifest", NULL,
+         "write the IIIF manifest of each pyramid, for the server of these settings (images, base_url)"},
     [THUMBNAILS] =
         {"--thumbnails", "W,W...",
          "have the running server of these settings make and keep pictures of these widths of each pyramid"},
@@ -121,6 +124,9 @@ static enum rc take_flag(struct master_ingest_options *options, size_t flag, con
         return RC_OK;
     case REPORT:
         options->report = value;
+        return RC_OK;
+    case MANIFEST:
+        options->manifests = true;
         return RC_OK;
     case THUMBNAILS:
         options->thumbnails = value;

@@ -16,7 +16,7 @@ struct master_ingest_options {
     struct master_config config;
     const char **source; /* ends with NULL; as they stand on the command line */
     const char *into, *list, *base, *report, *thumbnails;
-    bool is_forced, is_dry_run, is_help;
+    bool is_forced, is_dry_run, is_help, manifests;
     uint32_t shard, shard_count; /* from 0 */
 };
 

@@ -53,9 +53,8 @@ static enum rc find_below(const struct roots_root *root, const char *real, char 
     return RC_OK;
 }
 
-/* Where `path` lies below an image root. */
-static enum rc find_below_roots(const struct settings *settings, const char *path, char **ret_below,
-                                struct err *err)
+enum rc master_thumbnails_find(const struct settings *settings, const char *what, const char *path,
+                               char **ret_below, struct err *err)
 {
     OWN_FREE char *real = plain_place(path);
     const char *rest = settings->images;
@@ -63,14 +62,14 @@ static enum rc find_below_roots(const struct settings *settings, const char *pat
     char images[256];
     *ret_below = NULL;
     if (real == NULL)
-        return err_set_errno(err, RC_IO, errno, "thumbnails: %s cannot be found", path);
+        return err_set_errno(err, RC_IO, errno, "%s: %s cannot be found", what, path);
     while (roots_next(&rest, &root)) {
         enum rc rc = find_below(&root, real, ret_below, err);
         if (rc != RC_OK || *ret_below != NULL)
             return rc;
     }
     roots_text(settings->images, images, sizeof images);
-    return err_set(err, RC_BAD_REQUEST, "thumbnails: %s does not lie below an image root of the server (%s)",
+    return err_set(err, RC_BAD_REQUEST, "%s: %s does not lie below an image root of the server (%s)", what,
                    path, images);
 }
 
@@ -80,7 +79,7 @@ enum rc master_thumbnails_check(const struct settings *settings, const char *int
     if (settings->admin_token[0] == '\0')
         return err_set(err, RC_BAD_REQUEST,
                        "thumbnails: a server makes them only for who has its admin_token");
-    return find_below_roots(settings, into, &below, err);
+    return master_thumbnails_find(settings, "thumbnails", into, &below, err);
 }
 
 static enum rc append_identifier(struct bytes *out, const char *name, struct err *err)
@@ -114,7 +113,7 @@ enum rc master_thumbnails_make(const struct settings *settings, const char *path
                                struct err *err)
 {
     OWN_FREE char *below = NULL;
-    enum rc rc = find_below_roots(settings, path, &below, err);
+    enum rc rc = master_thumbnails_find(settings, "thumbnails", path, &below, err);
     while (rc == RC_OK && *sizes != '\0') {
         OWN(bytes_done) struct bytes target = {0};
         size_t digits = strcspn(sizes, ",");

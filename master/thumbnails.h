@@ -9,6 +9,11 @@
 /* Whether `sizes` is a list of widths: "128,400". */
 bool master_thumbnails_are_sizes(const char *sizes);
 
+/* What the server calls the file or folder `path`: where it lies below an image root, without links on the way. `what` begins the sentence
+ * where it does not: RC_BAD_REQUEST, RC_IO. */
+RC_MUST_USE enum rc master_thumbnails_find(const struct settings *settings, const char *what,
+                                           const char *path, char **ret_below, struct err *err);
+
 /* Before a batch begins: whether its destination lies below the image root, and there is a token. RC_BAD_REQUEST. */
 RC_MUST_USE enum rc master_thumbnails_check(const struct settings *settings, const char *into,
                                             struct err *err);

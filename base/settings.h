@@ -54,6 +54,7 @@ struct settings {
     char *metadata;    /* full-image | always | never */
     char *passthrough; /* auto | never */
     char *cache_control;
+    char *robots; /* a file; empty: the text we have */
     int64_t revalidate_s;
     /* sources that are not in a folder here */
     char *s3_region, *s3_endpoint, *s3_access_key, *s3_secret_key, *s3_session_token;
@@ -74,6 +75,8 @@ struct settings {
     /* limits */
     int64_t max_source_pixels, max_decode_bytes, pixel_memory_bytes;
     int64_t max_connections, connections_per_address;
+    int64_t requests_per_address;       /* that need a render thread; 0: as connections_per_address */
+    int64_t render_time_per_address_ms; /* per second; 0: any */
     int64_t max_header_bytes, idle_timeout_s, request_timeout_s, render_timeout_s;
     int64_t queue_deadline_s; /* 0: none */
     int64_t queue_length;     /* renders waiting per worker; above it 503 */

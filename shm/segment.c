@@ -46,5 +46,6 @@ void shm_segment_reset_slot(struct shm_segment *segment, uint32_t slot, enum shm
     atomic_store_explicit(&s->beat_ms, 0, memory_order_relaxed);
     shm_beat_reset(&segment->beats[slot]);
     shm_effort_reset(&segment->effort, slot);
+    shm_clients_reset(&segment->clients, slot);
     atomic_store_explicit(&s->state, state, memory_order_relaxed);
 }

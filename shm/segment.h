@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "shm/beat.h"
+#include "shm/clients.h"
 #include "shm/effort.h"
 #include "shm/lease.h"
 #include "shm/log_ring.h"
@@ -77,10 +78,12 @@ struct shm_segment {
     struct shm_leases leases;  /* of derivatives */
     struct shm_leases fetches; /* of blocks of sources: so many at times that they have a table of their own */
     struct shm_troubles troubles;
+    struct shm_clients clients;
     struct shm_tally tally[SHM_MAX_WORKERS]; /* by the worker in that slot, and whoever had it before */
     struct shm_log_ring log_ring[SHM_MAX_WORKERS]; /* likewise */
     struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };
+static_assert(SHM_CLIENTS_SLOTS == SHM_MAX_WORKERS, "a table of clients for each worker");
 static_assert(SHM_EFFORT_SLOTS == SHM_MAX_WORKERS, "a line of effort for each worker");
 static_assert(offsetof(struct shm_segment, counters) == 64, "the header is one cache line");
 static_assert(offsetof(struct shm_segment, slot) == 192, "the counters take two cache lines");

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "worker/access_line.h"
 #include "worker/http/caller.h"
+#include "worker/limits.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -121,6 +122,7 @@ void worker_account_ended(struct worker_service *service, struct http_exchange *
         tally(service, account);
         note_if_slow(service, exchange);
     }
+    worker_limits_ended(service, exchange);
     if (service->access_log != NULL && is_logged(exchange))
         write_access(service, exchange);
 }

@@ -8,6 +8,7 @@
 #include "worker/http/base_url.h"
 #include "worker/http/caller.h"
 #include "worker/http/status.h"
+#include "worker/limits.h"
 #include "worker/poison.h"
 #include "worker/render/cost.h"
 #include "worker/request_steps.h"
@@ -195,6 +196,17 @@ void request_queue(struct request *request)
     worker_flight_fail(flight, &err);
 }
 
+bool request_is_admitted(struct request *request)
+{
+    struct err err;
+    uint32_t wait_s = 0;
+    if (worker_limits_admit(request->service, request->exchange, &wait_s, &err))
+        return true;
+    request->retry_after_s = wait_s;
+    request_fail(request, &err);
+    return false;
+}
+
 void request_suspend(struct request *request)
 {
     http_exchange_suspend(request->exchange);
@@ -203,6 +215,8 @@ void request_suspend(struct request *request)
 
 void request_continue(struct request *request)
 {
+    if (!request_is_admitted(request))
+        return;
     if (request->picture == NULL)
         request->job.cost_ms = render_cost_open_ms(&request->service->segment->effort);
     request_suspend(request);

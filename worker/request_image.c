@@ -285,6 +285,8 @@ static bool answer_from_cache(struct request *request)
     enum derivatives_found found = worker_derivative_look(derivatives, &request->wanted, DERIVATIVES_QUICK);
     if (found != DERIVATIVES_MISS)
         return found == DERIVATIVES_HIT;
+    if (!request_is_admitted(request))
+        return true;
     request_suspend(request);
     if (worker_derivative_join(derivatives, &request->wanted, &request->flight))
         return true;

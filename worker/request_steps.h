@@ -63,6 +63,8 @@ struct request {
 
 /* To a render thread, from the event thread. */
 void request_continue(struct request *request);
+/* False: the client has had its share, and is answered that. Event thread, before request_suspend(). */
+bool request_is_admitted(struct request *request);
 void request_suspend(struct request *request);
 /* Lets the pool run the job again, or refuses it; the exchange is suspended already. */
 void request_queue(struct request *request);

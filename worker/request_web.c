@@ -86,6 +86,7 @@ static const char *headline_of(unsigned status)
         return "Not here";
     case 410:
         return "Withdrawn";
+    case 429:
     case 503:
     case 504:
         return "Not just now";
@@ -123,7 +124,7 @@ bool request_fail_as_page(struct request *request, const struct err *err)
     const struct http_header headers[] = {{"Cache-Control", "no-store"},
                                           {"Content-Security-Policy", WEB_CONTENT_POLICY},
                                           {"Vary", "Accept"},
-                                          {"Retry-After", status == 503 ? seconds : ""}};
+                                          {"Retry-After", status == 503 || status == 429 ? seconds : ""}};
     http_reply_text(request->exchange, status, html, (const char *)body.data, headers, 4);
     return true;
 }
@@ -263,6 +264,9 @@ static bool route(struct request *request, const char *target, size_t length)
     } else if (is(target, length, "/gallery.json")) {
         request->web = REQUEST_LISTING;
         request_continue(request);
+    } else if (is(target, length, "/robots.txt")) {
+        static const struct http_header header = {"Cache-Control", "public, max-age=3600"};
+        http_reply_text(request->exchange, 200, "text/plain; charset=utf-8", request->service->robots, &header, 1);
     } else if (is(target, length, "/favicon.ico")) {
         request->web = REQUEST_ASSET;
         request->asset = web_file_find(favicon, strlen(favicon));

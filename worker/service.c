@@ -6,6 +6,7 @@
 #include "cache/picture_record.h"
 #include "worker/box.h"
 #include "worker/request.h"
+#include "worker/robots.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -226,6 +227,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         service->fences = heritage->derivatives->fences;
     }
     service->slot = &heritage->segment->slot[heritage->slot];
+    service->slot_number = heritage->slot;
     service->tally = &heritage->segment->tally[heritage->slot];
     service->limits = (struct iiif_limits){.max_width_px = (uint32_t)settings->max_width,
                                            .max_height_px = (uint32_t)settings->max_height,
@@ -249,8 +251,10 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
     };
     const struct image_source_limits limits = {.max_source_pixels = (uint64_t)settings->max_source_pixels,
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
+    enum rc rc = worker_robots_load(settings->robots, &service->robots, err);
     open_cache(service);
-    enum rc rc = origin_open(settings, service->cache.folder[CACHE_BLOCKS], &service->origin, err);
+    if (rc == RC_OK)
+        rc = origin_open(settings, service->cache.folder[CACHE_BLOCKS], &service->origin, err);
     const struct shm_leaseholder holder = {
         .leases = &heritage->segment->fetches,
         .slots = heritage->segment->slot,
@@ -318,6 +322,7 @@ void worker_service_stop(struct worker_service **service)
     shm_index_close(&stopped->index);
     origin_close(&stopped->origin);
     cache_directory_close(&stopped->cache);
+    free(stopped->robots);
     free(stopped);
 }
 

@@ -23,6 +23,7 @@
 struct worker_service {
     const struct settings *settings;
     const char *version; /* of the program */
+    char *robots;        /* /robots.txt */
     struct gateway *gateway;
     char gateway_folder[CACHE_DIRECTORY_PATH_BYTES];
     struct manifest_catalogue_live *catalogue;
@@ -33,6 +34,7 @@ struct worker_service {
     struct shm_segment *segment;
     struct shm_journal *journal;
     struct shm_slot *slot;
+    uint32_t slot_number;
     struct shm_tally *tally;
     struct access_log *access_log;    /* NULL: none. Of worker/worker.c */
     const struct shm_fences *fences;  /* of purges; or NULL */

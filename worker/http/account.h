@@ -20,9 +20,9 @@ struct http_account {
     uint64_t read_bytes; /* of sources */
     uint64_t stage_us[HTTP_ACCOUNT_STAGES];
     unsigned status;
+    uint64_t client; /* the user's: among whose requests in flight it counts; 0: nobody's */
     uint8_t class, protocol;
     bool whole;   /* all of the answer was sent */
-    bool limited; /* the user's: it counts among its client's requests in flight */
 };
 
 #endif

@@ -266,7 +266,7 @@ void http_reply_error_later(struct http_exchange *exchange, const struct err *er
     snprintf(text, sizeof text, "%s.\n", err->message);
     snprintf(seconds, sizeof seconds, "%u", retry_after_s < 1 ? 1 : retry_after_s > 60 ? 60 : retry_after_s);
     const struct http_header headers[] = {{"Cache-Control", "no-store"}, {"Retry-After", seconds}};
-    http_reply_text(exchange, status, text_plain, text, headers, status == 503 ? 2 : 1);
+    http_reply_text(exchange, status, text_plain, text, headers, status == 503 || status == 429 ? 2 : 1);
 }
 
 void http_reply_error(struct http_exchange *exchange, const struct err *err)

@@ -11,6 +11,8 @@ unsigned http_status_of(enum rc rc)
         return 403;
     case RC_NOT_FOUND:
         return 404;
+    case RC_THROTTLED:
+        return 429;
     case RC_GONE:
         return 410;
     case RC_UNSUPPORTED:

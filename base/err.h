@@ -21,8 +21,8 @@ enum rc {
     RC_BUSY,      /* come again later */
     RC_THROTTLED, /* the client has had its share: it is to come again later */
     RC_AWAY,      /* bytes of the source have to be fetched first (worker/image/blob.h) */
-    RC_ORIGIN,       /* the store that holds the source failed, or does not let us in */
-    RC_LATE,         /* it did not answer in time */
+    RC_ORIGIN,    /* the store that holds the source failed, or does not let us in */
+    RC_LATE,      /* it did not answer in time */
     RC_CANCELLED, /* nobody waits for the result any more */
 };
 

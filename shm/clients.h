@@ -16,10 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SHM_CLIENTS_SLOTS  256u /* as SHM_MAX_WORKERS */
-#define SHM_CLIENTS_SETS   128u
-#define SHM_CLIENTS_WAYS   8u
-#define SHM_CLIENTS_DEBTS  1024u /* sets of render time */
+#define SHM_CLIENTS_SLOTS 256u /* as SHM_MAX_WORKERS */
+#define SHM_CLIENTS_SETS  128u
+#define SHM_CLIENTS_WAYS  8u
+#define SHM_CLIENTS_DEBTS 1024u /* sets of render time */
 
 struct shm_clients_flight {
     _Alignas(64) _Atomic uint64_t client[SHM_CLIENTS_SETS][SHM_CLIENTS_WAYS];
@@ -32,7 +32,8 @@ struct shm_clients_debt {
 };
 
 struct shm_clients {
-    _Alignas(64) _Atomic uint8_t used[SHM_CLIENTS_SLOTS]; /* flights that have been touched: the others have no memory yet */
+    _Alignas(64) _Atomic uint8_t
+        used[SHM_CLIENTS_SLOTS]; /* flights that have been touched: the others have no memory yet */
     struct shm_clients_debt debt[SHM_CLIENTS_DEBTS][SHM_CLIENTS_WAYS];
     struct shm_clients_flight flight[SHM_CLIENTS_SLOTS];
 };

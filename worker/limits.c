@@ -21,7 +21,8 @@ static uint64_t client_of(const struct in6_addr *address)
 
 static int64_t most_in_flight(const struct settings *settings)
 {
-    return settings->requests_per_address > 0 ? settings->requests_per_address : settings->connections_per_address;
+    return settings->requests_per_address > 0 ? settings->requests_per_address
+                                              : settings->connections_per_address;
 }
 
 bool worker_limits_admit(struct worker_service *service, struct http_exchange *exchange, uint32_t *ret_wait_s,
@@ -37,14 +38,17 @@ bool worker_limits_admit(struct worker_service *service, struct http_exchange *e
     int64_t most = most_in_flight(settings);
     *ret_wait_s = 1;
     if ((int64_t)shm_clients_in_flight(clients, client) >= most) {
-        err_set(err, RC_THROTTLED, "this address has %" PRId64 " requests in flight, which is all it may have", most);
+        err_set(err, RC_THROTTLED,
+                "this address has %" PRId64 " requests in flight, which is all it may have", most);
         return false;
     }
     if (settings->render_time_per_address_ms > 0) {
-        int64_t over_us = shm_clients_debt_us(clients, client, account->begun_us) - BURST_S * INT64_C(1000000);
+        int64_t over_us = shm_clients_debt_us(clients, client, account->begun_us) -
+                          BURST_S * INT64_C(1000000);
         if (over_us > 0) {
             *ret_wait_s = (uint32_t)(over_us / 1000000) + 1;
-            err_set(err, RC_THROTTLED, "this address has had more than %" PRId64 " ms of render time per second",
+            err_set(err, RC_THROTTLED,
+                    "this address has had more than %" PRId64 " ms of render time per second",
                     settings->render_time_per_address_ms);
             return false;
         }

@@ -266,7 +266,8 @@ static bool route(struct request *request, const char *target, size_t length)
         request_continue(request);
     } else if (is(target, length, "/robots.txt")) {
         static const struct http_header header = {"Cache-Control", "public, max-age=3600"};
-        http_reply_text(request->exchange, 200, "text/plain; charset=utf-8", request->service->robots, &header, 1);
+        http_reply_text(request->exchange, 200, "text/plain; charset=utf-8", request->service->robots,
+                        &header, 1);
     } else if (is(target, length, "/favicon.ico")) {
         request->web = REQUEST_ASSET;
         request->asset = web_file_find(favicon, strlen(favicon));

@@ -21,7 +21,8 @@ static enum rc read_file(int fd, const char *path, char **ret_text, struct err *
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         return err_set(err, RC_IO, "robots: %s is no file", path);
     if (status.st_size > (off_t)WORKER_ROBOTS_MOST_BYTES)
-        return err_set(err, RC_TOO_LARGE, "robots: %s has more than %u bytes", path, WORKER_ROBOTS_MOST_BYTES);
+        return err_set(err, RC_TOO_LARGE, "robots: %s has more than %u bytes", path,
+                       WORKER_ROBOTS_MOST_BYTES);
     OWN_FREE char *text = calloc(1, (size_t)status.st_size + 1);
     if (text == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for %s", path);

@@ -22,7 +22,7 @@ struct http_account {
     unsigned status;
     uint64_t client; /* the user's: among whose requests in flight it counts; 0: nobody's */
     uint8_t class, protocol;
-    bool whole;   /* all of the answer was sent */
+    bool whole; /* all of the answer was sent */
 };
 
 #endif

@@ -167,6 +167,7 @@ check-deb: ## install, serve, reload, upgrade and remove the package in a Debian
 	@$(MAKE) --no-print-directory $(JOBS) vitrine
 	@deploy/deb '' build
 	@tests/package/boot build/vitrine_*.deb
+	@tests/package/boot_ec2 build/vitrine_*.deb
 
 deps: ## install the packages that the build needs
 	@deploy/dependencies/install build

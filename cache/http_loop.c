@@ -9,14 +9,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include <curl/curl.h>
 
 #define CONNECT_MS 10000L
 #define LOOK_MS    200 /* how often stalls are looked for */
+#define IDLE_MS    60000
+#define EVENTS     64
 
 struct http_loop {
     CURLM *multi;
+    int epoll, wake; /* the second, an eventfd, says that something is to be looked at */
+    int64_t timer_ms,
+        looked_ms; /* when libcurl wants to be called at the latest, -1 for never; when stalls were looked for */
     pthread_t thread;
     bool running;
     pthread_mutex_t mutex;
@@ -274,10 +281,68 @@ static void land(struct http_loop *loop, struct http_call *call, CURLcode code)
 static void land_stalled(struct http_loop *loop)
 {
     int64_t now_ms = clock_monotonic_ms();
+    loop->looked_ms = now_ms;
     for (struct http_call *call = loop->active, *next; call != NULL; call = next) {
         next = call->next;
         if (call->stall_ms > 0 && now_ms - call->progress_ms > call->stall_ms)
             land(loop, call, CURLE_OPERATION_TIMEDOUT);
+    }
+}
+
+/* ---- libcurl's sockets, by epoll: what does not move costs nothing ---- */
+
+static int on_interest(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
+{
+    struct http_loop *loop = context;
+    struct epoll_event event = {.data.fd = fd};
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        epoll_ctl(loop->epoll, EPOLL_CTL_DEL, fd, NULL); /* fails where it is closed already */
+        return 0;
+    }
+    event.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+    if (epoll_ctl(loop->epoll, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0)
+        epoll_ctl(loop->epoll, known != NULL ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
+    curl_multi_assign(loop->multi, fd, loop); /* not NULL: it is known */
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long wait_ms, void *context)
+{
+    struct http_loop *loop = context;
+    (void)multi;
+    loop->timer_ms = wait_ms < 0 ? -1 : clock_monotonic_ms() + wait_ms;
+    return 0;
+}
+
+static void wake(struct http_loop *loop)
+{
+    (void)eventfd_write(loop->wake, 1);
+}
+
+/* Until something moves, or at most so long; lets libcurl at it. */
+static void move(struct http_loop *loop, int patience_ms)
+{
+    struct epoll_event event[EVENTS];
+    int running = 0;
+    int64_t now_ms = clock_monotonic_ms();
+    if (loop->timer_ms >= 0 && loop->timer_ms - now_ms < patience_ms)
+        patience_ms = loop->timer_ms > now_ms ? (int)(loop->timer_ms - now_ms) : 0;
+    int count = epoll_wait(loop->epoll, event, EVENTS, patience_ms);
+    for (int i = 0; i < count; i++) {
+        eventfd_t ignored;
+        if (event[i].data.fd == loop->wake) {
+            (void)eventfd_read(loop->wake, &ignored);
+            continue;
+        }
+        int what = (event[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                   (event[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                   (event[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+        curl_multi_socket_action(loop->multi, event[i].data.fd, what, &running);
+    }
+    if (loop->timer_ms >= 0 && clock_monotonic_ms() >= loop->timer_ms) {
+        loop->timer_ms = -1; /* set anew from within */
+        curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
 }
 
@@ -287,8 +352,9 @@ static void *loop_thread(void *argument)
     pthread_setname_np(pthread_self(), "fetch");
     turns_give_way();
     while (take_submitted(loop)) {
-        int patience_ms = start_due(loop), running = 0, left = 0;
-        curl_multi_perform(loop->multi, &running);
+        int patience_ms = start_due(loop), left = 0;
+        bool idle = loop->active == NULL && loop->waiting == NULL;
+        move(loop, idle ? IDLE_MS : patience_ms);
         for (CURLMsg *message = curl_multi_info_read(loop->multi, &left); message != NULL;
              message = curl_multi_info_read(loop->multi, &left)) {
             struct http_call *call = NULL;
@@ -296,9 +362,8 @@ static void *loop_thread(void *argument)
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
             land(loop, call, code);
         }
-        land_stalled(loop);
-        bool idle = loop->active == NULL && loop->waiting == NULL;
-        curl_multi_poll(loop->multi, NULL, 0, idle ? 60000 : patience_ms, NULL);
+        if (clock_monotonic_ms() - loop->looked_ms >= LOOK_MS)
+            land_stalled(loop);
     }
     return NULL;
 }
@@ -314,15 +379,25 @@ enum rc http_prepare(struct err *err)
 enum rc http_loop_new(uint32_t most_connections, struct http_loop **ret_loop, struct err *err)
 {
     struct http_loop *loop = calloc(1, sizeof *loop);
-    if (loop != NULL)
-        loop->multi = curl_multi_init();
-    if (loop == NULL || loop->multi == NULL) {
-        free(loop);
+    if (loop == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for requests to the origin");
+    loop->timer_ms = -1;
+    loop->multi = curl_multi_init();
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&loop->mutex, NULL);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = loop->wake};
+    if (loop->multi == NULL || loop->epoll < 0 || loop->wake < 0 ||
+        epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &event) != 0) {
+        http_loop_free(&loop);
         return err_set(err, RC_NO_MEMORY, "no memory for requests to the origin");
     }
     curl_multi_setopt(loop->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)most_connections);
     curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, (long)most_connections);
-    pthread_mutex_init(&loop->mutex, NULL);
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, on_interest);
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
     *ret_loop = loop;
     return RC_OK;
 }
@@ -342,7 +417,7 @@ void http_loop_submit(struct http_loop *loop, struct http_call *call)
     call->next = loop->submitted;
     loop->submitted = call;
     pthread_mutex_unlock(&loop->mutex);
-    curl_multi_wakeup(loop->multi);
+    wake(loop);
 }
 
 void http_loop_cancel(struct http_loop *loop)
@@ -350,7 +425,7 @@ void http_loop_cancel(struct http_loop *loop)
     pthread_mutex_lock(&loop->mutex);
     loop->cancelled = true;
     pthread_mutex_unlock(&loop->mutex);
-    curl_multi_wakeup(loop->multi);
+    wake(loop);
 }
 
 void http_loop_free(struct http_loop **slot)
@@ -361,11 +436,13 @@ void http_loop_free(struct http_loop **slot)
     pthread_mutex_lock(&loop->mutex);
     loop->cancelled = loop->stopping = true;
     pthread_mutex_unlock(&loop->mutex);
-    curl_multi_wakeup(loop->multi);
+    wake(loop);
     if (loop->running)
         pthread_join(loop->thread, NULL);
     take_submitted(loop); /* what came after its last look */
     curl_multi_cleanup(loop->multi);
+    own_close(&loop->epoll);
+    own_close(&loop->wake);
     pthread_mutex_destroy(&loop->mutex);
     free(loop);
 }

@@ -238,13 +238,31 @@ enum rc origin_list(struct origin *origin, const char *path, struct arena *arena
     return origin->ops->list(origin, path, arena, ret_entries, ret_count, err);
 }
 
+/* Of an origin that only gives whole lists. */
+static enum rc visit_list(struct origin *origin, const char *path,
+                          enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
+                          void *context, struct err *err)
+{
+    struct origin_entry *entry = NULL;
+    size_t count = 0;
+    struct arena *arena = arena_new();
+    if (arena == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for a folder");
+    enum rc rc = origin_list(origin, path, arena, &entry, &count, err);
+    for (size_t i = 0; i < count && rc == RC_OK; i++) {
+        const struct origin_name name = {.name = entry[i].name, .is_folder = entry[i].is_folder};
+        rc = visit(context, &name, err);
+    }
+    arena_free(arena);
+    return rc;
+}
+
 enum rc origin_visit(struct origin *origin, const char *path,
                      enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
                      void *context, struct err *err)
 {
-    if (origin->ops->visit == NULL)
-        return err_set(err, RC_UNSUPPORTED, "what lies in a folder cannot be asked where these images are; a manifest of a single image can be made");
-    return origin->ops->visit(origin, path, visit, context, err);
+    return origin->ops->visit != NULL ? origin->ops->visit(origin, path, visit, context, err)
+                                      : visit_list(origin, path, visit, context, err);
 }
 
 uint64_t origin_version_hash(const struct origin_version *version)

@@ -105,8 +105,8 @@ struct origin_name {
     bool is_folder;
     bool is_link; /* what it leads to lies below the root, and has another name there */
 };
-/* `visit` is called for each, in no order, and ends it by returning anything but RC_OK, which is returned. RC_NOT_FOUND, RC_UNSUPPORTED,
- * RC_IO. Blocks on the file system. */
+/* `visit` is called for each, in no order, and ends it by returning anything but RC_OK, which is returned. Codes of
+ * origin_list(). Blocks on the file system. */
 RC_MUST_USE enum rc origin_visit(struct origin *origin, const char *path,
                                  enum rc (*visit)(void *context, const struct origin_name *name,
                                                   struct err *err),

@@ -19,7 +19,7 @@ struct origin_ops {
     /* NULL: it cannot be listed. */
     enum rc (*list)(struct origin *origin, const char *path, struct arena *arena,
                     struct origin_entry **ret_entries, size_t *ret_count, struct err *err);
-    /* NULL: likewise. */
+    /* NULL: by the list. */
     enum rc (*visit)(struct origin *origin, const char *path,
                      enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
                      void *context, struct err *err);

@@ -233,7 +233,12 @@ static void answer_listing(struct request *request)
     enum rc rc = read_wanted(request, &wanted, &err);
     if (rc == RC_OK)
         rc = web_listing_write(&gallery, &wanted, http_exchange_arena(request->exchange), &body, &err);
-    if (rc != RC_OK)
+    const char *away = rc != RC_AWAY ? NULL
+                                     : arena_format(http_exchange_arena(request->exchange), "%s/",
+                                                    wanted.folder);
+    if (away != NULL)
+        request_wait_for_source(request, away);
+    else if (rc != RC_OK)
         request_fail(request, &err);
     else
         answer_text(request, "application/json", &body);

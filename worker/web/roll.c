@@ -18,6 +18,7 @@
 #define AGE_PER_COST  50
 #define MOST_BYTES    ((size_t)1 << 30)
 #define MOST_DEPTH    64u
+#define MOST_WAITS    10u /* for a folder that is far away and is listed anew all the time */
 #define PATIENCE_MS   300
 #define LOOK_AGAIN_MS 1000 /* whether another worker has made a newer one */
 
@@ -62,13 +63,34 @@ static enum rc add_line(struct walk *walk, const char *folder, const char *name,
     return rc;
 }
 
+/* Waits for one that is far away. */
+static enum rc read_folder(struct walk *walk, const char *path, const struct web_folder **ret_folder,
+                           struct err *err)
+{
+    struct origin *origin = walk->roll->options.origin;
+    OWN_FREE char *awaited = NULL;
+    enum rc rc = web_folder_read(origin, path, &walk->roll->is_over, ret_folder, err);
+    if (rc == RC_AWAY && asprintf(&awaited, "%s/", path) < 0) {
+        awaited = NULL;
+        return err_set(err, RC_NO_MEMORY, "no memory for the list of names");
+    }
+    for (unsigned i = 0; rc == RC_AWAY && i < MOST_WAITS; i++) {
+        rc = origin_wait(origin, awaited, err);
+        if (rc == RC_OK)
+            rc = web_folder_read(origin, path, &walk->roll->is_over, ret_folder, err);
+    }
+    return rc;
+}
+
 /* A folder below the root that cannot be read does not take the others away. */
 static enum rc walk_folder(struct walk *walk, const char *path, size_t depth, struct err *err)
 {
     OWN(web_folder_free) const struct web_folder *folder = NULL;
-    enum rc rc = web_folder_read(walk->roll->options.origin, path, &walk->roll->is_over, &folder, err);
-    if (rc != RC_OK)
+    enum rc rc = read_folder(walk, path, &folder, err);
+    if (rc != RC_OK) {
+        walk->is_cut = true;
         return depth == 0 || rc == RC_CANCELLED || rc == RC_NO_MEMORY ? rc : RC_OK;
+    }
     for (size_t i = folder->folder_count; i < folder->count && rc == RC_OK; i++)
         rc = add_line(walk, path, folder->name[i], err);
     for (size_t i = 0; i < folder->folder_count && rc == RC_OK && depth + 1 < MOST_DEPTH; i++) {

@@ -54,6 +54,7 @@ function pictureCard(entry, at, words) {
             make("span", { class: "name" }, ...marked(words ? entry.name : stem(entry.name), words)),
             entry.where ? make("span", { class: "where" }, ...marked(entry.where, words)) : null)));
     if (entry.width) card.style.setProperty("--r", clamped(entry.width / entry.height));
+    else frame.querySelector("img")?.addEventListener("load", (event) => card.style.setProperty("--r", clamped(event.target.naturalWidth / event.target.naturalHeight)));
     return card;
 }
 
@@ -62,12 +63,34 @@ function folderCard(entry, at) {
     cover.style.display = "block";
     if (entry.cover && !entry.cover.problem) cover.append(image(entry.cover, at < 4));
     else cover.append(icon("M3.5 7.5V18a1.5 1.5 0 0 0 1.5 1.5h14a1.5 1.5 0 0 0 1.5-1.5V9A1.5 1.5 0 0 0 19 7.5h-7L10 5H5a1.5 1.5 0 0 0-1.5 1.5z"));
+    const what = make("span", { class: "what" }, contents(entry));
+    const card = make("li", {}, make("a", { href: address({ folder: entry.id, words: "" }), title: entry.name },
+        cover, make("span", { class: "name" }, entry.name), what));
+    if (entry.pictures === undefined) lookInto(entry, card, cover, what);
+    return card;
+}
+
+function contents(entry) {
     const parts = [];
     if (entry.pictures > 0) parts.push(plural(entry.pictures, "picture"));
     if (entry.folders > 0) parts.push(plural(entry.folders, "folder"));
-    return make("li", {}, make("a", { href: address({ folder: entry.id, words: "" }), title: entry.name },
-        cover, make("span", { class: "name" }, entry.name),
-        make("span", { class: "what" }, parts.length > 0 ? parts.join(", ") : entry.pictures === 0 ? "empty" : "")));
+    return parts.length > 0 ? parts.join(", ") : entry.pictures === 0 ? "empty" : "";
+}
+
+/* A folder that is far away says nothing of itself until it is listed, which is done when it comes into sight. */
+function lookInto(entry, card, cover, what) {
+    const sight = new IntersectionObserver(async ([seen]) => {
+        if (!seen.isIntersecting) return;
+        sight.disconnect();
+        try {
+            const listing = await fetchJson(`${base}/gallery.json?folder=${entry.id}&count=1`);
+            const first = await fetchJson(`${base}/gallery.json?folder=${entry.id}&count=1&from=${listing.folders}`);
+            what.textContent = contents({ folders: listing.folders, pictures: listing.total - listing.folders });
+            const picture = first.entries[0] ?? listing.entries[0]?.cover;
+            if (picture && !picture.problem) cover.replaceChildren(image(picture, false));
+        } catch { /* it stays as it is; a click says why */ }
+    }, { rootMargin: "200px" });
+    sight.observe(card);
 }
 
 /* ---- the page around them ---- */

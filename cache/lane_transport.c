@@ -24,8 +24,10 @@
 /* What a thread works on is its own: the fetch may be given up, and gone, at any time while it reads. */
 struct job {
     struct job *next;
-    struct transport_fetch *fetch; /* NULL: given up. Under the lane's mutex, as `delivers` */
-    bool delivers;                 /* the thread is in one of the fetch's call-backs */
+    /* One of the two, until it is given up. Under the lane's mutex, as `delivers`. */
+    struct transport_fetch *fetch;
+    struct transport_listing *listing;
+    bool delivers; /* the thread is in one of the fetch's call-backs */
     int64_t deadline_ms;
     uint64_t offset, length;
     bool first, has_known;
@@ -70,6 +72,12 @@ static void job_free(struct job *job)
     free(job);
 }
 
+/* Under the mutex. */
+static bool is_given_up(const struct job *job)
+{
+    return job->fetch == NULL && job->listing == NULL;
+}
+
 /* Takes the fetch to call it back; NULL when it was given up. */
 static struct transport_fetch *claim(struct lane *lane, struct job *job)
 {
@@ -99,29 +107,41 @@ static void finish(struct lane *lane, struct job *job, enum rc rc, const struct 
         fetch->done(fetch, rc, err);
 }
 
-/* The open file; after a restart of the server the root's handle may be stale, too. */
-static enum rc open_file(struct lane *lane, const char *path, int *ret_fd, struct origin_version *ret_version,
-                         struct err *err)
+/* Does something with the root; after a restart of the server its handle may be stale. */
+static enum rc with_root(struct lane *lane, enum rc (*act)(void *context, int root_fd, struct err *err),
+                         void *context, struct err *err)
 {
-    const uint64_t flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
     pthread_mutex_lock(&lane->mutex);
     int root_fd = lane->other_root_fd >= 0 ? lane->other_root_fd : lane->root_fd;
     pthread_mutex_unlock(&lane->mutex);
-    enum rc rc = origin_folder_open_file(root_fd, path, flags, ret_fd, ret_version, err);
+    enum rc rc = act(context, root_fd, err);
     if (rc != RC_IO || err->os_errno != ESTALE)
         return rc;
-    rc = origin_folder_open_file(root_fd, path, flags, ret_fd, ret_version, err);
+    rc = act(context, root_fd, err);
     if (rc != RC_IO || err->os_errno != ESTALE)
         return rc;
     OWN_FD int fresh_fd = open(lane->root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fresh_fd < 0)
         return rc;
-    rc = origin_folder_open_file(fresh_fd, path, flags, ret_fd, ret_version, err);
+    rc = act(context, fresh_fd, err);
     pthread_mutex_lock(&lane->mutex);
     if (rc == RC_OK && lane->other_root_fd < 0) /* kept for good: other threads may be using what they have */
         lane->other_root_fd = TAKE_FD(fresh_fd);
     pthread_mutex_unlock(&lane->mutex);
     return rc;
+}
+
+struct opening {
+    const char *path;
+    int fd;
+    struct origin_version version;
+};
+
+static enum rc open_file(void *context, int root_fd, struct err *err)
+{
+    struct opening *opening = context;
+    return origin_folder_open_file(root_fd, opening->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &opening->fd,
+                                   &opening->version, err);
 }
 
 static bool is_same(const struct origin_version *a, const struct origin_version *b)
@@ -172,10 +192,12 @@ static enum rc give(struct lane *lane, struct job *job, int fd, uint64_t size_by
 
 static enum rc work(struct lane *lane, struct job *job, struct err *err)
 {
-    OWN_FD int fd = -1;
-    struct origin_version version, after;
+    struct opening opening = {.path = job->path, .fd = -1};
+    struct origin_version after;
     bool more = false;
-    enum rc rc = open_file(lane, job->path, &fd, &version, err);
+    enum rc rc = with_root(lane, open_file, &opening, err);
+    OWN_FD int fd = opening.fd;
+    const struct origin_version version = opening.version;
     if (rc == RC_OK)
         rc = begin(lane, job, &version, &more, err);
     if (rc == RC_OK && more && job->offset < version.size_bytes)
@@ -190,6 +212,64 @@ static enum rc work(struct lane *lane, struct job *job, struct err *err)
         .size_bytes = (uint64_t)status.st_size, .inode = status.st_ino, .modified = status.st_mtim};
     return is_same(&version, &after) ? RC_OK
                                      : err_set(err, RC_BUSY, "image '%.180s' is being written", job->path);
+}
+
+static void read_file(struct lane *lane, struct job *job)
+{
+    struct err err = {.rc = RC_OK};
+    enum rc rc = work(lane, job, &err);
+    finish(lane, job, rc, rc != RC_OK ? &err : NULL);
+}
+
+/* ---- folders ---- */
+
+struct looking {
+    struct lane *lane;
+    struct job *job;
+    struct arena *arena;
+    struct origin_entry *entry;
+    size_t count, entries;
+};
+
+/* A folder that goes on giving entries answers, however many there are. */
+static bool goes_on(void *context)
+{
+    struct looking *looking = context;
+    if (++looking->entries % 256 != 0)
+        return true;
+    pthread_mutex_lock(&looking->lane->mutex);
+    bool is_wanted = !is_given_up(looking->job);
+    looking->job->deadline_ms = clock_monotonic_ms() + looking->lane->timeout_ms;
+    pthread_mutex_unlock(&looking->lane->mutex);
+    return is_wanted;
+}
+
+static enum rc list_folder(void *context, int root_fd, struct err *err)
+{
+    struct looking *looking = context;
+    return origin_folder_list(root_fd, looking->job->path, goes_on, looking, looking->arena, &looking->entry,
+                              &looking->count, err);
+}
+
+/* Lists the folder of the job and ends the listing, unless it was given up. */
+static void look(struct lane *lane, struct job *job)
+{
+    struct looking looking = {.lane = lane, .job = job, .arena = arena_new()};
+    struct err err;
+    enum rc rc = looking.arena == NULL ? err_set(&err, RC_NO_MEMORY, "no memory to read the image directory")
+                                       : with_root(lane, list_folder, &looking, &err);
+    pthread_mutex_lock(&lane->mutex);
+    struct transport_listing *listing = TAKE_PTR(job->listing);
+    pthread_mutex_unlock(&lane->mutex);
+    if (listing == NULL) {
+        if (looking.arena != NULL)
+            arena_free(looking.arena);
+        return;
+    }
+    listing->arena = looking.arena;
+    listing->entry = looking.entry;
+    listing->count = looking.count;
+    listing->done(listing, rc, rc != RC_OK ? &err : NULL);
 }
 
 static void *lane_thread(void *argument)
@@ -207,16 +287,18 @@ static void *lane_thread(void *argument)
         lane->first = job->next;
         if (lane->first == NULL)
             lane->last = &lane->first;
-        if (job->fetch == NULL) {
+        if (is_given_up(job)) {
             job_free(job);
             continue;
         }
         job->deadline_ms = clock_monotonic_ms() + lane->timeout_ms;
         lane->at_work[number] = job;
+        bool is_listing = job->listing != NULL;
         pthread_mutex_unlock(&lane->mutex);
-        struct err err = {.rc = RC_OK};
-        enum rc rc = work(lane, job, &err);
-        finish(lane, job, rc, rc != RC_OK ? &err : NULL);
+        if (is_listing)
+            look(lane, job);
+        else
+            read_file(lane, job);
         pthread_mutex_lock(&lane->mutex);
         lane->at_work[number] = NULL;
         job_free(job);
@@ -228,27 +310,41 @@ static void *lane_thread(void *argument)
 
 /* ---- giving up ---- */
 
-/* The fetch of a job whose time is over, taken from it; or NULL. Under the mutex. */
-static struct transport_fetch *overdue(const struct lane *lane, struct job *job, int64_t now_ms)
+/* What is given up: one of the two, or neither. */
+struct given_up {
+    struct transport_fetch *fetch;
+    struct transport_listing *listing;
+};
+
+static bool is_any(const struct given_up *given_up)
 {
-    if (job == NULL || job->fetch == NULL || job->delivers || (!lane->cancelled && now_ms < job->deadline_ms))
-        return NULL;
-    return TAKE_PTR(job->fetch);
+    return given_up->fetch != NULL || given_up->listing != NULL;
+}
+
+/* Takes from a job whose time is over what it was for. Under the mutex. */
+static struct given_up overdue(const struct lane *lane, struct job *job, int64_t now_ms)
+{
+    struct given_up given_up = {NULL, NULL};
+    if (job == NULL || job->delivers || (!lane->cancelled && now_ms < job->deadline_ms))
+        return given_up;
+    given_up.fetch = TAKE_PTR(job->fetch);
+    given_up.listing = TAKE_PTR(job->listing);
+    return given_up;
 }
 
 /* One that is overdue, of those at work or of those that wait. Under the mutex. */
-static struct transport_fetch *find_overdue(struct lane *lane, int64_t now_ms)
+static struct given_up find_overdue(struct lane *lane, int64_t now_ms)
 {
-    struct transport_fetch *fetch = NULL;
+    struct given_up given_up = {NULL, NULL};
     lane->standing_still = 0;
     for (uint32_t i = 0; i < lane->thread_count; i++) {
-        if (fetch == NULL)
-            fetch = overdue(lane, lane->at_work[i], now_ms);
-        lane->standing_still += lane->at_work[i] != NULL && lane->at_work[i]->fetch == NULL;
+        if (!is_any(&given_up))
+            given_up = overdue(lane, lane->at_work[i], now_ms);
+        lane->standing_still += lane->at_work[i] != NULL && is_given_up(lane->at_work[i]);
     }
-    for (struct job *job = lane->first; fetch == NULL && job != NULL; job = job->next)
-        fetch = overdue(lane, job, now_ms);
-    return fetch;
+    for (struct job *job = lane->first; !is_any(&given_up) && job != NULL; job = job->next)
+        given_up = overdue(lane, job, now_ms);
+    return given_up;
 }
 
 static void *watch_thread(void *argument)
@@ -257,8 +353,8 @@ static void *watch_thread(void *argument)
     pthread_setname_np(pthread_self(), "lane watch");
     pthread_mutex_lock(&lane->mutex);
     while (!lane->stopping) {
-        struct transport_fetch *fetch = find_overdue(lane, clock_monotonic_ms());
-        if (fetch == NULL) {
+        struct given_up given_up = find_overdue(lane, clock_monotonic_ms());
+        if (!is_any(&given_up)) {
             struct timespec until;
             clock_gettime(CLOCK_REALTIME, &until);
             until.tv_nsec += WATCH_MS * 1000000L;
@@ -273,7 +369,10 @@ static void *watch_thread(void *argument)
         else
             err_set(&err, RC_LATE, "the image directory did not answer in time");
         pthread_mutex_unlock(&lane->mutex);
-        fetch->done(fetch, err.rc, &err);
+        if (given_up.fetch != NULL)
+            given_up.fetch->done(given_up.fetch, err.rc, &err);
+        else
+            given_up.listing->done(given_up.listing, err.rc, &err);
         pthread_mutex_lock(&lane->mutex);
     }
     pthread_mutex_unlock(&lane->mutex);
@@ -329,6 +428,29 @@ static void lane_submit(struct transport *transport, struct transport_fetch *fet
     fetch->done(fetch, rc, &err);
 }
 
+static void lane_list(struct transport *transport, struct transport_listing *listing)
+{
+    struct lane *lane = (struct lane *)transport;
+    struct err err;
+    enum rc rc = RC_OK;
+    struct job *job = calloc(1, sizeof *job);
+    listing->arena = NULL;
+    if (job != NULL) {
+        job->listing = listing;
+        job->deadline_ms = clock_monotonic_ms() + lane->timeout_ms;
+        job->path = strdup(listing->path);
+    }
+    if (job == NULL || job->path == NULL)
+        rc = err_set(&err, RC_NO_MEMORY, "no memory to read the image directory");
+    if (rc == RC_OK)
+        rc = enqueue(lane, job, &err);
+    if (rc == RC_OK)
+        return;
+    if (job != NULL)
+        job_free(job);
+    listing->done(listing, rc, &err);
+}
+
 static enum rc lane_start(struct transport *transport, struct err *err)
 {
     struct lane *lane = (struct lane *)transport;
@@ -357,9 +479,9 @@ static bool has_fetches(const struct lane *lane)
 {
     bool any = false;
     for (uint32_t i = 0; i < lane->thread_count; i++)
-        any = any || (lane->at_work[i] != NULL && lane->at_work[i]->fetch != NULL);
+        any = any || (lane->at_work[i] != NULL && !is_given_up(lane->at_work[i]));
     for (const struct job *job = lane->first; job != NULL; job = job->next)
-        any = any || job->fetch != NULL;
+        any = any || !is_given_up(job);
     return any;
 }
 
@@ -403,8 +525,11 @@ static void lane_close(struct transport *transport)
     free(lane);
 }
 
-static const struct transport_ops lane_ops = {
-    .start = lane_start, .submit = lane_submit, .cancel = lane_cancel, .close = lane_close};
+static const struct transport_ops lane_ops = {.start = lane_start,
+                                              .submit = lane_submit,
+                                              .list = lane_list,
+                                              .cancel = lane_cancel,
+                                              .close = lane_close};
 
 enum rc lane_transport_open(int root_fd, const char *root_path, uint32_t threads, int64_t timeout_ms,
                             struct transport **ret_transport, struct err *err)

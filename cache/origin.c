@@ -250,7 +250,7 @@ static enum rc visit_list(struct origin *origin, const char *path,
         return err_set(err, RC_NO_MEMORY, "no memory for a folder");
     enum rc rc = origin_list(origin, path, arena, &entry, &count, err);
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
-        const struct origin_name name = {.name = entry[i].name, .is_folder = entry[i].is_folder};
+        const struct origin_name name = {.name = entry[i].name, .is_folder = entry[i].is_folder, .is_link = entry[i].is_link};
         rc = visit(context, &name, err);
     }
     arena_free(arena);

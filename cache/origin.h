@@ -88,6 +88,7 @@ RC_MUST_USE enum rc origin_wait(struct origin *origin, const char *path, struct 
 struct origin_entry {
     const char *name;
     bool is_folder;
+    bool is_link; /* what it leads to lies below the root, and has another name there */
     struct origin_version version; /* of a file */
 };
 
@@ -102,8 +103,7 @@ RC_MUST_USE enum rc origin_list(struct origin *origin, const char *path, struct 
 /* The same names one by one, without what has to be looked up for each: for folders of any size. */
 struct origin_name {
     const char *name; /* until the visit returns */
-    bool is_folder;
-    bool is_link; /* what it leads to lies below the root, and has another name there */
+    bool is_folder, is_link;
 };
 /* `visit` is called for each, in no order, and ends it by returning anything but RC_OK, which is returned. Codes of
  * origin_list(). Blocks on the file system. */

@@ -122,7 +122,8 @@ static enum rc add_entry(struct listing *listing, int root_fd, int folder_fd, co
     struct stat status;
     if (name[0] == '.' || fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return RC_OK;
-    if (S_ISLNK(status.st_mode)) {
+    bool is_link = S_ISLNK(status.st_mode);
+    if (is_link) {
         const char *whole = arena_format(listing->arena, "%s%s%s", path, path[0] == '\0' ? "" : "/", name);
         OWN_FD int fd = whole == NULL ? -1 : open_beneath(root_fd, whole, O_PATH);
         if (fd < 0 || fstat(fd, &status) != 0)
@@ -135,8 +136,10 @@ static enum rc add_entry(struct listing *listing, int root_fd, int folder_fd, co
     if (rc == RC_OK && kept == NULL)
         rc = err_set(err, RC_NO_MEMORY, "no memory for a folder of %zu entries", listing->count);
     if (rc == RC_OK)
-        listing->entry[listing->count++] = (struct origin_entry){
-            .name = kept, .is_folder = S_ISDIR(status.st_mode), .version = version_from(&status)};
+        listing->entry[listing->count++] = (struct origin_entry){.name = kept,
+                                                                 .is_folder = S_ISDIR(status.st_mode),
+                                                                 .is_link = is_link,
+                                                                 .version = version_from(&status)};
     return rc;
 }
 
@@ -203,10 +206,10 @@ static enum rc folder_visit(struct origin *origin, const char *path,
     return rc;
 }
 
-static enum rc folder_list(struct origin *origin, const char *path, struct arena *arena,
-                           struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
+enum rc origin_folder_list(int root_fd, const char *path, bool (*goes_on)(void *context), void *context,
+                           struct arena *arena, struct origin_entry **ret_entries, size_t *ret_count,
+                           struct err *err)
 {
-    int root_fd = origin->needs.root_fd;
     OWN(folder_done) DIR *directory = NULL;
     enum rc opened = open_directory(root_fd, path, &directory, err);
     if (opened != RC_OK)
@@ -223,10 +226,18 @@ static enum rc folder_list(struct origin *origin, const char *path, struct arena
         enum rc rc = add_entry(&listing, root_fd, folder_fd, path, entry->d_name, err);
         if (rc != RC_OK)
             return rc;
+        if (goes_on != NULL && !goes_on(context))
+            return err_set(err, RC_CANCELLED, "nobody waits for folder '%.180s' any more", path);
     }
     *ret_entries = listing.entry;
     *ret_count = listing.count;
     return RC_OK;
+}
+
+static enum rc folder_list(struct origin *origin, const char *path, struct arena *arena,
+                           struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
+{
+    return origin_folder_list(origin->needs.root_fd, path, NULL, NULL, arena, ret_entries, ret_count, err);
 }
 
 static void folder_close(struct origin *origin)

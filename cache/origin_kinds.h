@@ -50,4 +50,10 @@ RC_MUST_USE enum rc origin_absent_open(const char *path, int answer_fd, struct o
 RC_MUST_USE enum rc origin_folder_open_file(int root_fd, const char *path, uint64_t flags, int *ret_fd,
                                             struct origin_version *ret_version, struct err *err);
 
+/* Lists a folder beneath the root; `goes_on` (or NULL) is asked after each entry, and ends it with RC_CANCELLED. Shared likewise. */
+RC_MUST_USE enum rc origin_folder_list(int root_fd, const char *path, bool (*goes_on)(void *context),
+                                       void *context, struct arena *arena,
+                                       struct origin_entry **ret_entries, size_t *ret_count,
+                                       struct err *err);
+
 #endif

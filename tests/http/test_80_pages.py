@@ -238,6 +238,20 @@ def test_listings_are_validated_and_follow_the_folder(server, shelf):
     until(lambda: "new.png" not in names(listing(server, "?folder=maps%2Fold")), 5, "one less is seen")
 
 
+def test_a_folder_that_may_hang_is_listed_by_others_threads(shelf, start):
+    server = start(shelf, settings={"slow_folder": "always", "revalidate": 1})
+    root = listing(server)
+    assert names(root) == ["<b>", "empty", "many", "maps", "9.png", "10.png", "broken.tif", "pyramid.tif"]
+    assert "width" not in root["entries"][-1], "nobody waits for pictures that are far away"
+    assert names(listing(server, "?folder=maps%2Fold")) == ["Bridge 2.png", "bridge 10.png"]
+    assert server.get("/gallery.json?folder=none").status == 404
+    assert server.get("/iiif/3/pyramid.tif/full/375,/0/default.jpg").status == 200
+    assert listing(server)["entries"][-1]["sizes"][0] == [375, 125], "what is known is said"
+    assert names(found(server, "bridge")) == ["Bridge 2.png", "bridge 10.png"]
+    collection = server.get("/presentation/3/maps%2Fold/manifest").json()
+    assert len(collection["items"]) == 2
+
+
 # ---- the search ----
 
 

@@ -5,6 +5,14 @@
 
 #include <string.h>
 
+#define HEAD_BYTES     65536u /* what is fetched of a file first */
+#define TAIL_BYTES     (UINT64_C(512) << 10)
+#define BEHIND_BYTES   40960u /* a directory and, in most files, the tables behind it */
+#define MOST_ANNOUNCED 65536u /* of one value */
+#define ENTRY_BYTES    8u     /* of a table: that of the first tile */
+#define MOST_AHEAD \
+    16u /* directories whose values are fetched before anybody asks: the levels of a first page */
+
 enum {
     SUBFILE_REDUCED = 1,
     SUBFILE_MASK = 4,
@@ -70,11 +78,33 @@ static enum rc tiff_chain_add(struct tiff_chain *chain, const struct tiff_brief 
     return RC_OK;
 }
 
+/* Where images come before their directories (as libtiff and libvips write) each directory is found only by the one before it, far away.
+ * Those of all small levels lie at the end of the file. */
+static void tiff_announce_tail(const struct image_tiff_file *file)
+{
+    if (file->first_ifd >= HEAD_BYTES && file->file_bytes > TAIL_BYTES)
+        image_blob_want(file->blob, file->file_bytes - TAIL_BYTES, TAIL_BYTES);
+}
+
+/* What opening a level reads besides its directory: to be fetched together with the next one. */
+static void tiff_announce_values(const struct image_tiff_file *file, const struct image_tiff_ifd *ifd)
+{
+    for (uint32_t i = 0; i < ifd->field_count; i++) {
+        const struct image_tiff_field *field = &ifd->field[i];
+        uint64_t length = field->count * image_tiff_type_bytes(field->type);
+        bool is_table = field->tag == TAG_TILE_OFFSETS || field->tag == TAG_TILE_BYTES ||
+                        field->tag == TAG_STRIP_OFFSETS || field->tag == TAG_STRIP_BYTES;
+        if (!field->in_entry && (is_table || length <= MOST_ANNOUNCED))
+            image_blob_want(file->blob, field->at, is_table && length > ENTRY_BYTES ? ENTRY_BYTES : length);
+    }
+}
+
 /* Follows the chain. A directory that was there before ends it (Brent: compared with one that is moved ahead at
  * powers of two). */
 static enum rc tiff_chain_read(const struct image_tiff_file *file, struct tiff_chain *chain, struct err *err)
 {
     uint64_t landmark = 0;
+    tiff_announce_tail(file);
     for (uint64_t at = file->first_ifd; at != 0;) {
         if (at == landmark || chain->count == IMAGE_TIFF_MAX_DIRECTORIES) {
             chain->broken = true;
@@ -83,12 +113,16 @@ static enum rc tiff_chain_read(const struct image_tiff_file *file, struct tiff_c
         if ((chain->count & (chain->count - 1)) == 0)
             landmark = at;
         OWN(image_tiff_ifd_done) struct image_tiff_ifd ifd = {0};
+        if (at >= HEAD_BYTES && at < file->file_bytes && chain->count < MOST_AHEAD)
+            image_blob_want(file->blob, at, BEHIND_BYTES);
         enum rc rc = image_tiff_ifd_read(file, at, &ifd, err);
         if (rc == RC_CORRUPT && chain->count > 0) {
             chain->broken = true;
             return RC_OK;
         }
         struct tiff_brief brief;
+        if (rc == RC_OK && chain->count < MOST_AHEAD)
+            tiff_announce_values(file, &ifd);
         if (rc == RC_OK) {
             brief = tiff_brief_of(file, &ifd);
             rc = tiff_chain_add(chain, &brief, err);

@@ -21,8 +21,8 @@ def tiles(photograph, size=TILE):
     return found
 
 
-def pyramid(photograph, size_bytes):
-    """Directories first, each with its tables behind it; then the tiles, the smallest level's first."""
+def choose(photograph, size_bytes):
+    """Sizes of the levels, and the tiles of each."""
     stock = tiles(photograph)
     mean = sum(map(len, stock)) / len(stock)
     across = int((size_bytes / mean / 1.333 * 4 / 3) ** 0.5)
@@ -35,6 +35,43 @@ def pyramid(photograph, size_bytes):
         width, height = (width + 1) // 2, (height + 1) // 2
     rng = numpy.random.default_rng(5)
     chosen = [[stock[i] for i in rng.integers(0, len(stock), -(-w // TILE) * -(-h // TILE))] for w, h in levels]
+    return levels, chosen
+
+
+def scattered(photograph, size_bytes):
+    """The same picture as libtiff and libvips lay it out: each level's tiles, its directory, its tables; then the next."""
+    levels, chosen = choose(photograph, size_bytes)
+    out = io.BytesIO()
+    out.write(struct.pack("<2sHI", b"II", 42, 0))
+    next_at = 4
+    for number, (w, h) in enumerate(levels):
+        count, places = len(chosen[number]), []
+        for data in chosen[number]:
+            places.append(out.tell())
+            out.write(data)
+        out.write(b"\0" * (out.tell() % 2))
+        at = out.tell()
+        out.seek(next_at)
+        out.write(struct.pack("<I", at))
+        out.seek(at)
+        values_at = at + 2 + 11 * 12 + 4
+        entries = [(254, 4, 1, 1 if number else 0), (256, 4, 1, w), (257, 4, 1, h), (258, 3, 3, values_at), (259, 3, 1, 7),
+                   (262, 3, 1, 6), (277, 3, 1, 3), (322, 4, 1, TILE), (323, 4, 1, TILE), (324, 4, count, values_at + 8),
+                   (325, 4, count, values_at + 8 + 4 * count)]
+        out.write(struct.pack("<H", len(entries)))
+        for tag, kind, length, value in entries:
+            if tag in (324, 325) and count == 1:
+                value = places[0] if tag == 324 else len(chosen[number][0])
+            out.write(struct.pack("<HHII", tag, kind, length, value))
+        next_at = out.tell()
+        out.write(struct.pack("<I3HH", 0, 8, 8, 8, 0))
+        out.write(struct.pack(f"<{count}I", *places) + struct.pack(f"<{count}I", *map(len, chosen[number])))
+    return out.getvalue()
+
+
+def pyramid(photograph, size_bytes):
+    """Directories first, each with its tables behind it; then the tiles, the smallest level's first."""
+    levels, chosen = choose(photograph, size_bytes)
     tags = 12
     head = [8 + 0] + [0] * len(levels)
     at = 8

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from storage.large import pyramid
+from storage.large import pyramid, scattered
 
 @pytest.fixture(scope="module")
 def large(ceph, images):
@@ -41,3 +41,16 @@ def test_tiles(s3, between, large):
     assert requests == 1, seen
     assert server.get(path.format(60 * 256, 50 * 256)).status == 200
     assert cost(between)[0] == 0
+
+
+def test_directories_all_over_the_file(s3, between, ceph, images):
+    """As libvips writes: each directory lies behind its level's tiles, and only the one before says where."""
+    ceph.put("large/c.tif", scattered(os.path.join(images, "photo.tif"), 100_000_000))
+    between.delay_s = 0.05
+    server = s3("large")
+    assert server.get("/iiif/3/c.tif/full/128,/0/default.jpg").status == 200
+    requests, fetched, seen = cost(between)
+    print(f"cold thumbnail of scattered directories: {requests} requests, {fetched} bytes")
+    assert requests <= 9 and fetched <= 1_200_000, seen
+    assert server.get("/iiif/3/c.tif/{},{},256,256/256,/0/default.jpg".format(20 * 256, 10 * 256)).status == 200
+    assert cost(between)[0] <= 2

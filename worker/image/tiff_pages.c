@@ -82,7 +82,7 @@ static enum rc tiff_chain_add(struct tiff_chain *chain, const struct tiff_brief 
  * Those of all small levels lie at the end of the file. */
 static void tiff_announce_tail(const struct image_tiff_file *file)
 {
-    if (file->first_ifd >= HEAD_BYTES && file->file_bytes > TAIL_BYTES)
+    if (file->file_bytes > TAIL_BYTES)
         image_blob_want(file->blob, file->file_bytes - TAIL_BYTES, TAIL_BYTES);
 }
 
@@ -104,7 +104,9 @@ static void tiff_announce_values(const struct image_tiff_file *file, const struc
 static enum rc tiff_chain_read(const struct image_tiff_file *file, struct tiff_chain *chain, struct err *err)
 {
     uint64_t landmark = 0;
-    tiff_announce_tail(file);
+    bool is_scattered = file->first_ifd >= HEAD_BYTES;
+    if (is_scattered)
+        tiff_announce_tail(file);
     for (uint64_t at = file->first_ifd; at != 0;) {
         if (at == landmark || chain->count == IMAGE_TIFF_MAX_DIRECTORIES) {
             chain->broken = true;
@@ -113,7 +115,7 @@ static enum rc tiff_chain_read(const struct image_tiff_file *file, struct tiff_c
         if ((chain->count & (chain->count - 1)) == 0)
             landmark = at;
         OWN(image_tiff_ifd_done) struct image_tiff_ifd ifd = {0};
-        if (at >= HEAD_BYTES && at < file->file_bytes && chain->count < MOST_AHEAD)
+        if (is_scattered && at < file->file_bytes && chain->count < MOST_AHEAD)
             image_blob_want(file->blob, at, BEHIND_BYTES);
         enum rc rc = image_tiff_ifd_read(file, at, &ifd, err);
         if (rc == RC_CORRUPT && chain->count > 0) {
@@ -121,7 +123,7 @@ static enum rc tiff_chain_read(const struct image_tiff_file *file, struct tiff_c
             return RC_OK;
         }
         struct tiff_brief brief;
-        if (rc == RC_OK && chain->count < MOST_AHEAD)
+        if (rc == RC_OK && is_scattered && chain->count < MOST_AHEAD)
             tiff_announce_values(file, &ifd);
         if (rc == RC_OK) {
             brief = tiff_brief_of(file, &ifd);

@@ -277,8 +277,8 @@ static enum rc tiff_look_into_jpeg(const struct image_tiff_reading *r)
             return err_set(r->err, RC_UNSUPPORTED,
                            "TIFFs with subsampled chroma in separate planes are not supported");
     }
-    field = image_tiff_ifd_find(r->ifd, TAG_SUBSAMPLING);
-    bool says = picture->format.model != IMAGE_YCBCR || (field != NULL && picture->samples == 3);
+    /* Where there is no tag it says its default, 2 x 2: so do the files of libvips. */
+    bool says = picture->format.model != IMAGE_YCBCR || picture->samples == 3;
     if (r->file->trusts_tags && says && picture->tiled && !picture->separate)
         return picture->format.model == IMAGE_YCBCR ? tiff_read_subsampling(r) : RC_OK;
     struct image_jpeg_frame frame = {0};

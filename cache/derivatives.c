@@ -162,6 +162,9 @@ static bool find_in_memory(struct derivatives *derivatives, const struct derivat
         shm_blobs_remove(shared->blobs, key->hash);
         return false;
     }
+    uint64_t file_bytes; /* its file, if there is one, has been asked for as well */
+    (void)!shm_catalogue_touch(shared->catalogue, key->hash, (uint32_t)time(NULL), shm_sketch_clock(shared->sketch),
+                               &file_bytes);
     *ret = (struct derivative){
         .bytes = bytes, .fd = -1, .offset = header.body_at, .length = header.body_bytes};
     bytes = (struct bytes){0};

@@ -192,14 +192,30 @@ def test_a_list_of_purges_gets_shorter_while_two_servers_use_it(start, folder, t
 
 
 def test_prune_by_last_access(served):
+    """What was asked for lately stays, whenever it was made."""
     asked = fill(served)
-    time.sleep(2.1)
-    used = asked[:2]
-    served_again = [served.get(what).status for what in used * 1]
-    assert served_again == [200, 200]
     assert post(served, "/prune?unused=100").json()["removed"] == 0
-    assert counters(served)["vitrine_derivatives_files"] == len(asked)
-    assert post(served, "/prune?unused=0").status == 200
+    time.sleep(3.1)
+    used = asked[1:3]
+    assert [served.get(what).status for what in used] == [200, 200]
+    assert post(served, "/prune?unused=2").json()["removed"] == len(asked) - 2
+    assert counters(served)["vitrine_derivatives_files"] == 2
+    assert made_again(served, asked) == [what for what in asked if what not in used]
+
+
+def test_prune_goes_by_what_was_asked_before_the_start(start, folder, tmp_path):
+    """The janitor of the last server has written down when, as the file's access time."""
+    first = Vitrine(folder, cache=tmp_path / "cache", settings=SETTINGS)
+    with first:
+        asked = fill(first)
+        paths = sorted(entries(first))
+    old = time.time() - 100000
+    for path in paths[:3]:
+        os.utime(path, (old, old))
+    second = start(folder, cache=tmp_path / "cache", settings=SETTINGS)
+    until(lambda: counters(second)["vitrine_derivatives_files"] == len(asked), 10, "the janitor has counted them")
+    assert post(second, "/prune?unused=5000").json()["removed"] == 3
+    assert sorted(entries(second)) == paths[3:]
 
 
 def test_commands(served, tmp_path):
@@ -238,3 +254,19 @@ def test_warming_up(served, tmp_path):
     assert done.returncode == 1 and "2 images warmed up, 2 failed" in done.stderr, done
     assert made_again(served, [target(size="90,"), target(size="91,")]) == []
     assert served.admin().get(target()).status == 401
+
+
+def test_warming_up_lets_others_pass_and_says_how_far_it_is(start, folder, tmp_path):
+    """One processor, sixteen slow pictures to be made for nobody: who asks meanwhile is answered before they are done."""
+    served = start(folder, workers=1, settings={**SETTINGS, "render_threads": 1})
+    requests = tmp_path / "requests"
+    requests.write_text("".join(target("noise.tif", size=f"{600 - at},", rest="7/default.png") + "\n" for at in range(16)))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(command, served, "warm", str(requests))
+        until(lambda: renders(served) >= 3, 20, "it has begun")
+        for at in range(5):
+            assert served.get(target(size=f"{50 + at},")).status == 200
+        assert renders(served) < 16, "all was warm before anybody was let pass"
+        told = done.result()
+    assert told.returncode == 0 and "16 images warmed up, 0 failed" in told.stderr, told
+    assert sum(f"\n{at} images warmed up" in told.stderr for at in range(1, 16)) >= 1, told.stderr

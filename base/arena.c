@@ -89,6 +89,22 @@ char *arena_text(struct arena *arena, const char *text, size_t length)
     return copy;
 }
 
+char *arena_join(struct arena *arena, const char *first, ...)
+{
+    va_list args;
+    size_t length = 0;
+    va_start(args, first);
+    for (const char *text = first; text != NULL; text = va_arg(args, const char *))
+        length += strlen(text);
+    va_end(args);
+    char *joined = arena_alloc(arena, length + 1), *to = joined;
+    va_start(args, first);
+    for (const char *text = first; joined != NULL && text != NULL; text = va_arg(args, const char *))
+        to = stpcpy(to, text);
+    va_end(args);
+    return joined;
+}
+
 char *arena_format(struct arena *arena, const char *format, ...)
 {
     /* What is formatted is short: written once, to be copied, more often than counted first. */

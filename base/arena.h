@@ -19,6 +19,8 @@ void arena_reset(struct arena *arena);
 void *arena_alloc(struct arena *arena, size_t size_bytes);
 /* Copies `length` bytes and adds a terminating NUL. NULL when memory is out. */
 char *arena_text(struct arena *arena, const char *text, size_t length);
+/* The texts one after the other; the last argument is NULL. For what every request says: printf() takes five times as long. */
+char *arena_join(struct arena *arena, const char *first, ...) __attribute__((sentinel));
 char *arena_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -173,8 +173,8 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
     iiif_plan_canonical(&request->plan, canonical);
     const char *id = request_id(request);
     const char *link = id == NULL ? NULL
-                                  : arena_format(http_exchange_arena(request->exchange),
-                                                 "<%s/%s>;rel=\"canonical\"", id, canonical);
+                                  : arena_join(http_exchange_arena(request->exchange), "<", id, "/", canonical,
+                                               ">;rel=\"canonical\"", NULL);
     if (link == NULL || !request_represent(request, canonical, representation))
         return err_set(err, RC_NO_MEMORY, "the server is out of memory, please try again");
     representation->media_type = image_encode_media_type(render_file_type(request->plan.format));

@@ -41,8 +41,8 @@ const char *request_vary(struct request *request, const char *own)
 
 const char *request_id(struct request *request)
 {
-    return arena_format(http_exchange_arena(request->exchange), "%s/iiif/%d/%s", request->base_url,
-                        (int)request->iiif.version, request->iiif.raw_identifier);
+    return arena_join(http_exchange_arena(request->exchange), request->base_url,
+                      request->iiif.version == IIIF_3 ? "/iiif/3/" : "/iiif/2/", request->iiif.raw_identifier, NULL);
 }
 
 /* A strong validator: changes with the source's version and with everything else that decides the bytes. */
@@ -53,7 +53,10 @@ static const char *make_etag(struct request *request, const char *what)
     uint64_t hash = bytes_hash(BYTES_HASH_START, parts, sizeof parts);
     hash = bytes_hash(hash, request->identifier.path, strlen(request->identifier.path));
     hash = bytes_hash(hash, what, strlen(what));
-    return arena_format(http_exchange_arena(request->exchange), "\"%016" PRIx64 "\"", hash);
+    char text[] = "\"0123456789abcdef\"";
+    for (size_t i = 16; i > 0; i--, hash >>= 4)
+        text[i] = "0123456789abcdef"[hash & 15];
+    return arena_text(http_exchange_arena(request->exchange), text, sizeof text - 1);
 }
 
 bool request_represent(struct request *request, const char *what, struct http_representation *ret)

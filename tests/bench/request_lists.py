@@ -27,7 +27,7 @@ CLASSES = {
     "mix": ("Getty mix", 2.7),
 }
 MIX = [("tile", 40), ("w128", 40), ("w1024", 16), ("w4096", 4)]
-LENGTH = {"tile": 20000, "edge": 8000, "viewer": 8000, "w128": 6000, "w1024": 1500, "w4096": 600, "crop": 3000,
+LENGTH = {"tile": 4000, "edge": 8000, "viewer": 8000, "w128": 6000, "w1024": 1500, "w4096": 600, "crop": 3000,
           "mix": 6000, "jedge": 8000, "jviewer": 8000, "j512": 8000}
 JOINED = "joined-"  # how the names of pyramids with restart intervals begin; only classes with a J are played on these
 

@@ -205,3 +205,28 @@ def test_help_from_idle_processors_changes_no_byte(start, images, form):
         bodies.append([served.get(f"/iiif/3/big.tif/{form}").body for _ in range(3)])
         assert any(name.startswith("help") for name in threads(served)) == (places > 1)
     assert len(bodies[0][0]) > 10_000 and all(body == bodies[0][0] for body in bodies[0] + bodies[1])
+
+
+MOST_BEHIND = 16  # renders that may wait for clients as slow as they like
+
+
+def takes(connection, count):
+    """Whether so many more bytes come."""
+    try:
+        while len(connection.pending) < count:
+            connection.more()
+    except (Gone, ConnectionError):
+        return False
+    return True
+
+
+def test_too_many_slow_clients_are_cut(served):
+    """Two more than may be are cut once all have taken nothing for ten seconds; the others wait on."""
+    held = [served.client().connect(receive_buffer=65536) for _ in range(MOST_BEHIND + 2)]
+    for connection in held:
+        connection.request("GET", PNG)
+        assert connection.head().status == 200
+    until(lambda: served.log().count("its client is too slow") >= 2, patience(40), "two clients are cut")
+    # More than all sockets hold, less than the renderer had made for each.
+    assert sum(takes(connection, 2_000_000) for connection in held) == MOST_BEHIND
+    assert served.log().count("its client is too slow") == 2

@@ -214,6 +214,11 @@ static const char *from_configuration(struct arena *arena, const char *configure
     return arena_text(arena, configured, length);
 }
 
+static char *put_piece(char *to, struct piece piece)
+{
+    return piece.length > 0 ? mempcpy(to, piece.text, piece.length) : to;
+}
+
 static const char *compose(struct arena *arena, const char *scheme, struct piece host, struct piece port,
                            struct piece prefix)
 {
@@ -222,9 +227,16 @@ static const char *compose(struct arena *arena, const char *scheme, struct piece
     bool is_default = is_name(port, strcmp(scheme, "https") == 0 ? "443" : "80");
     if (is_default || has_port(host))
         port.length = 0;
-    return arena_format(arena, "%s://%.*s%s%.*s%.*s", scheme, (int)host.length, host.text,
-                        port.length > 0 ? ":" : "", (int)port.length, port.length > 0 ? port.text : "",
-                        (int)prefix.length, prefix.length > 0 ? prefix.text : "");
+    size_t scheme_length = strlen(scheme);
+    char *text = arena_alloc(arena, scheme_length + 3 + host.length + 1 + port.length + prefix.length + 1), *to = text;
+    if (text == NULL)
+        return NULL;
+    to = mempcpy(mempcpy(to, scheme, scheme_length), "://", 3);
+    to = put_piece(to, host);
+    if (port.length > 0)
+        *to++ = ':';
+    put_piece(put_piece(to, port), prefix);
+    return text;
 }
 
 const char *http_base_url(struct arena *arena, const char *configured, bool peer_trusted,

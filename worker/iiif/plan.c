@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* region
  * ------------------------------------------------------------------------------------------------------ */
@@ -80,9 +81,9 @@ static bool within_one(uint32_t a, uint32_t b)
 
 /* The other edge of `w,` and `,h` is ours to round. Viewers that ask for tiles in this way mean tile arithmetic, which rounds up:
  * where that fits the grid of a level, the answer is that part of the level, pixel for pixel. */
-static struct iiif_window choose_window(const struct iiif_request *request, const struct image_pyramid *pyramid,
-                                        const struct iiif_limits *limits, struct image_region region,
-                                        struct image_size *size)
+static struct iiif_window choose_window(const struct iiif_request *request,
+                                        const struct image_pyramid *pyramid, const struct iiif_limits *limits,
+                                        struct image_region region, struct image_size *size)
 {
     struct iiif_window window = iiif_window_choose(pyramid, region, *size);
     bool by_width = request->size_form == IIIF_SIZE_WIDTH, by_height = request->size_form == IIIF_SIZE_HEIGHT;
@@ -140,58 +141,77 @@ enum rc iiif_plan_make(const struct iiif_request *request, const struct image_py
 /* canonical form
  * ---------------------------------------------------------------------------------------------- */
 
-static void write_region(const struct iiif_plan *plan, char *text, size_t capacity)
+/* Without printf(), which every request would pay for several times: what is written fits, as static_assert says. */
+static char *put_text(char *to, const char *text)
 {
-    if (plan->whole_picture)
-        snprintf(text, capacity, "full");
-    else
-        snprintf(text, capacity, "%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRIu32, plan->region.x_px,
-                 plan->region.y_px, plan->region.width_px, plan->region.height_px);
+    return stpcpy(to, text);
 }
 
-static void write_size_2(const struct iiif_plan *plan, char *text, size_t capacity)
+static char *put_number(char *to, uint32_t number)
+{
+    char digits[10];
+    size_t count = 0;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    while (count > 0)
+        *to++ = digits[--count];
+    *to = '\0';
+    return to;
+}
+
+static char *put_pair(char *to, uint32_t one, uint32_t other)
+{
+    return put_number(put_text(put_number(to, one), ","), other);
+}
+
+static char *put_region(char *to, const struct iiif_plan *plan)
+{
+    if (plan->whole_picture)
+        return put_text(to, "full");
+    to = put_text(put_pair(to, plan->region.x_px, plan->region.y_px), ",");
+    return put_pair(to, plan->region.width_px, plan->region.height_px);
+}
+
+static char *put_size_2(char *to, const struct iiif_plan *plan)
 {
     struct image_size region = {plan->region.width_px, plan->region.height_px};
     if (plan->size.width_px == region.width_px && plan->size.height_px == region.height_px)
-        snprintf(text, capacity, "full");
-    else if (iiif_size_height_for_width(region, plan->size.width_px) == plan->size.height_px)
-        snprintf(text, capacity, "%" PRIu32 ",", plan->size.width_px);
-    else
-        snprintf(text, capacity, "%" PRIu32 ",%" PRIu32, plan->size.width_px, plan->size.height_px);
+        return put_text(to, "full");
+    if (iiif_size_height_for_width(region, plan->size.width_px) == plan->size.height_px)
+        return put_text(put_number(to, plan->size.width_px), ",");
+    return put_pair(to, plan->size.width_px, plan->size.height_px);
 }
 
-static void write_size_3(const struct iiif_plan *plan, char *text, size_t capacity)
+static char *put_size_3(char *to, const struct iiif_plan *plan)
 {
-    const char *caret = plan->size_is_upscaled ? "^" : "";
-    if (plan->size_is_max)
-        snprintf(text, capacity, "%smax", caret);
-    else
-        snprintf(text, capacity, "%s%" PRIu32 ",%" PRIu32, caret, plan->size.width_px, plan->size.height_px);
+    to = put_text(to, plan->size_is_upscaled ? "^" : "");
+    return plan->size_is_max ? put_text(to, "max") : put_pair(to, plan->size.width_px, plan->size.height_px);
 }
 
-static void write_rotation(const struct iiif_plan *plan, char *text, size_t capacity)
+static char *put_rotation(char *to, const struct iiif_plan *plan)
 {
     /* In whole units, so that no locale has a say in the decimal point. */
     uint64_t units = (uint64_t)llround(plan->rotation_deg * IIIF_ROTATION_UNITS);
     uint64_t unit = (uint64_t)IIIF_ROTATION_UNITS, fraction = units % unit;
     int decimals = 10;
-    int length = snprintf(text, capacity, "%s%" PRIu64, plan->mirror ? "!" : "", units / unit);
+    to = put_number(put_text(to, plan->mirror ? "!" : ""), (uint32_t)(units / unit));
     if (fraction == 0)
-        return;
+        return to;
     for (; fraction % 10 == 0; decimals--)
         fraction /= 10;
-    snprintf(text + length, capacity - (size_t)length, ".%0*" PRIu64, decimals, fraction);
+    return to + sprintf(to, ".%0*" PRIu64, decimals, fraction);
 }
+
+/* Four numbers of a region, two of a size, the rotation, the longest quality and format, and what stands between them. */
+static_assert(IIIF_CANONICAL_BYTES >= 4 * 11 + 1 + 2 * 11 + 1 + 3 + 12 + 1 + 7 + 1 + 4 + 1,
+              "the longest form fits");
 
 void iiif_plan_canonical(const struct iiif_plan *plan, char ret_text[IIIF_CANONICAL_BYTES])
 {
-    char region[48], size[32], rotation[32];
-    write_region(plan, region, sizeof region);
-    if (plan->version == IIIF_3)
-        write_size_3(plan, size, sizeof size);
-    else
-        write_size_2(plan, size, sizeof size);
-    write_rotation(plan, rotation, sizeof rotation);
-    snprintf(ret_text, IIIF_CANONICAL_BYTES, "%s/%s/%s/%s.%s", region, size, rotation,
-             iiif_quality_name(plan->quality), iiif_format_name(plan->format));
+    char *to = put_text(put_region(ret_text, plan), "/");
+    to = put_text(plan->version == IIIF_3 ? put_size_3(to, plan) : put_size_2(to, plan), "/");
+    to = put_text(put_rotation(to, plan), "/");
+    to = put_text(put_text(to, iiif_quality_name(plan->quality)), ".");
+    put_text(to, iiif_format_name(plan->format));
 }

@@ -1,0 +1,135 @@
+"""Manifests and collections of both versions open in Mirador 4 and Universal Viewer 4: pictures are seen."""
+import functools
+import hashlib
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import threading
+
+import pytest
+from PIL import Image
+
+from server import ROOT, Vitrine, patience
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SHOTS = os.path.join(ROOT, "build", "screenshots")
+VIEWERS = os.path.join(ROOT, "build", "viewers")
+# Alone, since what they are built from is in them: npm would fetch 670 packages more.
+PACKAGES = [("mirador", "4.0.0", "ac2423944bd52ffb5a0fc02ff280c117fe39433fac56e50c0b79f0d1ca7c57e6"),
+            ("universalviewer", "4.4.0", "5eeffe8c7ad3fc8833d1cfbc6b0b628c5f0666c7140e5b464ca1ce22f9a49671")]
+
+
+class Site(http.server.SimpleHTTPRequestHandler):
+    """This folder, with the viewers in viewers/."""
+
+    def translate_path(self, path):
+        plain = path.partition("?")[0]
+        if plain.startswith("/viewers/"):
+            return os.path.join(VIEWERS, os.path.normpath(plain[len("/viewers/"):]))
+        return super().translate_path(path)
+
+    def log_message(self, *_):
+        pass
+
+
+def fetch(name, version, digest):
+    packed = os.path.join(VIEWERS, f"{name}-{version}.tgz")
+    if os.path.isdir(os.path.join(VIEWERS, name, "dist")):
+        return
+    os.makedirs(VIEWERS, exist_ok=True)
+    subprocess.run(["npm", "pack", "--silent", "--prefer-offline", f"{name}@{version}"], cwd=VIEWERS, check=True,
+                   capture_output=True, timeout=120)
+    with open(packed, "rb") as file:
+        assert hashlib.sha256(file.read()).hexdigest() == digest, f"{name} {version} is not what it was"
+    with tarfile.open(packed) as archive:
+        for member in archive:
+            member.name = os.path.join(name, member.name.partition("/")[2])
+            if not member.name.endswith(".map"):
+                archive.extract(member, VIEWERS, filter="data")
+
+
+@pytest.fixture(scope="module")
+def site():
+    if not os.path.isdir(os.path.join(HERE, "node_modules", "@iiif", "parser")):
+        subprocess.run(["npm", "ci", "--ignore-scripts", "--prefer-offline"], cwd=HERE, check=True, capture_output=True,
+                       timeout=120)
+    for package in PACKAGES:
+        fetch(*package)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Site, directory=HERE))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def library(images, tmp_path_factory):
+    """The demo's shape: pictures, a book of pages, and a shelf with a book."""
+    root = tmp_path_factory.mktemp("library")
+    for name, source in {"single.tif": "photo.tif", "book/1.tif": "photo.tif", "book/2.jpg": "baseline-420.jpg",
+                         "shelf/inner/1.tif": "photo.tif"}.items():
+        os.makedirs(os.path.dirname(root / name), exist_ok=True)
+        shutil.copy(os.path.join(images, source), root / name)
+    (root / "book.json").write_text('{"label": "The book", "metadata": {"Date": "1420"}, "behavior": ["paged"]}')
+    for folder, _, names in os.walk(root):
+        os.chmod(folder, 0o755)
+        for name in names:
+            os.chmod(os.path.join(folder, name), 0o644)
+    with Vitrine(root) as server:
+        yield server
+
+
+def look(page, name, library, pick=""):
+    os.makedirs(SHOTS, exist_ok=True)
+    shot = os.path.join(SHOTS, f"{name}.png")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "Chromium is not installed"
+    told = subprocess.run(["node", os.path.join(HERE, "viewers.mjs"), chromium, page, shot, pick], capture_output=True,
+                          text=True, timeout=patience(120))
+    assert told.returncode == 0, told.stderr
+    report = json.loads(told.stdout)
+    assert not report["errors"], report["errors"]
+    ours = [one for one in report["responses"] if f":{library.port}/" in one["url"]]
+    assert [one for one in ours if one["status"] not in (200, 302, 303, 304)] == []
+    assert any("/default." in one["url"] for one in ours)
+    # A photograph in the middle of the picture has many colours, an empty viewer has few.
+    with Image.open(shot) as picture:
+        middle = picture.convert("RGB").crop((500, 250, 800, 550))
+        assert len(middle.getcolors(300 * 300)) > 2000, f"nothing is to be seen in {shot}"
+
+
+def test_documents_are_understood(site, library):
+    """By what many viewers read them with; the older version, made into the newer by it, says the same."""
+    paths = ["collection", "shelf/collection", "book/manifest", "single.tif/manifest", "shelf%2Finner/manifest"]
+    sent = [{"version": version, "document": library.get(f"/presentation/{version}/{path}").json()}
+            for version in (3, 2) for path in paths]
+    told = subprocess.run(["node", os.path.join(HERE, "documents.mjs")], input=json.dumps(sent), capture_output=True,
+                          text=True, timeout=patience(60))
+    assert told.returncode == 0, told.stderr
+    report = json.loads(told.stdout)
+    assert [one["warnings"] for one in report] == [[]] * len(sent)
+    assert [(one["type"], one["items"]) for one in report[:5]] == [
+        ("Collection", 3), ("Collection", 1), ("Manifest", 2), ("Manifest", 1), ("Manifest", 1)]
+    assert [one["services"] for one in report[:5]] == [0, 0, 4, 2, 2]
+    for newer, older in zip(report, report[5:]):
+        assert (newer["type"], newer["items"], newer["label"]) == (older["type"], older["items"], older["label"])
+        assert newer["id"] == older["id"].replace("/presentation/2/", "/presentation/3/")
+
+
+@pytest.mark.parametrize("version, document, pick", [
+    (3, "book/manifest", ""), (2, "single.tif/manifest", ""), (3, "collection", "Show collection|2 manifests|The book"),
+    (2, "shelf/collection", "Show collection|inner")])
+def test_mirador(site, library, version, document, pick):
+    url = f"http://127.0.0.1:{library.port}/presentation/{version}/{document}"
+    look(f"{site}/mirador.html?manifest={url}", f"mirador-v{version}-{document.replace('/', '-')}", library, pick)
+
+
+@pytest.mark.parametrize("version, document", [
+    (2, "book/manifest"), (3, "single.tif/manifest"), (3, "collection"), (2, "shelf/collection")])
+def test_universal_viewer(site, library, version, document):
+    url = f"http://127.0.0.1:{library.port}/presentation/{version}/{document}"
+    look(f"{site}/viewers/universalviewer/dist/uv.html#?manifest={url}", f"uv-v{version}-{document.replace('/', '-')}",
+         library)

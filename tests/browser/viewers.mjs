@@ -1,0 +1,39 @@
+/* Opens a manifest or collection in a viewer in Chromium, and writes what happened as JSON to standard output.
+ *
+ * node viewers.mjs CHROMIUM PAGE_URL SCREENSHOT PICK
+ * PICK: the texts of what to click on first, one after the other, with | between them; or "". */
+import { chromium } from "playwright-core";
+
+const [program, page_url, screenshot, pick] = process.argv.slice(2);
+const LIMIT_MS = 20000;
+
+const browser = await chromium.launch({
+    executablePath: program,
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const report = { responses: [], errors: [] };
+let page;
+try {
+    page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+    page.setDefaultTimeout(LIMIT_MS);
+    page.on("response", (reply) => report.responses.push({ url: reply.url(), status: reply.status() }));
+    page.on("pageerror", (error) => report.errors.push(String(error)));
+    /* Whatever a viewer would like from elsewhere, fonts and analytics, is not there. */
+    await page.route((url) => url.hostname !== "127.0.0.1", (route) => route.abort());
+    await page.goto(page_url);
+    for (const text of pick.split("|").filter((one) => one !== "")) {
+        await page.getByText(text, { exact: true }).first().click();
+    }
+    await page.waitForResponse((reply) => /\/default\.(jpg|webp|png)$/.test(reply.url()) &&
+        !/\/full\/\d+,\d*\/0\//.test(reply.url()) && reply.status() === 200);
+    await page.waitForLoadState("networkidle");
+    await page.waitForTimeout(500);  // and draw them
+    await page.screenshot({ path: screenshot });
+} catch (error) {
+    report.errors.push(String(error));
+    await page?.screenshot({ path: screenshot });
+} finally {
+    await browser.close();
+}
+console.log(JSON.stringify(report));

@@ -29,7 +29,7 @@ struct access_line {
 };
 
 #define ACCESS_LINE_MOST_FIELD 1024u /* bytes of a field that the client has sent */
-#define ACCESS_LINE_BYTES      16384u
+#define ACCESS_LINE_BYTES      28672u
 
 /* Writes the line with its line end and returns its length, below ACCESS_LINE_BYTES. */
 size_t access_line_write(enum access_format format, const struct access_line *line,

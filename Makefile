@@ -153,6 +153,7 @@ install: vitrine ## install program, man page, sample configuration and systemd 
 	install -D -m 644 $B/vitrine.conf.sample '$(DESTDIR)$(sysconfdir)/vitrine.conf.sample'
 	sed 's|@bindir@|$(prefix)/bin|; s|@sysconfdir@|$(sysconfdir)|' deploy/systemd/vitrine.service.in > $B/vitrine.service
 	install -D -m 644 $B/vitrine.service '$(DESTDIR)$(unitdir)/vitrine.service'
+	install -D -m 644 deploy/logrotate/vitrine '$(DESTDIR)$(sysconfdir)/logrotate.d/vitrine'
 	install -D -m 644 deploy/systemd/vitrine.socket '$(DESTDIR)$(unitdir)/vitrine.socket'
 	install -D -m 644 $(dir $(ZOOM))LICENSE.txt '$(DESTDIR)$(prefix)/share/doc/vitrine/openseadragon-LICENSE.txt'
 

@@ -9,7 +9,8 @@
  * windows of SHM_TALLY_WINDOW_S, of which the last SHM_TALLY_WINDOWS - 1 whole ones and the current one are "lately" (for
  * /status). A new window is cleared by who writes it first.
  *
- * The few words under "master" are written by the master alone. */
+ * The few words under "master" are written by the master alone; `log_dropped` also by the thread that writes the access log, so that one
+ * is added to atomically. */
 #ifndef SHM_TALLY_H
 #define SHM_TALLY_H
 

@@ -200,9 +200,9 @@ int master_admin_socket_connect(const struct settings *settings)
     if (!is_auto(settings))
         return connect_to(settings->admin_socket);
     for (unsigned i = 0; i < FOLDERS; i++) {
-        bool is_safe = folder_at(i, folder) && (i < 2 || is_ours(folder)); /* nobody but root makes folders in /run */
-        int fd = is_safe && name_in(folder, settings, path) ? connect_to(path)
-                                                                                            : -1;
+        bool is_safe = folder_at(i, folder) &&
+                       (i < 2 || is_ours(folder)); /* nobody but root makes folders in /run */
+        int fd = is_safe && name_in(folder, settings, path) ? connect_to(path) : -1;
         if (fd >= 0)
             return fd;
     }

@@ -10,7 +10,8 @@
 
 #include <cmocka.h>
 
-static void assert_caller(const char *peer, const char *forwarded, const char *x_forwarded_for, const char *right)
+static void assert_caller(const char *peer, const char *forwarded, const char *x_forwarded_for,
+                          const char *right)
 {
     struct sockaddr_storage address = {0};
     char text[HTTP_CALLER_TEXT_BYTES];
@@ -60,7 +61,8 @@ static void test_forwarded(void **state)
     assert_caller("10.0.0.1", "for=192.0.2.9, for=10.4.4.4", NULL, "192.0.2.9");
     assert_caller("10.0.0.1", "for=unknown", NULL, "10.0.0.1");
     assert_caller("10.0.0.1", "for=198.51.100.66, for=_hidden", NULL, "10.0.0.1");
-    assert_caller("10.0.0.1", "for=198.51.100.66, host=\"a, for=198.51.100.67\"", NULL, "10.0.0.1"); /* no for */
+    assert_caller("10.0.0.1", "for=198.51.100.66, host=\"a, for=198.51.100.67\"", NULL,
+                  "10.0.0.1"); /* no for */
     assert_caller("10.0.0.1", "host=\"a\\\",b\";for=192.0.2.9", NULL, "192.0.2.9");
     assert_caller("10.0.0.1", "for=\"[2001:db8::9\"", NULL, "10.0.0.1");
 }
@@ -71,7 +73,8 @@ static void test_many_hops(void **state)
     char list[4096] = "198.51.100.66";
     for (int i = 0; i < 100; i++)
         strcat(list, ", 10.0.0.7");
-    assert_caller("10.0.0.1", NULL, list, "10.0.0.7"); /* nobody has so many: the last that are looked at are ours */
+    assert_caller("10.0.0.1", NULL, list,
+                  "10.0.0.7"); /* nobody has so many: the last that are looked at are ours */
     strcat(list, ", 192.0.2.9, 10.0.0.8");
     assert_caller("10.0.0.1", NULL, list, "192.0.2.9");
 }
@@ -80,9 +83,11 @@ static void test_ids(void **state)
 {
     (void)state;
     char one[HTTP_CALLER_ID_BYTES], other[HTTP_CALLER_ID_BYTES];
-    const char *const good[] = {"a", "0af7651916cd43dd8448eb211c80319c", "Root=1-67891233-abcdef012345678912345678",
+    const char *const good[] = {"a", "0af7651916cd43dd8448eb211c80319c",
+                                "Root=1-67891233-abcdef012345678912345678",
                                 "f058ebd6-02f7-4d3f-942e-904344e8cde5", "a/b+c=@d:e.f_g"};
-    const char *const bad[] = {"", " ", "two words", "a\"b", "a\\b", "a\x1b[m", "\xc3\xa9", "a,b", "<a>", "a;b", "a\n"};
+    const char *const bad[] = {"",         " ",   "two words", "a\"b", "a\\b", "a\x1b[m",
+                               "\xc3\xa9", "a,b", "<a>",       "a;b",  "a\n"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         assert_true(http_caller_is_id(good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -108,8 +113,9 @@ static void test_ids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_peers),     cmocka_unit_test(test_x_forwarded_for), cmocka_unit_test(test_forwarded),
-        cmocka_unit_test(test_many_hops), cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_peers),     cmocka_unit_test(test_x_forwarded_for),
+        cmocka_unit_test(test_forwarded), cmocka_unit_test(test_many_hops),
+        cmocka_unit_test(test_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,19 +43,29 @@ static void test_forms(void **state)
 {
     (void)state;
     struct access_line line = example();
-    assert_line(ACCESS_COMMON, &line,
-                "192.0.2.1 - - [21/Nov/2025:09:00:00 +0000] \"GET /iiif/3/a%20b/info.json?x HTTP/1.1\" 200 5\n");
+    assert_line(
+        ACCESS_COMMON, &line,
+        "192.0.2.1 - - [21/Nov/2025:09:00:00 +0000] \"GET /iiif/3/a%20b/info.json?x HTTP/1.1\" 200 5\n");
     assert_line(ACCESS_COMBINED, &line,
                 "192.0.2.1 - - [21/Nov/2025:09:00:00 +0000] \"GET /iiif/3/a%20b/info.json?x HTTP/1.1\" 200 5 "
                 "\"http://a.example/\" \"one \\\"two\\\" \\\\three\"\n");
     assert_line(ACCESS_JSON, &line,
                 "{\"time\":\"2025-11-21T09:00:00.123Z\",\"id\":\"0123456789abcdef\",\"client\":\"192.0.2.1\","
-                "\"method\":\"GET\",\"target\":\"/iiif/3/a%20b/info.json?x\",\"http\":\"1.1\",\"status\":200,\"bytes\":5,"
-                "\"whole\":true,\"ms\":1.750,\"class\":\"info\",\"protocol\":\"iiif3\",\"stages_ms\":{\"queue\":1.500},"
+                "\"method\":\"GET\",\"target\":\"/iiif/3/a%20b/"
+                "info.json?x\",\"http\":\"1.1\",\"status\":200,\"bytes\":5,"
+                "\"whole\":true,\"ms\":1.750,\"class\":\"info\",\"protocol\":\"iiif3\",\"stages_ms\":{"
+                "\"queue\":1.500},"
                 "\"referer\":\"http://a.example/\",\"user_agent\":\"one \\\"two\\\" \\\\three\"}\n");
-    line = (struct access_line){.client = "::1", .id = "x", .class = "other", .protocol = "none", .stage_name = stages,
-                                .stage_us = stage_us, .status = 400, .is_http_1_0 = true};
-    assert_line(ACCESS_COMBINED, &line, "::1 - - [01/Jan/1970:00:00:00 +0000] \"- - HTTP/1.0\" 400 0 \"-\" \"-\"\n");
+    line = (struct access_line){.client = "::1",
+                                .id = "x",
+                                .class = "other",
+                                .protocol = "none",
+                                .stage_name = stages,
+                                .stage_us = stage_us,
+                                .status = 400,
+                                .is_http_1_0 = true};
+    assert_line(ACCESS_COMBINED, &line,
+                "::1 - - [01/Jan/1970:00:00:00 +0000] \"- - HTTP/1.0\" 400 0 \"-\" \"-\"\n");
 }
 
 static void test_escapes(void **state)
@@ -66,7 +76,8 @@ static void test_escapes(void **state)
     line.user_agent = NULL;
     line.referer = NULL;
     assert_line(ACCESS_COMMON, &line,
-                "192.0.2.1 - - [21/Nov/2025:09:00:00 +0000] \"GET /\\x1b[2J\\x0a\\x0d\\x7f\\xc3\\xa9\\x9b HTTP/1.1\" 200 5\n");
+                "192.0.2.1 - - [21/Nov/2025:09:00:00 +0000] \"GET /\\x1b[2J\\x0a\\x0d\\x7f\\xc3\\xa9\\x9b "
+                "HTTP/1.1\" 200 5\n");
     char text[ACCESS_LINE_BYTES];
     text[access_line_write(ACCESS_JSON, &line, text)] = '\0';
     assert_non_null(strstr(text, "\"/\\u001b[2J\\u000a\\u000d\\u007f\\u00c3\\u00a9\\u009b\""));
@@ -91,7 +102,7 @@ static void test_longest(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms), cmocka_unit_test(test_escapes), cmocka_unit_test(test_longest)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_escapes),
+                                       cmocka_unit_test(test_longest)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "cache/address_guard.h"
+#include "cache/breaker.h"
 #include "cache/http_loop.h"
 #include "cache/s3_credentials.h"
 #include "cache/s3_folder.h"
@@ -19,9 +20,6 @@
 
 #define REDIRECTS        3u
 #define FIRST_PAUSE_MS   100
-#define BREAK_AFTER      10u /* failures in a row */
-#define FIRST_BREAK_MS   2000
-#define LONGEST_BREAK_MS 30000
 #define ERROR_TEXT_BYTES 2048u
 
 struct web {
@@ -33,10 +31,8 @@ struct web {
     struct s3_folder folder; /* of S3 */
     uint32_t tries;
     int64_t timeout_ms;
-    pthread_mutex_t mutex; /* of what follows */
-    uint32_t failures;
-    int64_t break_ms, closed_until_ms;
-    bool probing;
+    struct breaker breaker;
+    pthread_mutex_t mutex; /* of the next */
     uint64_t random;
 };
 
@@ -55,44 +51,22 @@ try {
     struct bytes text;    /* of an error's answer */
 };
 
-/* ---- the breaker ---- */
-
-/* Whether the origin may be asked now. *ret_probe: this is the one request that finds out. */
-static bool may_ask(struct web *web, bool *ret_probe, int64_t *ret_left_ms)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&web->mutex);
-    bool broken = web->failures >= BREAK_AFTER;
-    bool asks = !broken || (now_ms >= web->closed_until_ms && !web->probing);
-    *ret_probe = broken && asks;
-    web->probing = web->probing || *ret_probe;
-    *ret_left_ms = web->closed_until_ms > now_ms ? web->closed_until_ms - now_ms : 1;
-    pthread_mutex_unlock(&web->mutex);
-    return asks;
-}
+/* ---- pauses ---- */
 
 static void note_outcome(struct web *web, bool failed, bool was_probe)
 {
-    pthread_mutex_lock(&web->mutex);
-    bool was_broken = web->failures >= BREAK_AFTER;
-    web->failures = failed ? web->failures + 1 : 0;
-    if (was_probe)
-        web->probing = false;
-    bool breaks = failed && (was_probe || (!was_broken && web->failures >= BREAK_AFTER));
-    if (breaks) {
-        web->break_ms = web->break_ms == 0 ? FIRST_BREAK_MS : web->break_ms * 2;
-        web->break_ms = web->break_ms < LONGEST_BREAK_MS ? web->break_ms : LONGEST_BREAK_MS;
-        web->closed_until_ms = clock_monotonic_ms() + web->break_ms;
-    } else if (!failed) {
-        web->break_ms = 0;
-    }
-    int64_t break_ms = web->break_ms;
-    pthread_mutex_unlock(&web->mutex);
-    if (breaks)
+    int64_t break_ms = 0;
+    switch (breaker_note(&web->breaker, clock_monotonic_ms(), failed, was_probe, &break_ms)) {
+    case BREAKER_BREAKS:
         log_warning("%s has failed %u times in a row: it is left alone for %" PRId64 " s", web->address.name,
-                    BREAK_AFTER, break_ms / 1000);
-    else if (was_broken && !failed)
+                    BREAKER_AFTER, break_ms / 1000);
+        break;
+    case BREAKER_MENDS:
         log_info("%s answers again", web->address.name);
+        break;
+    case BREAKER_NO_NEWS:
+        break;
+    }
 }
 
 /* Half of `ms` to one and a half. */
@@ -429,10 +403,10 @@ static void web_submit(struct transport *transport, struct transport_fetch *fetc
     try->fetch = fetch;
     try->deadline_ms = clock_monotonic_ms() + 2 * web->timeout_ms;
     enum rc rc = RC_OK;
-    if (!may_ask(web, &try->is_probe, &left_ms))
+    if (!breaker_may_ask(&web->breaker, clock_monotonic_ms(), &try->is_probe, &left_ms))
         rc = err_set(&err, RC_BUSY,
                      "the origin has failed %u times in a row and is not asked for another %" PRId64 " s",
-                     BREAK_AFTER, (left_ms + 999) / 1000);
+                     BREAKER_AFTER, (left_ms + 999) / 1000);
     bool probes = try->is_probe;
     if (rc == RC_OK)
         rc = web_address_path(&web->address, fetch->path, &try->path, &err);
@@ -465,6 +439,7 @@ static void web_close(struct transport *transport)
     http_loop_free(&web->loop);
     s3_keys_close(&web->keys);
     web_address_done(&web->address);
+    breaker_done(&web->breaker);
     pthread_mutex_destroy(&web->mutex);
     free(web);
 }
@@ -491,6 +466,7 @@ enum rc web_transport_open(const struct settings *settings, const char *place,
     web->tries = (uint32_t)settings->fetch_tries;
     web->timeout_ms = settings->fetch_timeout_s * 1000;
     web->random = (uint64_t)clock_monotonic_ms() * 2654435761u + (uint64_t)getpid();
+    breaker_init(&web->breaker);
     pthread_mutex_init(&web->mutex, NULL);
     enum rc rc = http_prepare(err);
     if (rc == RC_OK)

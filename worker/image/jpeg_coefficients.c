@@ -9,12 +9,13 @@
 #include <emmintrin.h>
 #endif
 
-#define MOST_BLOCK_BYTES (8u + 2u + 63u * 2u) /* packed */
-#define ROOM_STEP        512u                 /* rows grow from scan to scan */
+#define MOST_BLOCK_BYTES (sizeof(struct head) + sizeof(JBLOCK))
+#define BEHIND_BYTES     8u   /* what is not there is read and written too */
+#define ROOM_STEP        512u /* rows grow from scan to scan */
 
 struct row {
     uint8_t *packed; /* NULL: zeros */
-    uint32_t length, room;
+    uint32_t room;
 };
 
 struct image_jpeg_array {
@@ -28,74 +29,94 @@ struct image_jpeg_array {
     bool changed;
 };
 
-/* ---- a block: which of its coefficients are not zero (bit 0: whether they take two bytes), the first one, those ---- */
+/* ---- a block ----
+ * Its first coefficient, then the eights of the others in which not all are zero, in one byte each; or all in two bytes each where
+ * one does not fit. Without branches that depend on the picture: every eight is read and written, and moved over or not. */
 
-/* Which of a block's coefficients are not zero, all of them in one byte each, and whether each but the first fits one. */
-static uint64_t narrow(const JCOEF *block, int8_t one_byte[DCTSIZE2], bool *ret_wide)
+struct head {
+    JCOEF first;
+    uint8_t eights; /* bit n: the eight from 8 n on is there */
+    bool wide;
+};
+
+/* All coefficients in one byte each, 0 for the first. False: one does not fit. */
+static bool narrow(const JCOEF *block, int8_t to[DCTSIZE2])
 {
-    uint64_t mask = 0;
 #ifdef __SSE2__
-    const __m128i zero = _mm_setzero_si128(), low = _mm_set1_epi16(INT8_MIN);
+    const __m128i low = _mm_set1_epi16(INT8_MIN), zero = _mm_setzero_si128();
     __m128i beyond = zero;
     for (unsigned i = 0; i < DCTSIZE2; i += 16) {
         __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(block + i));
         __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(block + i + 8));
-        __m128i both = _mm_packs_epi16(a, b); /* saturates: what is not zero stays so */
-        _mm_storeu_si128((__m128i *)(void *)(one_byte + i), both);
-        mask |= (uint64_t)(~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(both, zero)) & 0xffffu) << i;
         if (i == 0)
             a = _mm_insert_epi16(a, 0, 0);
+        _mm_storeu_si128((__m128i *)(void *)(to + i), _mm_packs_epi16(a, b));
         beyond = _mm_or_si128(beyond, _mm_or_si128(_mm_sub_epi16(a, low), _mm_sub_epi16(b, low)));
     }
-    beyond = _mm_cmpeq_epi16(_mm_srli_epi16(beyond, 8), zero);
-    *ret_wide = _mm_movemask_epi8(beyond) != 0xffff;
+    return _mm_movemask_epi8(_mm_cmpeq_epi16(_mm_srli_epi16(beyond, 8), zero)) == 0xffff;
 #else
-    bool wide = false;
-    for (unsigned i = 0; i < DCTSIZE2; i++) {
-        one_byte[i] = (int8_t)block[i];
-        mask |= (uint64_t)(block[i] != 0) << i;
-        wide = wide || (i > 0 && block[i] != one_byte[i]);
+    bool fits = true;
+    to[0] = 0;
+    for (unsigned i = 1; i < DCTSIZE2; i++) {
+        to[i] = (int8_t)block[i];
+        fits = fits && to[i] == block[i];
     }
-    *ret_wide = wide;
+    return fits;
 #endif
-    return mask & ~(uint64_t)1;
+}
+
+static void widen_eight(uint64_t eight, JCOEF *to)
+{
+#ifdef __SSE2__
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)&eight);
+    _mm_storeu_si128((__m128i *)(void *)to, _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8));
+#else
+    int8_t byte[8];
+    memcpy(byte, &eight, sizeof byte);
+    for (unsigned i = 0; i < 8; i++)
+        to[i] = byte[i];
+#endif
 }
 
 static uint8_t *pack_block(const JCOEF *block, uint8_t *to)
 {
-    int8_t one_byte[DCTSIZE2];
-    bool wide;
-    uint64_t left = narrow(block, one_byte, &wide), mask = left | wide;
+    int8_t byte[DCTSIZE2];
+    struct head head = {.first = block[0], .wide = !narrow(block, byte)};
+    uint8_t *at = to + sizeof head;
 
-    memcpy(to, &mask, sizeof mask);
-    memcpy(to + sizeof mask, block, sizeof *block);
-    to += sizeof mask + sizeof *block;
-    if (!wide) {
-        for (; left != 0; left &= left - 1)
-            *to++ = (uint8_t)one_byte[__builtin_ctzll(left)];
-        return to;
+    if (head.wide) {
+        memcpy(at, block, sizeof(JBLOCK));
+        at += sizeof(JBLOCK);
     }
-    for (; left != 0; left &= left - 1, to += sizeof *block)
-        memcpy(to, &block[__builtin_ctzll(left)], sizeof *block);
-    return to;
+    for (unsigned n = 0; n < 8 && !head.wide; n++) {
+        uint64_t eight;
+        memcpy(&eight, byte + 8 * n, sizeof eight);
+        memcpy(at, &eight, sizeof eight);
+        bool there = eight != 0;
+        at += there ? 8 : 0;
+        head.eights |= (uint8_t)(there << n);
+    }
+    memcpy(to, &head, sizeof head);
+    return at;
 }
 
 static const uint8_t *unpack_block(const uint8_t *from, JCOEF *block)
 {
-    uint64_t mask;
+    struct head head;
 
-    memset(block, 0, sizeof(JBLOCK));
-    memcpy(&mask, from, sizeof mask);
-    memcpy(block, from + sizeof mask, sizeof *block);
-    from += sizeof mask + sizeof *block;
-    uint64_t left = mask & ~(uint64_t)1;
-    if ((mask & 1) == 0) {
-        for (; left != 0; left &= left - 1)
-            block[__builtin_ctzll(left)] = (int8_t)*from++;
-        return from;
+    memcpy(&head, from, sizeof head);
+    from += sizeof head;
+    if (head.wide) {
+        memcpy(block, from, sizeof(JBLOCK));
+        return from + sizeof(JBLOCK);
     }
-    for (; left != 0; left &= left - 1, from += sizeof *block)
-        memcpy(&block[__builtin_ctzll(left)], from, sizeof *block);
+    for (unsigned n = 0; n < 8; n++) {
+        uint64_t eight, there = head.eights >> n & 1u;
+        memcpy(&eight, from, sizeof eight);
+        widen_eight(eight & (0 - there), block + 8 * n);
+        from += 8 * there;
+    }
+    block[0] = head.first;
     return from;
 }
 
@@ -109,8 +130,8 @@ static bool pack_row(struct image_jpeg_array *a, JDIMENSION number, const JBLOCK
     for (JDIMENSION i = 0; i < a->blocks; i++)
         end = pack_block(blocks[i], end);
     uint32_t length = (uint32_t)(end - a->packing);
-    if (length > row->room) {
-        uint32_t room = (length + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
+    if (length + BEHIND_BYTES > row->room) {
+        uint32_t room = (length + BEHIND_BYTES + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
         free(TAKE_PTR(row->packed)); /* its contents are in `packing` */
         row->room = 0;
         row->packed = malloc(room);
@@ -118,8 +139,7 @@ static bool pack_row(struct image_jpeg_array *a, JDIMENSION number, const JBLOCK
             return false;
         row->room = room;
     }
-    memcpy(row->packed, a->packing, length);
-    row->length = length;
+    memcpy(row->packed, a->packing, length + BEHIND_BYTES);
     return true;
 }
 
@@ -183,7 +203,7 @@ static jvirt_barray_ptr request(j_common_ptr libjpeg, int pool, boolean zeros, J
     a->row = calloc(rows, sizeof *a->row);
     a->window = calloc(most_rows, sizeof *a->window);
     a->blocks_of_window = calloc((size_t)blocks * most_rows, sizeof *a->blocks_of_window);
-    a->packing = malloc((size_t)blocks * MOST_BLOCK_BYTES);
+    a->packing = calloc(1, (size_t)blocks * MOST_BLOCK_BYTES + BEHIND_BYTES);
     if (a->row == NULL || a->window == NULL || a->blocks_of_window == NULL || a->packing == NULL)
         fail(libjpeg);
     for (JDIMENSION i = 0; i < most_rows; i++)

@@ -212,10 +212,34 @@ static void test_cut_streams(void **state)
     }
 }
 
+/* Coefficients of several scans lie packed meanwhile: small ones, and at quality 100 ones that take two bytes. What comes out is what
+ * comes of the same coefficients in one scan; and a stream that was left in its middle does not stay. */
+static void test_several_scans_say_the_same_as_one(void **state)
+{
+    (void)state;
+    static const int quality[] = {10, 75, 92, 100};
+    struct image_jpeg *jpeg = decoder();
+    for (unsigned i = 0; i < sizeof quality / sizeof quality[0]; i++)
+        for (unsigned seed = 0; seed < 60; seed += 7) {
+            struct coded one = coded_new(quality[i], seed, BASELINE),
+                         many = coded_new(quality[i], seed, PROGRESSIVE);
+            struct pixels of_one = expected(&one), of_many;
+            struct err err = {0};
+            struct bytes cut = {.data = many.whole.data, .length = many.whole.length / 2};
+            assert_int_not_equal(decode(jpeg, NULL, &cut, true, 0, &of_many, &err), RC_OK);
+            assert_int_equal(decode(jpeg, NULL, &many.whole, seed % 2 == 0, 0, &of_many, &err), RC_OK);
+            assert_memory_equal(&of_one, &of_many, sizeof of_one);
+            coded_free(&one);
+            coded_free(&many);
+        }
+    image_jpeg_free(&jpeg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables_of_one_stream_do_not_stay),
+        cmocka_unit_test(test_several_scans_say_the_same_as_one),
         cmocka_unit_test(test_rows_that_are_not_wanted),
         cmocka_unit_test(test_cut_streams),
     };

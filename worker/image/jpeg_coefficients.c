@@ -111,7 +111,7 @@ static const uint8_t *unpack_block(const uint8_t *from, JCOEF *block)
         return from + sizeof(JBLOCK);
     }
     for (unsigned n = 0; n < 8; n++) {
-        uint64_t eight, there = head.eights >> n & 1u;
+        uint64_t eight, there = (unsigned)head.eights >> n & 1u;
         memcpy(&eight, from, sizeof eight);
         widen_eight(eight & (0 - there), block + 8 * n);
         from += 8 * there;

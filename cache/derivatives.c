@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "cache/purges.h"
+#include "cache/derivatives_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,17 +17,14 @@
 #define PROMOTE_ONE_IN    8u  /* small files that others have asked for too */
 #define COUNT_KEPT_ONE_IN 64u
 #define COMPARE_AT_ONCE   (256u << 10)
-#define FULL_PAUSE_MS     1000  /* nothing is written after the disc was found full, */
-#define TROUBLE_PAUSE_MS  10000 /* or to be in trouble */
-#define FULL_FREES        8u    /* times the size of what did not fit */
 #define MOST_EVICTED      4096u /* at a time */
 
-static uint64_t up(uint64_t bytes)
+uint64_t derivatives_rounded(uint64_t bytes)
 {
     return (bytes + 4095) / 4096 * 4096;
 }
 
-static uint64_t next_number(struct derivatives *derivatives)
+uint64_t derivatives_next_number(struct derivatives *derivatives)
 {
     return atomic_fetch_add_explicit(&derivatives->chance, 1, memory_order_relaxed);
 }
@@ -35,11 +32,11 @@ static uint64_t next_number(struct derivatives *derivatives)
 /* Any number, so that what is done now and then has nothing to do with what else is done as often. */
 static uint64_t next_chance(struct derivatives *derivatives)
 {
-    uint64_t number = next_number(derivatives) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t number = derivatives_next_number(derivatives) * UINT64_C(0x9e3779b97f4a7c15);
     return (number ^ number >> 29) * UINT64_C(0xbf58476d1ce4e5b9) >> 20;
 }
 
-static void count(_Atomic uint64_t *counter)
+void derivatives_count(_Atomic uint64_t *counter)
 {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
@@ -69,7 +66,7 @@ void derivatives_init(struct derivatives *derivatives, struct shm_derivatives *s
 
 /* ---- going ---- */
 
-static bool remove_file(struct derivatives *derivatives, struct shm_key hash)
+bool derivatives_remove_file(struct derivatives *derivatives, struct shm_key hash)
 {
     char name[DERIVATIVE_NAME_BYTES];
     derivative_name(hash, name);
@@ -83,10 +80,10 @@ void derivatives_remove(struct derivatives *derivatives, struct shm_key hash)
 {
     shm_blobs_remove(derivatives->shared->blobs, hash);
     if (derivatives->folder >= 0)
-        remove_file(derivatives, hash);
+        derivatives_remove_file(derivatives, hash);
 }
 
-static uint64_t evict_to(struct derivatives *derivatives, uint64_t most_bytes, uint64_t most_files)
+uint64_t derivatives_evict_to(struct derivatives *derivatives, uint64_t most_bytes, uint64_t most_files)
 {
     struct shm_derivatives *shared = derivatives->shared;
     struct shm_catalogue_item item;
@@ -95,7 +92,7 @@ static uint64_t evict_to(struct derivatives *derivatives, uint64_t most_bytes, u
            (shm_catalogue_size_bytes(shared->catalogue) > most_bytes ||
             shm_catalogue_files(shared->catalogue) > most_files) &&
            shm_catalogue_choose(shared->catalogue, shared->sketch, next_chance(derivatives), &item) &&
-           remove_file(derivatives, item.key))
+           derivatives_remove_file(derivatives, item.key))
         gone++;
     atomic_fetch_add_explicit(&shared->counters->evicted, gone, memory_order_relaxed);
     return gone;
@@ -106,8 +103,9 @@ uint64_t derivatives_evict(struct derivatives *derivatives, uint64_t more_bytes,
     const struct derivatives_limits *limits = &derivatives->limits;
     if (derivatives->folder < 0)
         return 0;
-    return evict_to(derivatives, more_bytes < limits->most_bytes ? limits->most_bytes - more_bytes : 0,
-                    more_files < limits->most_files ? limits->most_files - more_files : 0);
+    return derivatives_evict_to(derivatives,
+                                more_bytes < limits->most_bytes ? limits->most_bytes - more_bytes : 0,
+                                more_files < limits->most_files ? limits->most_files - more_files : 0);
 }
 
 /* ---- looking ---- */
@@ -131,7 +129,7 @@ static bool is_dead(struct derivatives *derivatives, const struct derivative_key
     return derivatives_is_dead(derivatives, header->epoch, header->made_s, key->mark, path);
 }
 
-static bool may_keep(struct derivatives *derivatives, const struct derivative_key *key, uint64_t epoch)
+bool derivatives_may_keep(struct derivatives *derivatives, const struct derivative_key *key, uint64_t epoch)
 {
     char path[DERIVATIVE_TEXT_BYTES];
     snprintf(path, sizeof path, "%.*s", (int)key->path_length, key->text + key->path_at);
@@ -146,7 +144,7 @@ static bool is_good(struct derivatives *derivatives, const struct derivative_key
                  derivative_checksum(data + ret_header->body_at, ret_header->body_bytes) ==
                      ret_header->body_checksum;
     if (!sound)
-        count(&derivatives->shared->counters->corrupt);
+        derivatives_count(&derivatives->shared->counters->corrupt);
     return sound && !is_dead(derivatives, key, ret_header);
 }
 
@@ -163,8 +161,8 @@ static bool find_in_memory(struct derivatives *derivatives, const struct derivat
         return false;
     }
     uint64_t file_bytes; /* its file, if there is one, has been asked for as well */
-    (void)!shm_catalogue_touch(shared->catalogue, key->hash, (uint32_t)time(NULL), shm_sketch_clock(shared->sketch),
-                               &file_bytes);
+    (void)!shm_catalogue_touch(shared->catalogue, key->hash, (uint32_t)time(NULL),
+                               shm_sketch_clock(shared->sketch), &file_bytes);
     *ret = (struct derivative){
         .bytes = bytes, .fd = -1, .offset = header.body_at, .length = header.body_bytes};
     bytes = (struct bytes){0};
@@ -214,7 +212,7 @@ static enum derivatives_found find_large(struct derivatives *derivatives, const 
     struct stat status;
     if (fstat(fd, &status) < 0 ||
         derivative_head_check(data, length, (uint64_t)status.st_size, key, &header, NULL) != RC_OK) {
-        count(&derivatives->shared->counters->corrupt);
+        derivatives_count(&derivatives->shared->counters->corrupt);
         return DERIVATIVES_MISS;
     }
     if (is_dead(derivatives, key, &header))
@@ -224,7 +222,7 @@ static enum derivatives_found find_large(struct derivatives *derivatives, const 
         if (look == DERIVATIVES_QUICK)
             return DERIVATIVES_LATER;
         if (!is_whole(fd, &header)) {
-            count(&derivatives->shared->counters->corrupt);
+            derivatives_count(&derivatives->shared->counters->corrupt);
             return DERIVATIVES_MISS;
         }
         if (header.boot != derivatives->boot)
@@ -257,7 +255,7 @@ static enum derivatives_found read_file(struct derivatives *derivatives, const s
         return DERIVATIVES_MISS;
     ssize_t length = pread(fd, bytes.data, room, 0);
     if (length < 0) {
-        count(&derivatives->shared->counters->corrupt);
+        derivatives_count(&derivatives->shared->counters->corrupt);
         return DERIVATIVES_MISS;
     }
     bytes.length = (size_t)length;
@@ -288,7 +286,7 @@ static enum derivatives_found find_in_file(struct derivatives *derivatives, cons
     enum derivatives_found found = fd < 0 ? DERIVATIVES_MISS
                                           : read_file(derivatives, key, fd, known_bytes, look, ret);
     if (found == DERIVATIVES_MISS)
-        remove_file(derivatives, key->hash); /* it was opened, and is not what it should be */
+        derivatives_remove_file(derivatives, key->hash); /* it was opened, and is not what it should be */
     else if (!known)
         atomic_store_explicit(&shared->catalogue->incomplete, 1, memory_order_relaxed);
     if (found == DERIVATIVES_HIT && ret->fd >= 0)
@@ -314,23 +312,24 @@ enum derivatives_found derivatives_find(struct derivatives *derivatives, const s
     if (look != DERIVATIVES_AGAIN)
         count_request(derivatives, key);
     if (find_in_memory(derivatives, key, ret_derivative)) {
-        count(&counters->memory_hits);
+        derivatives_count(&counters->memory_hits);
         return DERIVATIVES_HIT;
     }
     enum derivatives_found found = derivatives->folder < 0
                                        ? DERIVATIVES_MISS
                                        : find_in_file(derivatives, key, look, ret_derivative);
     if (found == DERIVATIVES_HIT)
-        count(&counters->file_hits);
+        derivatives_count(&counters->file_hits);
     else if (found == DERIVATIVES_MISS && look != DERIVATIVES_AGAIN)
-        count(&counters->misses);
+        derivatives_count(&counters->misses);
     return found;
 }
 
 /* ---- keeping ---- */
 
-static struct derivative_header make_header(struct derivatives *derivatives, const struct derivative_key *key,
-                                            uint64_t epoch, uint64_t body_bytes, uint64_t body_checksum)
+struct derivative_header derivatives_make_header(struct derivatives *derivatives,
+                                                 const struct derivative_key *key, uint64_t epoch,
+                                                 uint64_t body_bytes, uint64_t body_checksum)
 {
     return (struct derivative_header){.text_bytes = key->length,
                                       .body_bytes = body_bytes,
@@ -348,162 +347,11 @@ bool derivatives_keep(struct derivatives *derivatives, const struct derivative_k
     struct shm_derivatives *shared = derivatives->shared;
     uint8_t head[DERIVATIVE_HEAD_BYTES + 64];
     if (length == 0 || length + sizeof head > shm_blobs_most_bytes(shared->blobs) ||
-        !may_keep(derivatives, key, epoch))
+        !derivatives_may_keep(derivatives, key, epoch))
         return false;
-    struct derivative_header header = make_header(derivatives, key, epoch, length,
-                                                  derivative_checksum(body, length));
+    struct derivative_header header = derivatives_make_header(derivatives, key, epoch, length,
+                                                              derivative_checksum(body, length));
     derivative_head_write(&header, key->text, head);
     const struct shm_blob_part part[] = {{head, header.body_at}, {body, length}};
     return shm_blobs_put(shared->blobs, shared->sketch, key->hash, part, 2, SHM_BLOBS_ALWAYS);
-}
-
-/* ---- files ---- */
-
-static void pause_storing(struct derivatives *derivatives, int64_t ms)
-{
-    count(&derivatives->shared->counters->refused);
-    atomic_store_explicit(&derivatives->shared->counters->store_again_ms, clock_monotonic_ms() + ms,
-                          memory_order_relaxed);
-}
-
-/* Something could not be written: makes room if that was the reason, and lets some time pass. */
-static enum rc trouble(struct derivatives *derivatives, uint64_t size_bytes, int os_errno, struct err *err)
-{
-    if (os_errno == ENOSPC || os_errno == EDQUOT) {
-        uint64_t used = shm_catalogue_size_bytes(derivatives->shared->catalogue);
-        uint64_t frees = up(size_bytes) * FULL_FREES;
-        evict_to(derivatives, frees < used ? used - frees : 0, UINT64_MAX);
-        pause_storing(derivatives, FULL_PAUSE_MS);
-    } else {
-        pause_storing(derivatives, TROUBLE_PAUSE_MS);
-    }
-    return err_set_errno(err, RC_IO, os_errno, "a derivative cannot be written to the cache");
-}
-
-static int open_temporary(const struct derivatives *derivatives, const char *name)
-{
-    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    const char folder[3] = {name[0], name[1], '\0'};
-    int fd = openat(derivatives->folder, name, flags, 0600);
-    if (fd < 0 && errno == ENOENT && (mkdirat(derivatives->folder, folder, 0700) == 0 || errno == EEXIST))
-        fd = openat(derivatives->folder, name, flags, 0600);
-    return fd;
-}
-
-enum rc derivative_file_begin(struct derivatives *derivatives, const struct derivative_key *key,
-                              struct derivative_file *ret_file, struct err *err)
-{
-    struct derivative_file file = {.derivatives = derivatives, .hash = key->hash};
-    char name[DERIVATIVE_NAME_BYTES];
-    if (derivatives->folder < 0 || derivatives->limits.most_bytes == 0 ||
-        clock_monotonic_ms() <
-            atomic_load_explicit(&derivatives->shared->counters->store_again_ms, memory_order_relaxed))
-        return RC_UNSUPPORTED;
-    derivative_name(key->hash, name);
-    /* Beside its place, since some boxes allow no renaming between folders. Never two at a time by the same name. */
-    snprintf(file.name, sizeof file.name, "%.3s.%016" PRIx64 "-%x-%" PRIx64 "-%" PRIx64, name,
-             derivatives->server, derivatives->slot, derivatives->generation, next_number(derivatives));
-    file.sum = derivative_sum_new();
-    if (file.sum == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory to cache a derivative");
-    file.fd = open_temporary(derivatives, file.name);
-    if (file.fd < 0) {
-        int os_errno = errno;
-        derivative_sum_free(&file.sum);
-        return trouble(derivatives, 0, os_errno, err);
-    }
-    flock(file.fd, LOCK_EX | LOCK_NB); /* somebody is at it: for the janitor */
-    *ret_file = file;
-    return RC_OK;
-}
-
-static enum rc write_at(struct derivative_file *file, const void *data, size_t length, uint64_t offset,
-                        struct err *err)
-{
-    for (size_t done = 0; done < length;) {
-        ssize_t count = pwrite(file->fd, (const uint8_t *)data + done, length - done, (off_t)(offset + done));
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0) {
-            int os_errno = count < 0 ? errno : ENOSPC;
-            uint64_t size_bytes = offset + length;
-            derivative_file_done(file);
-            return trouble(file->derivatives, size_bytes, os_errno, err);
-        }
-        done += (size_t)count;
-    }
-    return RC_OK;
-}
-
-enum rc derivative_file_add(struct derivative_file *file, const struct derivative_key *key, const void *data,
-                            size_t length, struct err *err)
-{
-    enum rc rc = write_at(file, data, length, derivative_body_at(key->length) + file->body_bytes, err);
-    if (rc != RC_OK)
-        return rc;
-    derivative_sum_add(file->sum, data, length);
-    file->body_bytes += length;
-    return RC_OK;
-}
-
-static void enter(struct derivatives *derivatives, const struct derivative_key *key, uint64_t size_bytes)
-{
-    struct shm_derivatives *shared = derivatives->shared;
-    const struct shm_catalogue_item item = {.key = key->hash,
-                                            .size_bytes = up(size_bytes),
-                                            .mark = key->mark,
-                                            .seen_s = (uint32_t)time(NULL),
-                                            .seen_clock = shm_sketch_clock(shared->sketch)};
-    struct shm_catalogue_item victim = {.key = {0, 0}};
-    if (!shm_catalogue_add(shared->catalogue, shared->sketch, &item, &victim))
-        atomic_store_explicit(&shared->catalogue->incomplete, 1, memory_order_relaxed);
-    else if (victim.key.low != 0 && remove_file(derivatives, victim.key))
-        count(&shared->counters->evicted);
-}
-
-enum rc derivative_file_end(struct derivative_file *file, const struct derivative_key *key, uint64_t epoch,
-                            struct err *err)
-{
-    struct derivatives *derivatives = file->derivatives;
-    struct derivative_header header = make_header(derivatives, key, epoch, file->body_bytes,
-                                                  derivative_sum_value(file->sum));
-    uint8_t head[DERIVATIVE_HEAD_BYTES + 64];
-    char name[DERIVATIVE_NAME_BYTES];
-    derivative_head_write(&header, key->text, head);
-    enum rc rc = write_at(file, head, header.body_at, 0, err);
-    if (rc != RC_OK)
-        return rc;
-    uint64_t size_bytes = header.body_at + header.body_bytes;
-    /* What another server has purged meanwhile is not brought back. */
-    if (purges_look(derivatives, NULL) != RC_OK || up(size_bytes) > derivatives->limits.most_bytes ||
-        !may_keep(derivatives, key, epoch)) {
-        derivative_file_done(file);
-        return RC_UNSUPPORTED;
-    }
-    derivatives_evict(derivatives, up(size_bytes), 1);
-    derivative_name(key->hash, name);
-    /* Some file systems tell only now that there was no room. */
-    if (close(TAKE_FD(file->fd)) < 0 ||
-        renameat(derivatives->folder, file->name, derivatives->folder, name) < 0) {
-        int os_errno = errno;
-        derivative_file_done(file);
-        return trouble(derivatives, size_bytes, os_errno, err);
-    }
-    file->name[0] = '\0';
-    enter(derivatives, key, size_bytes);
-    derivatives_evict(derivatives, 0, 0); /* where several have made the same room for theirs */
-    count(&derivatives->shared->counters->stored);
-    return RC_OK;
-}
-
-void derivative_file_done(struct derivative_file *file)
-{
-    if (file->derivatives == NULL)
-        return;
-    own_close(&file->fd);
-    file->fd = -1;
-    if (file->name[0] != '\0')
-        unlinkat(file->derivatives->folder, file->name, 0);
-    file->name[0] = '\0';
-    derivative_sum_free(&file->sum);
 }

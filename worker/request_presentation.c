@@ -92,8 +92,10 @@ bool request_answer_presentation_early(struct request *request)
     struct worker_service *service = request->service;
     const char *coding = http_compress_name(coding_of(request)), *key = key_of(request, coding);
     int64_t oldest_ms = clock_monotonic_ms() - service->settings->revalidate_s * 1000;
-    const struct manifest_kept_item *item =
-        key == NULL ? NULL : manifest_kept_find(service->documents, key, request_purged_ms(request), oldest_ms);
+    const struct manifest_kept_item *item = key == NULL
+                                                ? NULL
+                                                : manifest_kept_find(service->documents, key,
+                                                                     request_purged_ms(request), oldest_ms);
     if (item != NULL)
         answer_item(request, item, coding);
     return item != NULL;
@@ -122,8 +124,8 @@ static enum rc find_or_build(struct request *request, const struct manifest_surv
     const char *key = key_of(request, NULL);
     if (key == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the document");
-    const struct manifest_kept_item *item = manifest_kept_find(service->documents, key, request_purged_ms(request),
-                                                               INT64_MIN);
+    const struct manifest_kept_item *item = manifest_kept_find(service->documents, key,
+                                                               request_purged_ms(request), INT64_MIN);
     if (item != NULL && survey->fingerprint != 0 && item->fingerprint == survey->fingerprint &&
         is_pictured_alike(request, item)) {
         manifest_kept_confirm(service->documents, item, at_ms);

@@ -200,7 +200,7 @@ static void *keys_thread(void *argument)
     time_t again_s = AGAIN_S;
     pthread_mutex_lock(&keys->mutex);
     while (!keys->stopping) {
-        struct s3_credentials fresh;
+        struct s3_credentials fresh = {.expires = 0};
         struct err err;
         keys->refresh = false;
         pthread_mutex_unlock(&keys->mutex);

@@ -102,6 +102,7 @@ function head(listing, { folder, words }) {
     ui.way.firstElementChild.replaceChildren(...steps.map((step) =>
         make("li", {}, make("a", { href: address({ folder: step.id, words: "" }) }, step.name))));
     ui.way.hidden = steps.length === 0;
+    ui.words.placeholder = folder === "" ? "Search by name" : `Search in ${own}`;
     ui.title.textContent = words !== "" ? `“${words}”` : own;
     document.title = words !== "" ? `${words} · Vitrine` : folder !== "" ? `${own} · Vitrine` : "Vitrine";
     ui.collection.href = `${base}/presentation/3/${folder === "" || words !== "" ? "" : `${folder}/`}collection`;
@@ -131,8 +132,9 @@ function emptiness(listing, { folder, words }) {
     ui.empty.hidden = listing.total > 0 || !listing.complete;
     if (ui.empty.hidden) return;
     if (words !== "") {
+        const where = folder === "" ? `None of ${plural(listing.known, "picture")}` : "No picture in this folder";
         ui.empty.replaceChildren(make("h2", {}, "Nothing has that name"),
-            make("p", {}, `None of ${plural(listing.known, "picture")} is called that. Every word is looked for in names and in the names of folders; one word, or a part of one, finds more.`));
+            make("p", {}, `${where} is called that. Every word is looked for in names and in the names of folders; one word, or a part of one, finds more.`));
     } else if (folder !== "") {
         ui.empty.replaceChildren(make("h2", {}, "An empty folder"), make("p", {}, "There are no pictures in it."));
     } else {
@@ -221,7 +223,7 @@ ui.words.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => {
         const words = ui.words.value.trim(), now = place();
-        if (words !== now.words) go({ folder: words === "" ? now.folder : now.folder, words }, now.words !== "");
+        if (words !== now.words) go({ folder: now.folder, words }, now.words !== "");
     }, 220);
 });
 ui.search.addEventListener("submit", (event) => {

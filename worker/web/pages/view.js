@@ -103,7 +103,7 @@ async function open(id, { region = null, pushes = false } = {}) {
         id, name: readable(name), info, manifest, manifestBase, tell,
         view: { seen: stage.seen, rotation: stage.rotation, link: () => regionLink(`${manifestBase}/manifest`, canvas, stage.seen(), here) },
     });
-    const known = strip.pages().some((page) => same(page.id, id)) && strip.beside(id, 1) !== null;
+    const known = strip.pages().some((page) => same(page.id, id)) && strip.beside(id, 1) !== null && strip.beside(id, -1) !== null;
     const pages = known ? strip.pages() : await neighboursOf(id, manifest);
     if (own !== turn) return;
     strip.show(pages, id);

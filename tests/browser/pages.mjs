@@ -106,7 +106,7 @@ const scenarios = {
         await page.goto(`${site}/?folder=many`);
         await page.waitForSelector("#pictures li");
         seen.first = await page.locator("#pictures li").count();
-        for (;;) {
+        for (let tries = 0; tries < 1000; tries++) {
             await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
             if (await page.locator("#more").isHidden()) break;
             await page.waitForTimeout(50);

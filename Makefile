@@ -75,7 +75,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all binary run deb check check-deb check-layers check-unit check-corpus check-http unit-programs corpus-programs \
+.PHONY: all binary run deb check check-deb check-container check-layers check-unit check-corpus check-http unit-programs corpus-programs \
         asan tsan tidy format bench fuzz install deps deps-test samples clean help force
 
 # what people call ---------------------------------------------------------------------------------------------
@@ -169,6 +169,11 @@ check-deb: ## install, serve, reload, upgrade and remove the package in a Debian
 	@deploy/deb '' build
 	@tests/package/boot build/vitrine_*.deb
 	@tests/package/boot_ec2 build/vitrine_*.deb
+
+check-container: ## build deploy/container and run it (as root)
+	@deploy/dependencies/install build test container
+	@$(MAKE) --no-print-directory $(JOBS) vitrine
+	@tests/package/container
 
 deps: ## install the packages that the build needs
 	@deploy/dependencies/install build

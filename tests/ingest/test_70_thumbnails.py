@@ -92,3 +92,19 @@ def test_what_cannot_be_is_said_at_once(home, arguments, wrong):
 def test_sizes_that_are_none(home, sizes):
     ended = ingest(home, "masters", "--thumbnails", sizes)
     assert ended.status == 2 and "write widths, such as 128,400" in ended.said
+
+
+def test_of_several_image_roots_the_one_that_has_the_pyramids(home, start):
+    os.makedirs(home / "out", exist_ok=True)
+    os.makedirs(home / "other", exist_ok=True)
+    for folder in "out", "other":
+        os.chmod(home / folder, 0o755)
+    served = start(home / "other", "--images", f"new={home / 'out'}", settings={"admin_token": TOKEN})
+    ended = ingest(home, "masters", "--thumbnails", "100", "--set", f"images={home / 'other'}", "--set", f"images=new={home / 'out'}",
+                   "--set", f"admin=127.0.0.1:{served.admin_port}", "--set", f"admin_token={TOKEN}")
+    assert ended.status == 0, ended.said
+    until(lambda: len(entries(served)) >= 3, 10, "all are stored")
+    before = renders(served)
+    for name in files(home / "out"):
+        assert served.get(target(f"new/{name}", 100)).status == 200
+    assert renders(served) == before

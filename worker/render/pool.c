@@ -152,7 +152,7 @@ uint32_t render_pool_busy(struct render_pool *pool)
 
 void render_pool_stop(struct render_pool **pool)
 {
-    struct render_pool *stopped = TAKE_PTR(*pool);
+    struct render_pool *stopped = *pool; /* jobs that still run come by it that way */
     if (stopped == NULL)
         return;
     pthread_mutex_lock(&stopped->mutex);
@@ -174,4 +174,5 @@ void render_pool_stop(struct render_pool **pool)
     pthread_cond_destroy(&stopped->memory);
     pthread_mutex_destroy(&stopped->mutex);
     free(stopped);
+    *pool = NULL;
 }

@@ -6,7 +6,7 @@ import urllib.parse
 import pytest
 from PIL import Image
 
-from server import Vitrine, binary
+from server import Vitrine, binary, until
 
 BASE = "https://images.example.org/here"
 
@@ -45,7 +45,9 @@ def files(into):
 def test_everything_as_the_server_says_it(images, tmp_path):
     told = write(images, tmp_path / "www", "--recursive")
     assert told.returncode == 0 and told.stdout == "18 documents, 18 of them new or changed\n", told
-    with Vitrine(images, settings={"base_url": BASE, "catalogue": images / "rows.csv"}) as server:
+    settings = {"base_url": BASE, "catalogue": images / "rows.csv", "revalidate": 0}
+    with Vitrine(images, workers=1, settings=settings) as server:
+        until(lambda: b"second" in server.get("/presentation/3/book/manifest").body, 20, "the catalogue is loaded")
         listed = files(tmp_path / "www")
         assert len(listed) == 18 and "presentation/3/collection" in listed
         for name in listed:

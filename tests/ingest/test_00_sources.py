@@ -187,7 +187,7 @@ def test_no_master_is_replaced(home):
     (("masters", "--into", "out", "--listen", "127.0.0.1:1"), "there is no option --listen"),
     (("masters", "--into", "out", "--destination", "all.tif"), "all pyramids would get one name"),
     (("masters", "--into", "out", "--destination", "../{name}.tif"), "no .. in it"),
-    (("masters", "--into", "out", "--manifest"), "there is no option --manifest"),
+    (("masters", "--into", "out", "--manifesto"), "there is no option --manifesto"),
 ])
 def test_bad_usage(home, arguments, wrong):
     ended = ingest(home, *arguments, into=None)

@@ -208,6 +208,8 @@ async function further(moves) {
         if (error.name !== "AbortError") ui.more.textContent = "That did not work. Try again";
     }
     ui.more.disabled = false;
+    sight.unobserve(ui.more);  // it may have stayed in sight, of which nothing would be told
+    sight.observe(ui.more);
 }
 
 function go(where, keeps = false) {
@@ -245,9 +247,10 @@ addEventListener("popstate", () => {
     load(where);
 });
 ui.more.addEventListener("click", () => further(true));
-new IntersectionObserver(([entry]) => {
+const sight = new IntersectionObserver(([entry]) => {
     if (entry.isIntersecting && shown && shown.from > 0 && shown.loads < LOADS_BY_ITSELF && !ui.more.disabled) further(false);
-}, { rootMargin: "600px" }).observe(ui.more);
+}, { rootMargin: "600px" });
+sight.observe(ui.more);
 const top = document.querySelector(".top");
 addEventListener("scroll", () => top.classList.toggle("away", scrollY > 8), { passive: true });
 

@@ -300,7 +300,7 @@ const struct settings_row settings_table[] = {
      "a request's header must have come completely after so long", NULL},
     {"render_timeout", NULL, SETTINGS_WHOLE, "60", 1, 3600, "s", FIELD(render_timeout_s),
      "an image that takes longer, waiting included, is given up with 503", NULL},
-    {"queue_deadline", NULL, SETTINGS_WHOLE, "30", 0, 3600, "s", FIELD(queue_deadline_s),
+    {"queue_deadline", NULL, SETTINGS_WHOLE, "45", 0, 3600, "s", FIELD(queue_deadline_s),
      "an image that would wait longer for its render is refused at once with 503; 0: any wait will do", NULL},
     {"queue_length", NULL, SETTINGS_WHOLE, "1000", 1, 1000000, "renders", FIELD(queue_length),
      "renders that may wait in one worker; above it the answer is 503", NULL},

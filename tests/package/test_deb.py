@@ -49,7 +49,8 @@ def test_contents(package):
 def test_what_it_asks_for(package, tmp_path):
     told(["dpkg-deb", "--raw-extract", package, str(tmp_path / "tree")])
     tree = tmp_path / "tree"
-    assert sorted((tree / "DEBIAN" / "conffiles").read_text().split()) == ["/etc/default/vitrine", "/etc/vitrine.conf"]
+    assert sorted((tree / "DEBIAN" / "conffiles").read_text().split()) == \
+        ["/etc/default/vitrine", "/etc/logrotate.d/vitrine", "/etc/vitrine.conf"]
     depends = told(["dpkg-deb", "-f", package, "Depends"])
     for library in "libtiff6", "libmicrohttpd12", "libjpeg62-turbo", "systemd-sysusers":
         assert library in depends

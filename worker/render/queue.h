@@ -18,9 +18,9 @@
 #include <stdint.h>
 
 #define RENDER_QUEUE_CLASSES 20u
-/* Of a job of one millisecond; and of the dearest, from about 180 ms on. */
-#define RENDER_QUEUE_PATIENCE_MS      600.0
-#define RENDER_QUEUE_MOST_PATIENCE_MS 8000.0
+/* Of a job of one millisecond; and of the dearest, from about 160 ms on. */
+#define RENDER_QUEUE_PATIENCE_MS      400.0
+#define RENDER_QUEUE_MOST_PATIENCE_MS 5000.0
 
 struct render_queue {
     struct render_class {

@@ -35,6 +35,17 @@ static void test_the_cheapest_goes_first_while_all_are_patient(void **state)
     assert_int_equal(queue.count, 0);
 }
 
+/* An edge tile that has to be decoded does not stand behind all those that need not. */
+static void test_what_takes_next_to_no_time_is_served_as_it_comes(void **state)
+{
+    (void)state;
+    struct render_queue queue = {0};
+    struct render_job slower, quicker;
+    add(&queue, &slower, 1.2, 3);
+    add(&queue, &quicker, 0.02, 2);
+    assert_ptr_equal(render_queue_first(&queue, NOW_MS), &slower);
+}
+
 static void test_beyond_patience_waits_are_in_proportion(void **state)
 {
     (void)state;
@@ -144,7 +155,7 @@ static void test_a_thousand_clients_in_proportion(void **state)
         *now_ms += next->job.cost_ms;
         ask(&queue, next, (int64_t)*now_ms);
     }
-    assert_true(longest_ms[0] < 2000);
+    assert_true(longest_ms[0] < 3000);
     assert_true(longest_ms[1] < 10000);
     assert_true(longest_ms[2] < 30000 && answered[2] > 500); /* nothing starves */
 }
@@ -153,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_cheapest_goes_first_while_all_are_patient),
+        cmocka_unit_test(test_what_takes_next_to_no_time_is_served_as_it_comes),
         cmocka_unit_test(test_beyond_patience_waits_are_in_proportion),
         cmocka_unit_test(test_who_comes_again_keeps_its_place),
         cmocka_unit_test(test_what_goes_before),

@@ -14,14 +14,22 @@ void shm_stripe_init(struct shm_stripe *stripe)
     pthread_mutexattr_destroy(&attributes);
 }
 
+#ifdef __SANITIZE_THREAD__ /* which does not know pthread_mutex_clocklock(); nobody sets the clock there */
+#define PATIENT_CLOCK            CLOCK_REALTIME
+#define patient_lock(mutex, end) pthread_mutex_timedlock(mutex, end)
+#else
+#define PATIENT_CLOCK            CLOCK_MONOTONIC
+#define patient_lock(mutex, end) pthread_mutex_clocklock(mutex, PATIENT_CLOCK, end)
+#endif
+
 static int take_until(struct shm_stripe *stripe, unsigned patience_us)
 {
     struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
+    clock_gettime(PATIENT_CLOCK, &end);
     end.tv_nsec += (long)patience_us * 1000;
     end.tv_sec += end.tv_nsec / 1000000000;
     end.tv_nsec %= 1000000000;
-    return pthread_mutex_clocklock(&stripe->mutex, CLOCK_MONOTONIC, &end);
+    return patient_lock(&stripe->mutex, &end);
 }
 
 enum shm_stripe_taken shm_stripe_take(struct shm_stripe *stripe, unsigned patience_us)

@@ -215,10 +215,14 @@ class Iipsrv(Side):
 
 
 class Vitrine(Side):
-    name, prefix = "Vitrine", "/iiif/3/"
+    """Without caches of what it answers, or as it comes: with the tiles that are asked for again in memory."""
 
-    def __init__(self, program, pyramids, quality, extra=()):
+    prefix = "/iiif/3/"
+
+    def __init__(self, program, pyramids, quality, extra=(), keeps_tiles=False):
         super().__init__()
+        self.name = "Vitrine, tiles kept" if keeps_tiles else "Vitrine"
+        self.memory = [] if keeps_tiles else ["--set", "tile_memory=0"]
         self.program, self.pyramids, self.quality, self.extra = program, pyramids, quality, list(extra)
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
         self.version = said.split()[-1] if said.split() else "unknown"
@@ -229,7 +233,7 @@ class Vitrine(Side):
                                    "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{admin}",
                                    "--cache", self.home, "--set", "derivative_cache=false",
                                    "--set", f"jpeg_quality={self.quality}",
-                                   "--set", "connections_per_address=10000", *self.extra])]
+                                   "--set", "connections_per_address=10000", *self.memory, *self.extra])]
         self.wait_until(lambda: get(admin, "/ready")[0] == 200)
 
     end_signal = signal.SIGQUIT  # leave now: nobody waits for what is still being rendered

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define PATIENCE_MS 5000 /* between two records that follow each other */
-#define NAMED_MS    1000
+#define NAMED_MS    5000
 
 static enum rc take_first(struct master_takeover *takeover, struct err *err)
 {

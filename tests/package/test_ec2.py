@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from server import ROOT
+from server import ROOT, binary
 
 EC2 = f"{ROOT}/deploy/ec2"
 MOST_BYTES = 16384  # of user data, says EC2
@@ -47,7 +47,7 @@ def test_everything_is_in_it(made, tmp_path):
     assert data["runcmd"] == [["/usr/local/sbin/vitrine-setup", "s3://pictures/vitrine_1_amd64.deb", "0" * 64]]
     text = files["/etc/vitrine.conf"]["content"]
     (tmp_path / "conf").write_text(text.replace("/var/cache/vitrine", str(tmp_path)))
-    done = call(f"{ROOT}/vitrine", "check-config", str(tmp_path / "conf"))
+    done = call(binary(), "check-config", str(tmp_path / "conf"))
     assert done.returncode == 0, done.stderr
     assert 'images = [ "s3://pictures/pyramids", "maps=s3://maps" ];' in text and 's3_region = "eu-central-1";' in text
 

@@ -129,6 +129,8 @@ enum rc web_roll_find(const struct web_roll_text *roll, const struct web_roll_wa
         return rc;
     web_roll_fold(folded.data, folded.length);
     split(&folded, &words);
+    if (roll->length == 0)
+        return RC_OK;
     if (folder_length > 0)
         first = first_of(roll, wanted->folder, folder_length, &needle, err);
     if (first == NULL || words.count == 0)

@@ -45,21 +45,32 @@ def make_masters():
 
 
 # In a process of its own: a child's peak memory begins with what its parent had when it was made. The system says the peak of the
-# largest process; of ours a second one stands beside it, whose own pages (those it does not share) are looked at while it runs.
+# largest process; of ours a second one stands beside it, whose own pages (those it does not share) are looked at while both run:
+# before and after, when there is only one, every page is its own.
 MEASURE = """
 import json, os, sys, threading, time
 start = time.monotonic()
 null = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
 pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ, file_actions=null)
 own, ended = 0, threading.Event()
+def beside():
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        children = file.read().split()
+    for child in children:
+        with open(f"/proc/{child}/statm") as file:
+            if file.read().split()[0] != "0":
+                return child
 def look():
     global own
-    while not ended.wait(0.05):
+    while not ended.wait(0.02):
         try:
+            before = beside()
             with open(f"/proc/{pid}/smaps_rollup") as file:
-                own = max(own, sum(int(line.split()[1]) for line in file if line.startswith("Private_")))
+                now = sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+            if before and beside() == before:
+                own = max(own, now)
         except (OSError, ValueError):
-            return
+            continue
 if sys.argv[1] == "ours":
     threading.Thread(target=look, daemon=True).start()
 _, status, used = os.wait4(pid, 0)

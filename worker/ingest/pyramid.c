@@ -1,25 +1,16 @@
 #include "worker/ingest/pyramid.h"
 
 #include "base/own.h"
-#include "worker/image/planes.h"
 #include "worker/ingest/checksum.h"
 #include "worker/ingest/crew.h"
 #include "worker/ingest/restarts.h"
+#include "worker/ingest/row.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define BUFFERS \
-    2u /* of the full size, one fills up while the other is encoded; smaller levels wait for their only one */
 #define TILES_PER_TASK      4u
 #define ALL_MEASURED_PIXELS 4000000u
-
-/* The rows of one row of tiles. */
-struct buffer {
-    uint8_t *memory;
-    struct image_band band;
-    unsigned users; /* tasks that are not settled; the owner's thread counts */
-};
 
 struct level {
     struct image_size size;
@@ -27,20 +18,19 @@ struct level {
     struct ingest_axis across[IMAGE_MAX_PLANES], down[IMAGE_MAX_PLANES]; /* of each plane's samples */
     uint32_t rows_done[IMAGE_MAX_PLANES];
     uint16_t *line[IMAGE_MAX_PLANES][2]; /* wide: rows of even and of odd number, the last that came */
-    struct buffer buffer[BUFFERS], *filling;
-    uint32_t tile_row; /* the one that is filling */
+    struct ingest_block **block;         /* the row of tiles that fills up; NULLs between two rows */
+    uint32_t tile_row;                   /* its number */
     struct ingest_checksum *checksum;
     struct ingest_pyramid_level out;
 };
 
 struct task {
     struct level *level;
-    struct buffer *buffer;
+    struct ingest_block *block[TILES_PER_TASK];
     uint32_t tile_row, first_tile, tile_count;
     struct bytes out;
     uint32_t tile_bytes[TILES_PER_TASK];
     uint32_t restart_bytes[TILES_PER_TASK]; /* what restart intervals cost */
-    struct bytes plain;                     /* a tile without them */
 };
 
 struct ingest_pyramid {
@@ -50,7 +40,13 @@ struct ingest_pyramid {
     uint32_t level_count, planes;
     struct level level[IMAGE_MAX_LEVELS];
     struct task *task;
+    struct bytes *spare_out; /* of tasks that are settled; the last is used first, so that few ever grow */
+    unsigned spare_out_count;
+    struct ingest_blocks blocks;
+    uint32_t given,
+        most_given; /* tiles of tasks that are not settled; and how many when a row of tiles begins */
     struct image_tile_encoder **encoder; /* one per thread, made by it */
+    struct bytes *plain;                 /* one per thread: a tile without restart intervals */
     struct ingest_restarts restarts;     /* without tables: there are none to account for */
     struct ingest_crew *crew;
 };
@@ -75,19 +71,18 @@ static enum rc task_work(void *context, unsigned number, unsigned lane, struct e
     struct ingest_pyramid *p = context;
     struct task *task = &p->task[number];
     const struct level *level = task->level;
-    const struct image_format *format = &p->tiles.format;
     uint32_t edge = p->tiles.tile_px;
     enum rc rc = encoder_of(p, lane, err);
 
     task->out.length = 0;
     for (uint32_t i = 0; rc == RC_OK && i < task->tile_count; i++) {
         uint32_t x = (task->first_tile + i) * edge, y = task->tile_row * edge;
+        const struct image_band *band = &task->block[i]->band;
         struct image_tile tile = {.width_px = less(edge, level->size.width_px - x),
                                   .height_px = less(edge, level->size.height_px - y)};
         for (uint32_t plane = 0; plane < p->planes; plane++) {
-            tile.plane[plane] = task->buffer->band.plane[plane] +
-                                (size_t)image_plane_width(format, plane, x) * (format->depth_bits / 8u);
-            tile.stride_bytes[plane] = task->buffer->band.stride_bytes[plane];
+            tile.plane[plane] = band->plane[plane];
+            tile.stride_bytes[plane] = band->stride_bytes[plane];
         }
         size_t before = task->out.length;
         rc = p->encoder[lane]->ops->encode(p->encoder[lane], &tile, &task->out, err);
@@ -97,7 +92,16 @@ static enum rc task_work(void *context, unsigned number, unsigned lane, struct e
         return rc;
     bool all = image_size_area(p->level[0].size) < ALL_MEASURED_PIXELS;
     return ingest_restarts_measure(&p->restarts, task->out.data, task->tile_bytes, task->tile_count, all,
-                                   &task->plain, task->restart_bytes, err);
+                                   &p->plain[lane], task->restart_bytes, err);
+}
+
+static void task_over(struct ingest_pyramid *p, struct task *task)
+{
+    for (uint32_t i = 0; i < task->tile_count; i++)
+        ingest_blocks_put(&p->blocks, TAKE_PTR(task->block[i]));
+    p->given -= task->tile_count;
+    p->spare_out[p->spare_out_count++] = task->out;
+    task->out = (struct bytes){0};
 }
 
 static enum rc task_settle(void *context, unsigned number, struct err *err)
@@ -106,39 +110,38 @@ static enum rc task_settle(void *context, unsigned number, struct err *err)
     struct task *task = &p->task[number];
     struct level *level = task->level;
     bool needed = level == &p->level[p->level_count - 1];
+    struct bytes *plain = &p->plain[0];
     const uint8_t *tile = task->out.data;
     enum rc rc = RC_OK;
 
-    task->buffer->users--;
     for (uint32_t i = 0; rc == RC_OK && i < task->tile_count; i++) {
         uint32_t length = task->tile_bytes[i];
         const uint8_t *data = tile;
         tile += length;
         if (p->restarts.tables.length > 0 &&
             !ingest_restarts_are_kept(&p->restarts, length, task->restart_bytes[i], needed)) {
-            task->plain.length = 0;
-            rc = ingest_restarts_remove(&p->restarts, data, length, &task->plain, err);
-            data = task->plain.data;
-            length = (uint32_t)task->plain.length;
+            plain->length = 0;
+            rc = ingest_restarts_remove(&p->restarts, data, length, plain, err);
+            data = plain->data;
+            length = (uint32_t)plain->length;
         }
         level->out.tile_bytes[level->out.tile_count++] = length;
         ingest_checksum_add(level->checksum, data, length);
         if (rc == RC_OK)
             rc = ingest_spool_append(&level->out.spool, data, length, err);
     }
+    task_over(p, task);
     return rc;
 }
 
 static void task_discard(void *context, unsigned number)
 {
     struct ingest_pyramid *p = context;
-    p->task[number].buffer->users--;
+    task_over(p, &p->task[number]);
 }
 
 static enum rc add_tasks(struct ingest_pyramid *p, struct level *level, struct err *err)
 {
-    struct buffer *buffer = TAKE_PTR(level->filling);
-
     for (uint32_t first = 0; first < level->tiles_across; first += TILES_PER_TASK) {
         unsigned slot;
         enum rc rc = ingest_crew_slot(p->crew, &slot, err);
@@ -146,45 +149,50 @@ static enum rc add_tasks(struct ingest_pyramid *p, struct level *level, struct e
             return rc;
         struct task *task = &p->task[slot];
         task->level = level;
-        task->buffer = buffer;
         task->tile_row = level->tile_row;
         task->first_tile = first;
         task->tile_count = less(TILES_PER_TASK, level->tiles_across - first);
-        buffer->users++;
+        for (uint32_t i = 0; i < task->tile_count; i++)
+            task->block[i] = TAKE_PTR(level->block[first + i]);
+        if (p->spare_out_count > 0)
+            task->out = p->spare_out[--p->spare_out_count];
+        p->given += task->tile_count;
         ingest_crew_add(p->crew);
     }
     level->tile_row++;
     return RC_OK;
 }
 
-/* ---- buffers ---- */
+/* ---- rows of tiles ---- */
 
-static enum rc buffer_for(struct ingest_pyramid *p, struct level *level, struct err *err)
+/* Before the first row of a row of tiles. The full size waits until part of what came before is encoded: what is left keeps
+ * the other threads busy meanwhile, and makes no difference to smaller levels, which begin behind it. */
+static enum rc begin_tiles(struct ingest_pyramid *p, struct level *level, struct err *err)
 {
-    const struct image_size size = {level->size.width_px, less(p->tiles.tile_px, level->size.height_px)};
+    enum rc rc = RC_OK;
 
-    while (level->filling == NULL) {
-        for (unsigned i = 0; i < (level == p->level ? BUFFERS : 1); i++) {
-            struct buffer *buffer = &level->buffer[i];
-            if (buffer->users > 0)
-                continue;
-            level->filling = buffer;
-            return buffer->memory != NULL ? RC_OK
-                                          : image_planes_alloc(&p->tiles.format, size, SIZE_MAX,
-                                                               &buffer->memory, &buffer->band, err);
-        }
-        enum rc rc = ingest_crew_step(p->crew, err);
-        if (rc != RC_OK)
-            return rc;
-    }
-    return RC_OK;
+    while (rc == RC_OK && level == p->level && p->given > p->most_given)
+        rc = ingest_crew_step(p->crew, err);
+    for (uint32_t i = 0; rc == RC_OK && i < level->tiles_across; i++)
+        if (level->block[i] == NULL)
+            rc = ingest_blocks_take(&p->blocks, &level->block[i], err);
+    return rc;
 }
 
-/* Where the next row of a plane goes in the buffer that fills up, which there is. */
-static uint8_t *next_row(const struct ingest_pyramid *p, const struct level *level, uint32_t plane)
+static enum rc ready_tiles(struct ingest_pyramid *p, struct level *level, struct err *err)
 {
-    uint32_t per_tile = image_plane_height(&p->tiles.format, plane, p->tiles.tile_px);
-    return image_planes_row(&level->filling->band, plane, level->rows_done[plane] % per_tile);
+    return level->block[0] != NULL ? RC_OK : begin_tiles(p, level, err);
+}
+
+/* Row `row` of the row of tiles that fills up. */
+static struct ingest_row row_of(const struct ingest_pyramid *p, const struct level *level, uint32_t plane,
+                                uint32_t row)
+{
+    return (struct ingest_row){.blocks = &p->blocks,
+                               .block = level->block,
+                               .plane = plane,
+                               .row = row,
+                               .across = &level->across[plane]};
 }
 
 /* Whether every plane has all its rows of the row of tiles that fills up. */
@@ -200,20 +208,16 @@ static bool is_full(const struct ingest_pyramid *p, const struct level *level)
 
 /* ---- from level to level ---- */
 
-/* The last two rows of a plane, wide, where something is to be made of them: of level 0 they still lie in its buffer. */
+/* The last two rows of a plane, wide, where something is to be made of them: of level 0 they still lie in its blocks. */
 static void wide_pair(const struct ingest_pyramid *p, struct level *level, uint32_t plane)
 {
-    uint32_t per_tile = image_plane_height(&p->tiles.format, plane, p->tiles.tile_px);
     uint32_t last = level->rows_done[plane] - 1, first = last - last % 2;
 
     if (level != p->level)
         return;
-    for (uint32_t row = first; row <= last; row++) {
-        const uint8_t *from = image_planes_row(&level->filling->band, plane, row % per_tile);
-        if (p->tiles.format.depth_bits == 8)
-            ingest_widen(from, level->across[plane].count, level->line[plane][row % 2]);
-        else
-            memcpy(level->line[plane][row % 2], from, (size_t)level->across[plane].count * 2);
+    for (uint32_t number = first; number <= last; number++) {
+        struct ingest_row row = row_of(p, level, plane, number);
+        ingest_row_wide(&row, level->line[plane][number % 2]);
     }
 }
 
@@ -224,10 +228,8 @@ static void halve_plane(const struct ingest_pyramid *p, struct level *level, uin
     bool alone = rows % 2 == 1, uneven = rows == down->count && down->last < down->full && !alone;
 
     if (level == p->level && p->tiles.format.depth_bits == 8 && !uneven) {
-        uint32_t per_tile = image_plane_height(&p->tiles.format, plane, p->tiles.tile_px);
-        const uint8_t *below = image_planes_row(&level->filling->band, plane, (rows - 1) % per_tile);
-        const uint8_t *above = alone ? below : below - level->filling->band.stride_bytes[plane];
-        ingest_halve_narrow(above, below, &level->across[plane], to);
+        struct ingest_row row = row_of(p, level, plane, rows - 1);
+        ingest_row_halve(&row, alone, to);
         return;
     }
     wide_pair(p, level, plane);
@@ -260,20 +262,17 @@ static enum rc row_done(struct ingest_pyramid *p, struct level *level, uint32_t 
 /* Takes over a row that stands in the level's line. */
 static enum rc take_line(struct ingest_pyramid *p, struct level *level, uint32_t plane, struct err *err)
 {
-    enum rc rc = buffer_for(p, level, err);
+    uint32_t number = level->rows_done[plane];
+    enum rc rc = ready_tiles(p, level, err);
+
     if (rc != RC_OK)
         return rc;
-    uint32_t count = level->across[plane].count;
-    const uint16_t *line = level->line[plane][level->rows_done[plane] % 2];
-    uint8_t *to = next_row(p, level, plane);
-    if (p->tiles.format.depth_bits == 8)
-        ingest_narrow(line, count, to);
-    else
-        memcpy(to, line, (size_t)count * 2);
+    struct ingest_row row = row_of(p, level, plane, number);
+    ingest_row_put_wide(&row, level->line[plane][number % 2]);
     return row_done(p, level, plane, err);
 }
 
-/* A row has come to lie in the level's buffer: makes one of the next level, if its pair is complete, and gives the row of
+/* A row has come to lie in the level's blocks: makes one of the next level, if its pair is complete, and gives the row of
  * tiles to the crew, if that is. */
 static enum rc row_done(struct ingest_pyramid *p, struct level *level, uint32_t plane, struct err *err)
 {
@@ -305,16 +304,16 @@ static enum rc take_rows(struct ingest_pyramid *p, const struct image_band *band
     struct level *level = &p->level[0];
     uint32_t first = image_plane_height(format, plane, band->y_px);
     uint32_t end = image_plane_height(format, plane, until_px);
-    size_t length = (size_t)level->across[plane].count * (format->depth_bits / 8u);
     enum rc rc = RC_OK;
 
     while (rc == RC_OK && level->rows_done[plane] < end) {
         const uint8_t *row = band->plane[plane] +
                              (level->rows_done[plane] - first) * band->stride_bytes[plane];
-        rc = buffer_for(p, level, err);
+        rc = ready_tiles(p, level, err);
         if (rc != RC_OK)
             return rc;
-        memcpy(next_row(p, level, plane), row, length);
+        struct ingest_row to = row_of(p, level, plane, level->rows_done[plane]);
+        ingest_row_put(&to, row);
         rc = row_done(p, level, plane, err);
     }
     return rc;
@@ -326,7 +325,7 @@ static enum rc pyramid_write(struct image_sink *sink, const struct image_band *b
     uint32_t unit = 1u << p->tiles.format.sub_y_log2, end_px = band->y_px + band->height_px;
     enum rc rc = RC_OK;
 
-    /* All planes keep pace, so that none runs ahead of the buffer, nor of its alpha. */
+    /* All planes keep pace, so that none runs ahead of the blocks, nor of its alpha. */
     for (uint32_t y = band->y_px; rc == RC_OK && y < end_px; y += unit)
         for (uint32_t plane = 0; rc == RC_OK && plane < p->planes; plane++)
             rc = take_rows(p, band, plane, less(y + unit, end_px), err);
@@ -340,7 +339,7 @@ static enum rc pyramid_finish(struct image_sink *sink, struct err *err)
 
     for (uint32_t i = 0; rc == RC_OK && i < p->level_count; i++) {
         struct level *level = &p->level[i];
-        assert(level->filling == NULL && level->out.tile_count == level->tiles_across * level->tile_row);
+        assert(level->block[0] == NULL && level->out.tile_count == level->tiles_across * level->tile_row);
         level->out.checksum = ingest_checksum_value(level->checksum);
     }
     return rc;
@@ -366,7 +365,8 @@ static enum rc open_level(struct ingest_pyramid *p, uint32_t number, const char 
     if (tiles > UINT32_MAX / 16)
         return err_set(err, RC_TOO_LARGE, "the pyramid would have more than %u tiles", UINT32_MAX / 16);
     level->out.tile_bytes = calloc((size_t)tiles, sizeof *level->out.tile_bytes);
-    bool enough = level->out.tile_bytes != NULL;
+    level->block = calloc(level->tiles_across, sizeof *level->block);
+    bool enough = level->out.tile_bytes != NULL && level->block != NULL;
     for (uint32_t plane = 0; plane < p->planes; plane++) {
         bool chroma = format->model == IMAGE_YCBCR && plane > 0;
         level->across[plane] = ingest_axis_init(full.width_px, number + (chroma ? format->sub_x_log2 : 0u));
@@ -394,15 +394,21 @@ enum rc ingest_pyramid_open(const struct ingest_levels *levels, const struct ima
     p->tiles = *tiles;
     p->planes = image_format_planes(&tiles->format);
     p->threads = threads;
-    p->task_count = 8 + 4 * threads;
+    p->task_count = 4 + 4 * threads;
     p->level_count = levels->count;
     for (uint32_t i = 0; i < levels->count; i++) {
         p->level[i].size = levels->size[i];
         p->level[i].out.spool.fd = -1;
     }
     p->task = calloc(p->task_count, sizeof *p->task);
+    p->spare_out = calloc(p->task_count, sizeof *p->spare_out);
     p->encoder = calloc(threads, sizeof *p->encoder);
-    enum rc rc = p->task != NULL && p->encoder != NULL
+    p->plain = calloc(threads, sizeof *p->plain);
+    p->blocks = (struct ingest_blocks){.format = tiles->format, .size = {tiles->tile_px, tiles->tile_px}};
+    p->most_given = ingest_levels_tiles(levels->size[0].width_px, tiles->tile_px) / 2;
+    if (p->most_given < TILES_PER_TASK * threads)
+        p->most_given = TILES_PER_TASK * threads;
+    enum rc rc = p->task != NULL && p->spare_out != NULL && p->encoder != NULL && p->plain != NULL
                      ? RC_OK
                      : err_set(err, RC_NO_MEMORY, "no memory for a pyramid");
     if (rc == RC_OK && tiles->coding == IMAGE_TILE_JPEG && tiles->restart_intervals &&
@@ -428,8 +434,10 @@ void ingest_pyramid_close(struct ingest_pyramid **slot)
     ingest_crew_close(&p->crew);
     for (uint32_t i = 0; i < p->level_count; i++) {
         struct level *level = &p->level[i];
-        for (unsigned b = 0; b < BUFFERS; b++)
-            free(level->buffer[b].memory);
+        for (uint32_t tile = 0; level->block != NULL && tile < level->tiles_across; tile++)
+            if (level->block[tile] != NULL)
+                ingest_blocks_put(&p->blocks, level->block[tile]);
+        free(level->block);
         for (uint32_t plane = 0; plane < IMAGE_MAX_PLANES; plane++) {
             free(level->line[plane][0]);
             free(level->line[plane][1]);
@@ -438,15 +446,18 @@ void ingest_pyramid_close(struct ingest_pyramid **slot)
         ingest_spool_done(&level->out.spool);
         free(level->out.tile_bytes);
     }
-    for (unsigned i = 0; p->task != NULL && i < p->task_count; i++) {
-        bytes_done(&p->task[i].out);
-        bytes_done(&p->task[i].plain);
-    }
+    ingest_blocks_done(&p->blocks);
+    for (unsigned i = 0; i < p->spare_out_count; i++)
+        bytes_done(&p->spare_out[i]);
     ingest_restarts_done(&p->restarts);
     for (unsigned i = 0; p->encoder != NULL && i < p->threads; i++)
         image_tile_encoder_close(&p->encoder[i]);
+    for (unsigned i = 0; p->plain != NULL && i < p->threads; i++)
+        bytes_done(&p->plain[i]);
     free(p->task);
+    free(p->spare_out);
     free(p->encoder);
+    free(p->plain);
     free(p);
 }
 

@@ -1,7 +1,9 @@
 /* The end of the chain: rows of the full size come in, encoded tiles of every level pile up in spools.
  *
  * Each row is halved with its neighbour into a row of the next level as soon as both are there, and so on down; a row of
- * tiles that is complete is encoded by the crew's threads while the next one fills up. Two rows of tiles of the full size, and one of each smaller level, are the memory it takes. Driven by one thread, which does the settling, and encodes itself when it is ahead. */
+ * tiles that is complete is encoded by the crew's threads while the next one fills up. The memory it takes is a row of tiles of each level, and half a
+ * row of the full size (or four tiles per thread, if that is more) that is still being encoded when the next one begins. Driven
+ * by one thread, which does the settling, and encodes itself when it is ahead. */
 #ifndef WORKER_INGEST_PYRAMID_H
 #define WORKER_INGEST_PYRAMID_H
 

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOLD_BYTES ((size_t)128 << 10)
+#define HOLD_BYTES ((size_t)128 << 10) /* a level that is no larger needs no file */
+#define MORE_BYTES ((size_t)16 << 10)  /* once there is one */
 #define COPY_BYTES ((size_t)256 << 10)
 
 void ingest_spool_init(struct ingest_spool *spool, const char *folder)
@@ -88,10 +89,19 @@ enum rc ingest_spool_flush(struct ingest_spool *spool, struct err *err)
 
 enum rc ingest_spool_append(struct ingest_spool *spool, const void *data, size_t length, struct err *err)
 {
-    enum rc rc = spool->held.length + length > HOLD_BYTES ? ingest_spool_flush(spool, err) : RC_OK;
+    bool fits = spool->held.length + length <= (spool->fd < 0 ? HOLD_BYTES : MORE_BYTES);
+    enum rc rc = fits ? RC_OK : ingest_spool_flush(spool, err);
 
-    if (rc == RC_OK)
+    if (rc != RC_OK)
+        return rc;
+    if (!fits)
+        bytes_done(&spool->held);
+    if (spool->fd >= 0 && length > MORE_BYTES) {
+        rc = ingest_spool_write_at(spool->fd, data, length, spool->file_bytes, err);
+        spool->file_bytes += rc == RC_OK ? length : 0;
+    } else {
         rc = bytes_append(&spool->held, data, length, err);
+    }
     if (rc == RC_OK)
         spool->length_bytes += length;
     return rc;

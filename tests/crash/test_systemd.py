@@ -417,6 +417,7 @@ def test_the_unit_allows_what_serving_needs(manage, units, folder):
         restart(served)
         served.signal(signal.SIGUSR2)
         until(lambda: "has taken over" in served.log(), 5, served.log())
+        until(lambda: served.manager.said("MAINPID"), 5, "it is named")
         served.process = Adopted(int(served.manager.said("MAINPID")[-1]))
         assert [get(served.port, target).body for target in [*TARGETS, LARGE]] == bodies
         kept.request("GET", INFO)

@@ -92,11 +92,9 @@ def histogram(served, name, label):
 
 def test_histograms_add_up(start, folder):
     served = start(folder, settings={"derivative_cache": "false"})
-    began = time.monotonic()
     for turn in range(20):
         assert served.get(f"/iiif/3/one.tif/{turn},0,500,500/400,/0/default.jpg").status == 200
     until(lambda: histogram(served, "vitrine_request_duration_seconds", 'class="region"')[2] == 20, 5, "all are counted")
-    took = time.monotonic() - began
     for name, label in (("vitrine_request_duration_seconds", 'class="region"'),
                         ("vitrine_stage_duration_seconds", 'stage="queue"'),
                         ("vitrine_stage_duration_seconds", 'stage="decode"'),
@@ -106,7 +104,7 @@ def test_histograms_add_up(start, folder):
         assert count == 20, (name, label, count)
         assert [below for _, below in buckets] == sorted(below for _, below in buckets)
         assert buckets[-1] == (float("inf"), 20)
-        assert 0 < total < took
+        assert total > 0
         # What the buckets say of the sum: between all at the lower and all at the upper bounds.
         low = high = previous = bound_before = 0
         for bound, below in buckets:

@@ -168,7 +168,9 @@ static int supervise_due(struct supervisor *s, int64_t now_ms)
         master_notify_say(&s->notify, "READY=1\nSTATUS=%u workers serve", s->crew.wanted);
     }
     int64_t lately_ms = s->notify.watchdog_ms > LATELY_MS ? s->notify.watchdog_ms : LATELY_MS;
-    bool is_well = s->notify.watchdog_ms == 0 || master_crew_is_well(&s->crew, lately_ms, now_ms);
+    /* As long as the crew is held, the service manager knows us by no name. */
+    bool is_well = s->notify.watchdog_ms == 0 ||
+                   (!s->crew.is_held && master_crew_is_well(&s->crew, lately_ms, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_notify_due(&s->notify, is_well, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_crew_due(&s->crew, now_ms));
     next_ms = clock_earlier_ms(next_ms, master_acceptor_resume(&s->public, s->epoll, now_ms));

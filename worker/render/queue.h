@@ -5,8 +5,8 @@
  * largest multiple of its patience: under load the waits of cheap and dear jobs then stay in proportion (a hundred times
  * dearer, ten times longer), however many come, and nothing starves.
  *
- * Jobs of about the same cost (up to twice) are one class and go in the order of their arrival. So only the first of each
- * class is ever looked at.
+ * Jobs of about the same cost (up to twice) are one class and go in the order of their arrival, and so do all below two
+ * milliseconds. So only the first of each class is ever looked at.
  *
  * Owns nothing: the jobs are chained. No thread of its own: the pool locks. */
 #ifndef WORKER_RENDER_QUEUE_H

@@ -347,7 +347,7 @@ def test_a_connection_that_comes_at_the_last_moment(launch):
     for count in (1, 2, 3):
         old, ready = served.process.pid, served.log().count(") serves")
         served.signal(signal.SIGUSR2)
-        until(lambda: "is started to take over" in served.log()[-500:], 2, "begun")
+        until(lambda: served.log().count("is started to take over") == count, 5, "begun")
         os.kill(old, signal.SIGSTOP)
         until(lambda: served.log().count(") serves") == ready + 2, 5, "the new workers are ready")
         time.sleep(0.1)

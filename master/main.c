@@ -231,7 +231,10 @@ static int command_print_man_page(const char *name)
     struct err err = {0};
     if (master_manual_page(name != NULL ? name : "vitrine"))
         return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
-    err_set(&err, RC_BAD_REQUEST, "there is no manual page %s; there are vitrine, vitrine-ingest and vitrine.conf", name);
+    err_set(
+        &err, RC_BAD_REQUEST,
+        "there is no manual page %s; there are vitrine, vitrine-ingest, vitrine-manifest and vitrine.conf",
+        name);
     return usage(&err);
 }
 
@@ -248,12 +251,14 @@ int main(int argc, char **argv)
         return usage(&err);
     }
     const char *command = argv[1];
-    if (strcmp(command, "serve") == 0)
-        return argc == 3 && strcmp(argv[2], "--help") == 0 ? print(master_manual_help) : command_serve(argv);
     if (strcmp(command, "ingest") == 0)
         return command_ingest(argv + 2);
     if (strcmp(command, "manifest") == 0)
         return master_manifest(argv + 2);
+    if (argc == 3 && strcmp(argv[2], "--help") == 0 && master_manual_has_command(command))
+        return print(master_manual_help);
+    if (strcmp(command, "serve") == 0)
+        return command_serve(argv);
     if (strcmp(command, "check-config") == 0)
         return command_check_config(argv + 2);
     if (strcmp(command, "purge") == 0)

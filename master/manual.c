@@ -29,6 +29,16 @@ const struct master_manual_command master_manual_commands[] = {
 };
 const size_t master_manual_command_count = sizeof master_manual_commands / sizeof master_manual_commands[0];
 
+bool master_manual_has_command(const char *name)
+{
+    for (size_t i = 0, length = strlen(name); i < master_manual_command_count; i++) {
+        const char *usage = master_manual_commands[i].usage;
+        if (strncmp(usage, name, length) == 0 && (usage[length] == ' ' || usage[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
 const char *master_manual_default(const struct settings_row *row)
 {
     return row->preset[0] != '\0' ? row->preset : "empty";

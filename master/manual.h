@@ -5,6 +5,8 @@
 
 #include "base/settings.h"
 
+#include <stdbool.h>
+
 #define VITRINE_VERSION "0.1.0"
 
 void master_manual_help(void);
@@ -14,6 +16,9 @@ void master_manual_sample_config(void); /* libconfig; every key, commented out *
 
 /* In roff: "vitrine", "vitrine-ingest" and "vitrine-manifest" of section 1, "vitrine.conf" of section 5. False: there is no such page. */
 bool master_manual_page(const char *name);
+
+/* Whether `vitrine NAME` is a command of the help's list. */
+bool master_manual_has_command(const char *name);
 
 /* For the pages (master/manual_pages.c). */
 struct master_manual_command {

@@ -14,7 +14,13 @@ def test_help_names_every_command():
         assert command in told.stdout
 
 
-@pytest.mark.parametrize("arguments", [["frobnicate"], ["serve", "--frob"], ["serve", "--workers"],
+@pytest.mark.parametrize("command", ["serve", "resolve", "ingest", "manifest", "purge", "prune", "warm", "status", "check-config"])
+def test_every_command_has_help(command):
+    told = server.run(command, "--help")
+    assert told.returncode == 0 and f"vitrine {command}" in told.stdout and not told.stderr
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], ["frobnicate", "--help"], ["serve", "--frob"], ["serve", "--workers"],
                                        ["serve", "--images", "/tmp", "--workers", "many"],
                                        ["serve", "--images", "/tmp", "--set", "no_such_key=1"],
                                        ["serve", "--images", "/tmp", "--set", "max_width"]])

@@ -3,13 +3,13 @@
  *
  * Which of the two it is follows from the body alone (its format, and whether it is longer than
  * WORKER_ANSWER_WHOLE_BYTES), or from how a worker that died has begun it; never from time. All bytes pass through
- * worker_answer_made() and worker_answer_finish(), and from there to whoever wants them, too (worker/derivative.h).
+ * worker_answer_made() and worker_answer_finish(), and from there to whoever wants them, too (worker/flight.h).
  *
  * One per request, on the render thread that makes it. Owns bytes and stream; the rest is the request's. */
 #ifndef WORKER_ANSWER_H
 #define WORKER_ANSWER_H
 
-#include "worker/derivative.h"
+#include "worker/flight.h"
 #include "worker/service.h"
 
 #define WORKER_ANSWER_WHOLE_BYTES (256u << 10)

@@ -1,6 +1,6 @@
 /* Derivatives that are looked up before they are made, and made once for all who ask.
  *
- * A request first looks whether its derivative is there (cache/derivatives.h). If not, it joins the flight of that derivative:
+ * A request first looks whether its derivative is there (cache/derivatives.h). If not, it joins that one's flight (worker/flight.h):
  * the first of this worker claims the lease (shm/lease.h) and makes it, the others wait, suspended, without holding a thread.
  * When it is made they all get it: those of this worker the very bytes, those of other workers what was stored before the
  * lease was given back. A maker that fails because of its own client or its own time hands over to the next who waits; one that
@@ -50,26 +50,5 @@ struct tier *worker_derivatives_tier(struct worker_derivatives *derivatives);
 /* Looks it up. HIT: it has been answered. */
 enum derivatives_found worker_derivative_look(struct worker_derivatives *derivatives,
                                               struct worker_wanted *wanted, enum derivatives_look look);
-/* Joins the flight. True: it waits, or has been answered. False: the caller makes it, with *ret_flight (NULL: for itself
- * alone), and leads that to exactly one of share, end and fail. */
-bool worker_derivative_join(struct worker_derivatives *derivatives, struct worker_wanted *wanted,
-                            struct worker_flight **ret_flight);
-
-/* The maker; all of these accept NULL. */
-
-/* The whole body, taken over: where to send it from. The caller sends it, then calls worker_flight_end(). */
-struct http_content worker_flight_share(struct worker_flight *flight, struct bytes *body);
-/* More of a body that is not collected. */
-void worker_flight_add(struct worker_flight *flight, const void *data, size_t length);
-/* The maker's client is slow: others make it for themselves, or one for all of them. */
-void worker_flight_let_go(struct worker_flight *flight);
-/* It was dear: the lower tier shall have it, too. */
-void worker_flight_is_dear(struct worker_flight *flight);
-/* Whether others wait for it here. */
-bool worker_flight_is_awaited(struct worker_flight *flight);
-/* It is made: stores it, answers who waits. Blocks on the disc. The flight is gone. */
-void worker_flight_end(struct worker_flight *flight);
-/* It is not. The flight is gone. */
-void worker_flight_fail(struct worker_flight *flight, const struct err *err);
 
 #endif

@@ -173,8 +173,8 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
     iiif_plan_canonical(&request->plan, canonical);
     const char *id = request_id(request);
     const char *link = id == NULL ? NULL
-                                  : arena_join(http_exchange_arena(request->exchange), "<", id, "/", canonical,
-                                               ">;rel=\"canonical\"", NULL);
+                                  : arena_join(http_exchange_arena(request->exchange), "<", id, "/",
+                                               canonical, ">;rel=\"canonical\"", NULL);
     if (link == NULL || !request_represent(request, canonical, representation))
         return err_set(err, RC_NO_MEMORY, "the server is out of memory, please try again");
     representation->media_type = image_encode_media_type(render_file_type(request->plan.format));
@@ -268,7 +268,7 @@ static bool is_ours_to_make(struct request *request)
     if (request->looked_up || !set_wanted(request))
         return true;
     if (worker_derivative_look(derivatives, &request->wanted, DERIVATIVES_THOROUGH) == DERIVATIVES_HIT ||
-        worker_derivative_join(derivatives, &request->wanted, &request->flight))
+        worker_flight_join(derivatives, &request->wanted, &request->flight))
         return false;
     request->looked_up = true;
     return true;
@@ -288,7 +288,7 @@ static bool answer_from_cache(struct request *request)
     if (!request_is_admitted(request))
         return true;
     request_suspend(request);
-    if (worker_derivative_join(derivatives, &request->wanted, &request->flight))
+    if (worker_flight_join(derivatives, &request->wanted, &request->flight))
         return true;
     struct worker_flight *flight = request->flight;
     if (make_wanted(&request->wanted, flight, &err))
@@ -314,7 +314,8 @@ static bool answer_without_source(struct request *request)
 /* By a thread of the tier. */
 static void on_tier(struct tier_waiter *waiter, enum rc rc, struct bytes *body)
 {
-    struct request *request = (struct request *)(void *)((char *)waiter - offsetof(struct request, tier_waiter));
+    struct request *request = (struct request *)(void *)((char *)waiter -
+                                                         offsetof(struct request, tier_waiter));
     struct worker_flight *flight = request->flight;
     struct http_content content;
     struct err err;
@@ -403,7 +404,8 @@ static void answer_pixels(struct request *request)
         request_wait_for_source(request, request->identifier.path);
         return;
     }
-    if (rc == RC_OK && tier_is_dear(worker_derivatives_tier(request->service->derivatives), request->spent_ms))
+    if (rc == RC_OK &&
+        tier_is_dear(worker_derivatives_tier(request->service->derivatives), request->spent_ms))
         worker_flight_is_dear(request->flight);
     struct worker_answer taken = *answer; /* the request's memory may go with the answer */
     pictures_release(request->service->pictures, &request->picture);
@@ -465,7 +467,8 @@ static void answer_tile(struct request *request, struct bytes *body)
     struct http_account *account = http_exchange_account(request->exchange);
     struct http_content content;
     account->read_bytes += body->length;
-    kept_tiles_offer(request->service->tiles, &name, &request->representation, account->class, body, &content);
+    kept_tiles_offer(request->service->tiles, &name, &request->representation, account->class, body,
+                     &content);
     request_answer_content(request, &request->representation, &content);
 }
 

@@ -16,7 +16,7 @@
 
 #include "worker/account.h"
 #include "worker/answer.h"
-#include "worker/derivative.h"
+#include "worker/flight.h"
 #include "worker/iiif/identifier.h"
 #include "worker/service.h"
 #include "worker/web/embedded.h"

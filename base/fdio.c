@@ -1,6 +1,10 @@
 #include "base/fdio.h"
 
+#include "base/own.h"
+
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -90,5 +94,25 @@ enum rc fdio_receive(int socket, void *data, size_t capacity, size_t *ret_length
             memcpy(&fd, CMSG_DATA(c), sizeof fd);
     *ret_length = (size_t)n;
     *ret_fd = fd;
+    return RC_OK;
+}
+
+const char *fdio_scratch_folder(void)
+{
+    const char *environment = getenv("TMPDIR");
+    return environment != NULL && environment[0] != '\0' ? environment : "/var/tmp";
+}
+
+enum rc fdio_scratch_file(const char *what, char **ret_path, struct err *err)
+{
+    OWN_FREE char *path = NULL;
+    if (asprintf(&path, "%s/vitrine-%s-XXXXXX", fdio_scratch_folder(), what) < 0) {
+        path = NULL;
+        return err_set(err, RC_NO_MEMORY, "no memory for a file's name");
+    }
+    OWN_FD int fd = mkstemp(path);
+    if (fd < 0)
+        return err_set_errno(err, RC_IO, errno, "a temporary file %s cannot be made", path);
+    *ret_path = TAKE_PTR(path);
     return RC_OK;
 }

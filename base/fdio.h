@@ -20,4 +20,9 @@ RC_MUST_USE enum rc fdio_send(int socket, const void *data, size_t length, int s
 RC_MUST_USE enum rc fdio_receive(int socket, void *data, size_t capacity, size_t *ret_length, int *ret_fd,
                                  struct err *err);
 
+/* Where files lie that are only for a while: $TMPDIR, or /var/tmp. */
+const char *fdio_scratch_folder(void);
+/* Makes an empty file "vitrine-WHAT-..." there. RC_IO, RC_NO_MEMORY. */
+RC_MUST_USE enum rc fdio_scratch_file(const char *what, char **ret_path, struct err *err);
+
 #endif

@@ -1,5 +1,6 @@
 #include "worker/publish.h"
 
+#include "base/fdio.h"
 #include "base/own.h"
 #include "cache/directory.h"
 #include "worker/iiif/percent.h"
@@ -47,7 +48,6 @@ static void release_arena(struct arena **arena)
 static enum rc open_catalogue(struct publishing *publishing, struct err *err)
 {
     const struct settings *settings = publishing->publication->settings;
-    const char *folder = getenv("TMPDIR");
     OWN_FREE char *map = NULL;
     struct err wrong;
     uint64_t rows = 0;
@@ -56,15 +56,10 @@ static enum rc open_catalogue(struct publishing *publishing, struct err *err)
     OWN_FD int text = open(settings->catalogue, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (text < 0)
         return err_set_errno(err, RC_IO, errno, "catalogue: %s", settings->catalogue);
-    if (asprintf(&map, "%s/vitrine-catalogue-XXXXXX",
-                 folder != NULL && folder[0] != '\0' ? folder : "/var/tmp") < 0) {
-        map = NULL;
-        return err_set(err, RC_NO_MEMORY, "no memory for the catalogue");
-    }
-    OWN_FD int fd = mkstemp(map);
-    if (fd < 0)
-        return err_set_errno(err, RC_IO, errno, "a temporary file %s cannot be made", map);
-    enum rc rc = manifest_catalogue_load(text, settings->catalogue_columns, map, NULL, NULL, &rows, &wrong);
+    enum rc rc = fdio_scratch_file("catalogue", &map, err);
+    if (rc != RC_OK)
+        return rc;
+    rc = manifest_catalogue_load(text, settings->catalogue_columns, map, NULL, NULL, &rows, &wrong);
     if (rc == RC_OK)
         rc = manifest_catalogue_open(map, &publishing->catalogue, &wrong);
     unlink(map); /* it stays mapped */

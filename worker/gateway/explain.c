@@ -1,4 +1,5 @@
 /* The gateway for the command line: what a list says, not what a server has loaded of it. */
+#include "base/fdio.h"
 #include "base/own.h"
 #include "base/roots.h"
 #include "worker/gateway/gateway.h"
@@ -35,18 +36,20 @@ bool gateway_check_lists(const struct gateway_options *options)
 static enum rc explain_retired(const struct gateway_options *options, const char *identifier,
                                enum gateway_retired *ret, struct err *err)
 {
-    char folder[] = "/tmp/vitrine-resolve-XXXXXX", map[64], now[IIIF_MAX_IDENTIFIER_BYTES + 1];
+    char now[IIIF_MAX_IDENTIFIER_BYTES + 1];
+    OWN_FREE char *map = NULL;
     uint64_t lines = 0;
     struct gateway_archive *archive = NULL;
     OWN_FD int text_fd = open(options->retired, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (text_fd < 0 || mkdtemp(folder) == NULL)
-        return err_set_errno(err, RC_IO, errno, "retired: %s", text_fd < 0 ? options->retired : folder);
-    snprintf(map, sizeof map, "%s/retired.mdb", folder);
-    enum rc rc = gateway_archive_load(text_fd, options->retired, map, NULL, NULL, &lines, err);
+    if (text_fd < 0)
+        return err_set_errno(err, RC_IO, errno, "retired: %s", options->retired);
+    enum rc rc = fdio_scratch_file("resolve", &map, err);
+    if (rc != RC_OK)
+        return rc;
+    rc = gateway_archive_load(text_fd, options->retired, map, NULL, NULL, &lines, err);
     if (rc == RC_OK)
         rc = gateway_archive_open(map, &archive, err);
     unlink(map);
-    rmdir(folder);
     if (rc != RC_OK)
         return rc;
     *ret = gateway_find_retired(archive, identifier, now);

@@ -1,5 +1,6 @@
 #include "worker/ingest/scratch.h"
 
+#include "base/fdio.h"
 #include "base/own.h"
 
 #include <dirent.h>
@@ -47,9 +48,8 @@ static void sweep(const char *beside)
 
 enum rc ingest_scratch_open(const char *beside, struct ingest_scratch *ret_scratch, struct err *err)
 {
-    const char *environment = getenv("TMPDIR");
     if (beside[0] == '\0')
-        beside = environment != NULL && environment[0] != '\0' ? environment : "/var/tmp";
+        beside = fdio_scratch_folder();
     sweep(beside);
     OWN_FREE char *path = NULL;
     if (asprintf(&path, "%s/" PREFIX "XXXXXX", beside) < 0)

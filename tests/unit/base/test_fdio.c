@@ -129,6 +129,27 @@ static void test_full_queue_is_busy_and_loses_nothing(void **state)
     assert_int_equal(fdio_send(pair[0], &sent, sizeof sent, -1, NULL), RC_OK);
 }
 
+static void test_scratch_lies_where_the_environment_says(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test_fdio-XXXXXX", *path = NULL;
+    struct err err;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(setenv("TMPDIR", folder, 1), 0);
+    assert_int_equal(fdio_scratch_file("try", &path, &err), RC_OK);
+    assert_memory_equal(path, folder, strlen(folder));
+    assert_memory_equal(path + strlen(folder), "/vitrine-try-", strlen("/vitrine-try-"));
+    assert_int_equal(unlink(path), 0);
+    free(path);
+    assert_int_equal(rmdir(folder), 0);
+    assert_int_equal(fdio_scratch_file("try", &path, &err), RC_IO);
+    assert_non_null(strstr(err.message, folder));
+    assert_int_equal(setenv("TMPDIR", "", 1), 0);
+    assert_string_equal(fdio_scratch_folder(), "/var/tmp");
+    assert_int_equal(unsetenv("TMPDIR"), 0);
+    assert_string_equal(fdio_scratch_folder(), "/var/tmp");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +158,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_there_and_peer_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peer_gone_with_unread_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_queue_is_busy_and_loses_nothing, setup, teardown),
+        cmocka_unit_test(test_scratch_lies_where_the_environment_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,11 +16,11 @@ B := build/$(VARIANT)
 # Debian's own Python: a `python3` earlier in PATH may lack Debian's packages.
 PYTHON := /usr/bin/python3
 
-# Source folders. ONLY="base worker/image" restricts check-unit to these folders and their tests, so that one
-# module can be worked on while another does not compile.
+# Source folders. ONLY="cache worker/image" restricts check-unit to the tests of these folders and to what these may include,
+# so that one module can be worked on while another does not compile.
 FOLDERS := base master shm cache worker $(patsubst %/,%,$(wildcard worker/*/))
 ONLY    ?=
-SRCS    := $(foreach dir,$(or $(ONLY),$(FOLDERS)),$(wildcard $(dir)/*.c))
+SRCS    := $(foreach dir,$(if $(ONLY),$(shell $(PYTHON) tests/layers --below $(ONLY)),$(FOLDERS)),$(wildcard $(dir)/*.c))
 OBJS    := $(SRCS:%.c=$B/%.o)
 PARTS   := $(filter-out $B/master/main.o,$(OBJS))
 ARCHIVE := $B/vitrine$(if $(ONLY),-only).a

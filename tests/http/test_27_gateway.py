@@ -146,3 +146,14 @@ def test_resolve_explains(images, lists, tmp_path, name, status, lines):
     assert told.returncode == status, told
     for line in lines:
         assert re.search(line, told.stdout, re.M), told.stdout
+
+
+def test_resolve_works_in_the_folder_for_temporary_files(images, lists, tmp_path, monkeypatch):
+    place = tmp_path / "scratch"
+    place.mkdir()
+    command = ("resolve", "older", "--images", images, "--cache", str(tmp_path), "--set", f"retired={lists['retired']}")
+    monkeypatch.setenv("TMPDIR", str(place))
+    assert run(*command).returncode == 0 and list(place.iterdir()) == []
+    place.rmdir()
+    homeless = run(*command)
+    assert homeless.returncode == 1 and str(place) in homeless.stderr

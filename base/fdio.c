@@ -69,7 +69,8 @@ enum rc fdio_send(int socket, const void *data, size_t length, int sent_fd, stru
     return err_set_errno(err, RC_IO, errno, "a message could not be sent");
 }
 
-enum rc fdio_receive(int socket, void *data, size_t capacity, size_t *ret_length, int *ret_fd, struct err *err)
+enum rc fdio_receive(int socket, void *data, size_t capacity, size_t *ret_length, int *ret_fd,
+                     struct err *err)
 {
     union {
         struct cmsghdr header;

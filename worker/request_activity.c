@@ -1,11 +1,9 @@
 /* Change Discovery: /activity and its pages. */
 #include "base/own.h"
-#include "worker/http/compress.h"
 #include "worker/iiif/media_range.h"
 #include "worker/manifest/activity_document.h"
 #include "worker/request_steps.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #define MOST_DIGITS 15u
@@ -20,28 +18,12 @@ static const char *media_type_of(const char *accept)
 
 static void answer(struct request *request, struct bytes *body)
 {
-    struct err err;
-    enum http_coding coding = HTTP_IDENTITY;
-    uint64_t hash = bytes_hash(BYTES_HASH_START, body->data, body->length);
-    if (http_compress_body(http_compress_choose(request_header(request, "Accept-Encoding")), body, &coding,
-                           &err) != RC_OK) {
-        request_fail(request, &err);
-        return;
-    }
-    const char *name = http_compress_name(coding);
     struct http_representation representation = {
-        .etag = arena_format(http_exchange_arena(request->exchange), "\"%016" PRIx64 "%s%s\"", hash,
-                             name == NULL ? "" : "-", name == NULL ? "" : name),
         .media_type = media_type_of(request_header(request, "Accept")),
         .cache_control = "no-cache", /* who asks wants to know what is new */
         .vary = request_vary(request, "Accept, Accept-Encoding"),
     };
-    if (name != NULL)
-        representation.header[representation.header_count++] = (struct http_header){"Content-Encoding", name};
-    if (representation.etag == NULL || representation.vary == NULL)
-        request_out_of_memory(request);
-    else if (!request_is_not_modified(request, &representation))
-        request_answer_body(request, &representation, body);
+    request_answer_text(request, &representation, body);
 }
 
 void request_answer_activity(struct request *request)

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "worker/fault.h"
-#include "worker/http/compress.h"
 #include "worker/iiif/info_json.h"
 #include "worker/iiif/media_range.h"
 #include "worker/manifest/build.h"
@@ -44,29 +43,26 @@ static void release_item(void *item)
 }
 
 /* All that a document depends on besides the files. */
-static const char *key_of(struct request *request, const char *coding)
+static const char *key_of(struct request *request, enum http_coding coding)
 {
+    const char *name = http_compress_name(coding);
     return arena_format(http_exchange_arena(request->exchange), "%d %s%s %s %s %s",
                         request->presentation_version, request->wants_collection ? "c" : "m",
-                        coding == NULL ? "" : coding, request->base_url, request->iiif.raw_identifier,
+                        name == NULL ? "" : name, request->base_url, request->iiif.raw_identifier,
                         request->identifier.path);
 }
 
 /* Sends the item, whose reference is taken over. */
-static void answer_item(struct request *request, const struct manifest_kept_item *item, const char *coding)
+static void answer_item(struct request *request, const struct manifest_kept_item *item,
+                        enum http_coding coding)
 {
-    struct worker_service *service = request->service;
     struct http_representation representation = {
-        .etag = arena_format(http_exchange_arena(request->exchange), "\"%016" PRIx64 "%s%s\"", item->hash,
-                             coding == NULL ? "" : "-", coding == NULL ? "" : coding),
         .media_type = media_type_of(request->presentation_version, request_header(request, "Accept")),
-        .cache_control = service->settings->cache_control,
+        .cache_control = request->service->settings->cache_control,
         .vary = request_vary(request, "Accept, Accept-Encoding"),
     };
-    if (coding != NULL)
-        representation.header[representation.header_count++] = (struct http_header){"Content-Encoding",
-                                                                                    coding};
-    bool is_short = representation.etag == NULL || representation.vary == NULL;
+    bool is_short = !request_tag_by_hash(request, item->hash, coding, &representation) ||
+                    representation.vary == NULL;
     if (is_short || request_is_not_modified(request, &representation)) {
         manifest_kept_release(item);
         if (is_short)
@@ -90,7 +86,8 @@ static enum http_coding coding_of(struct request *request)
 bool request_answer_presentation_early(struct request *request)
 {
     struct worker_service *service = request->service;
-    const char *coding = http_compress_name(coding_of(request)), *key = key_of(request, coding);
+    enum http_coding coding = coding_of(request);
+    const char *key = key_of(request, coding);
     int64_t oldest_ms = clock_monotonic_ms() - service->settings->revalidate_s * 1000;
     const struct manifest_kept_item *item = key == NULL
                                                 ? NULL
@@ -121,7 +118,7 @@ static enum rc find_or_build(struct request *request, const struct manifest_surv
                              struct err *err)
 {
     struct worker_service *service = request->service;
-    const char *key = key_of(request, NULL);
+    const char *key = key_of(request, HTTP_IDENTITY);
     if (key == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the document");
     const struct manifest_kept_item *item = manifest_kept_find(service->documents, key,
@@ -165,7 +162,7 @@ static enum rc find_or_compress(struct request *request, enum http_coding *codin
                                 const struct manifest_kept_item **ret_item, struct err *err)
 {
     struct worker_service *service = request->service;
-    const char *key = key_of(request, http_compress_name(*coding));
+    const char *key = key_of(request, *coding);
     const struct manifest_kept_item *item =
         key == NULL ? NULL : manifest_kept_find(service->documents, key, INT64_MIN, INT64_MIN);
     if (item != NULL && item->hash == plain->hash) {
@@ -244,7 +241,7 @@ void request_answer_presentation(struct request *request)
     else if (is_elsewhere)
         answer_elsewhere(request, !request->wants_collection);
     else
-        answer_item(request, item, http_compress_name(coding));
+        answer_item(request, item, coding);
 }
 
 /* ---- its route ---- */

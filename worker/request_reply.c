@@ -1,8 +1,10 @@
 #include "base/log.h"
+#include "worker/http/compress.h"
 #include "worker/http/status.h"
 #include "worker/request_steps.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 void request_fail(struct request *request, const struct err *err)
@@ -42,7 +44,8 @@ const char *request_vary(struct request *request, const char *own)
 const char *request_id(struct request *request)
 {
     return arena_join(http_exchange_arena(request->exchange), request->base_url,
-                      request->iiif.version == IIIF_3 ? "/iiif/3/" : "/iiif/2/", request->iiif.raw_identifier, NULL);
+                      request->iiif.version == IIIF_3 ? "/iiif/3/" : "/iiif/2/", request->iiif.raw_identifier,
+                      NULL);
 }
 
 /* A strong validator: changes with the source's version and with everything else that decides the bytes. */
@@ -70,6 +73,41 @@ bool request_represent(struct request *request, const char *what, struct http_re
         "Link", request->iiif.version == IIIF_3 ? "<http://iiif.io/api/image/3/level2.json>;rel=\"profile\""
                                                 : "<http://iiif.io/api/image/2/level2.json>;rel=\"profile\""};
     return ret->etag != NULL;
+}
+
+bool request_tag(struct request *request, const char *what, enum http_coding coding,
+                 struct http_representation *representation)
+{
+    const char *name = http_compress_name(coding);
+    representation->etag = arena_join(http_exchange_arena(request->exchange), "\"", what,
+                                      name == NULL ? "" : "-", name == NULL ? "" : name, "\"", NULL);
+    if (name != NULL)
+        representation->header[representation->header_count++] = (struct http_header){"Content-Encoding",
+                                                                                      name};
+    return representation->etag != NULL;
+}
+
+bool request_tag_by_hash(struct request *request, uint64_t hash, enum http_coding coding,
+                         struct http_representation *representation)
+{
+    char what[17];
+    snprintf(what, sizeof what, "%016" PRIx64, hash);
+    return request_tag(request, what, coding, representation);
+}
+
+void request_answer_text(struct request *request, struct http_representation *representation,
+                         struct bytes *body)
+{
+    enum http_coding coding = HTTP_IDENTITY;
+    uint64_t hash = bytes_hash(BYTES_HASH_START, body->data, body->length);
+    struct err err;
+    if (http_compress_body(http_compress_choose(request_header(request, "Accept-Encoding")), body, &coding,
+                           &err) != RC_OK)
+        request_fail(request, &err);
+    else if (!request_tag_by_hash(request, hash, coding, representation) || representation->vary == NULL)
+        request_out_of_memory(request);
+    else if (!request_is_not_modified(request, representation))
+        request_answer_body(request, representation, body);
 }
 
 void request_out_of_memory(struct request *request)

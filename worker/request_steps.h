@@ -17,6 +17,7 @@
 #include "worker/account.h"
 #include "worker/answer.h"
 #include "worker/flight.h"
+#include "worker/http/compress.h"
 #include "worker/iiif/identifier.h"
 #include "worker/service.h"
 #include "worker/web/embedded.h"
@@ -31,8 +32,10 @@ struct request {
     const char *base_url;
     struct picture *picture; /* one reference, from the moment it is found until the reply */
     int presentation_version;
-    bool is_page; /* somebody looks at it in a browser: problems are pages, too, and a picture is answered with its page */
-    enum { REQUEST_NOT_WEB, REQUEST_LISTING, REQUEST_ASSET } web; /* what needs a render thread of the pages */
+    /* Somebody looks at it in a browser: problems are pages, too, and a picture is answered with its page. */
+    bool is_page;
+    /* What needs a render thread of the pages. */
+    enum { REQUEST_NOT_WEB, REQUEST_LISTING, REQUEST_ASSET } web;
     const struct web_file *asset;
     bool is_current; /* the address of the asset */
     bool wants_collection;
@@ -50,10 +53,10 @@ struct request {
     uint32_t retry_after_s; /* what a refusal says; 0: the usual */
     bool warms_up;          /* nobody looks at it: everybody else goes first */
     bool suspended;
-    bool looked_up; /* it is not cached, and is this request's to make: with `flight`, or for itself alone */
-    bool tier_asked;              /* the lower tier has been asked for it, or is not to be */
+    bool looked_up;  /* it is not cached, and is this request's to make: with `flight`, or for itself alone */
+    bool tier_asked; /* the lower tier has been asked for it, or is not to be */
     struct tier_waiter tier_waiter;
-    double spent_ms; /* of CPU time, by its render */
+    double spent_ms;              /* of CPU time, by its render */
     struct worker_wanted wanted;  /* by the cache of derivatives */
     struct worker_flight *flight; /* who wait for the same */
     uint64_t looked_up_version;   /* of the source, while parts of it are fetched */
@@ -134,6 +137,15 @@ const char *request_header(struct request *request, const char *name);
 const char *request_id(struct request *request);
 /* Fills what info and image answers have in common; false when memory is out. */
 bool request_represent(struct request *request, const char *what, struct http_representation *ret);
+/* The body is in `coding`, and changes with `what` only: ETag and Content-Encoding. False when memory is out. */
+bool request_tag(struct request *request, const char *what, enum http_coding coding,
+                 struct http_representation *representation);
+bool request_tag_by_hash(struct request *request, uint64_t hash, enum http_coding coding,
+                         struct http_representation *representation);
+/* Answers with a text that is made anew each time: compresses it, and its ETag is of what is in it, since nothing else says
+ * when that changes. The rest of the representation is the caller's. */
+void request_answer_text(struct request *request, struct http_representation *representation,
+                         struct bytes *body);
 /* Ends a request whose representation is known: 304 where the client has it. False: it needs the body. */
 bool request_is_not_modified(struct request *request, const struct http_representation *representation);
 void request_answer_body(struct request *request, const struct http_representation *representation,

@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "worker/account.h"
-#include "worker/http/compress.h"
 #include "worker/http/status.h"
 #include "worker/iiif/media_range.h"
 #include "worker/iiif/percent.h"
@@ -29,22 +28,10 @@ static void add_header(struct http_representation *representation, const char *n
     representation->header[representation->header_count++] = (struct http_header){name, value};
 }
 
-/* A page or a listing: its ETag is of what is in it, since nothing else says when that changes. Asked for each time. */
+/* A page or a listing: asked for each time. */
 static void answer_text(struct request *request, const char *media_type, struct bytes *body)
 {
-    struct arena *arena = http_exchange_arena(request->exchange);
-    struct err err;
-    enum http_coding coding = HTTP_IDENTITY;
-    uint64_t hash = bytes_hash(BYTES_HASH_START, body->data, body->length);
-    if (http_compress_body(http_compress_choose(request_header(request, "Accept-Encoding")), body, &coding,
-                           &err) != RC_OK) {
-        request_fail(request, &err);
-        return;
-    }
-    const char *name = http_compress_name(coding);
     struct http_representation representation = {
-        .etag = arena_format(arena, "\"%016" PRIx64 "%s%s\"", hash, name == NULL ? "" : "-",
-                             name == NULL ? "" : name),
         .media_type = media_type,
         .cache_control = "no-cache",
         .vary = request_vary(request, "Accept-Encoding"),
@@ -54,12 +41,7 @@ static void answer_text(struct request *request, const char *media_type, struct 
         add_header(&representation, "Content-Security-Policy", WEB_CONTENT_POLICY);
         add_header(&representation, "Referrer-Policy", "same-origin");
     }
-    if (name != NULL)
-        add_header(&representation, "Content-Encoding", name);
-    if (representation.etag == NULL || representation.vary == NULL)
-        request_out_of_memory(request);
-    else if (!request_is_not_modified(request, &representation))
-        request_answer_body(request, &representation, body);
+    request_answer_text(request, &representation, body);
 }
 
 static void answer_page(struct request *request, const char *name)
@@ -140,18 +122,13 @@ static void answer_asset(struct request *request, bool may_work)
         request_continue(request);
         return;
     }
-    const char *coding = http_compress_name(body.coding);
     struct http_representation representation = {
-        .etag = arena_format(http_exchange_arena(request->exchange), "\"%s%s%s\"", web_assets_version(),
-                             coding == NULL ? "" : "-", coding == NULL ? "" : coding),
         .media_type = request->asset->media_type,
         .cache_control = request->is_current ? "public, max-age=31536000, immutable" : "no-cache",
         .vary = "Accept-Encoding",
     };
     add_header(&representation, "X-Content-Type-Options", "nosniff");
-    if (coding != NULL)
-        add_header(&representation, "Content-Encoding", coding);
-    if (representation.etag == NULL) {
+    if (!request_tag(request, web_assets_version(), body.coding, &representation)) {
         request_out_of_memory(request);
         return;
     }
@@ -233,9 +210,9 @@ static void answer_listing(struct request *request)
     enum rc rc = read_wanted(request, &wanted, &err);
     if (rc == RC_OK)
         rc = web_listing_write(&gallery, &wanted, http_exchange_arena(request->exchange), &body, &err);
-    const char *away = rc != RC_AWAY ? NULL
-                                     : arena_format(http_exchange_arena(request->exchange), "%s/",
-                                                    wanted.folder);
+    const char *away = rc != RC_AWAY
+                           ? NULL
+                           : arena_format(http_exchange_arena(request->exchange), "%s/", wanted.folder);
     if (away != NULL)
         request_wait_for_source(request, away);
     else if (rc != RC_OK)

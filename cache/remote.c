@@ -6,6 +6,7 @@
 #include "cache/origin_kinds.h"
 #include "cache/remote_claims.h"
 #include "cache/remote_folders.h"
+#include "cache/remote_stale.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -142,6 +143,15 @@ int64_t remote_age_ms(struct remote_content *content)
     return confirmed_ms == 0 || age_ms < 0 ? INT64_MAX : age_ms;
 }
 
+void remote_complain(struct remote *remote, const char *path, const char *reason)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - remote->complained_ms < 5000 && remote->complained_ms != 0)
+        return;
+    remote->complained_ms = now_ms;
+    log_warning("%s: %s; what is kept is served on", path, reason);
+}
+
 /* What another worker, or this one before it was started again, has found out about the file. Under the lock. */
 static void learn_from_store(struct remote *remote, struct remote_file *file)
 {
@@ -168,7 +178,7 @@ static void learn_from_store(struct remote *remote, struct remote_file *file)
     file->checked_ms = 0;
 }
 
-/* Whether what is known of the file may be used without asking. Under the lock. */
+/* Whether what is known of the file may be used without asking, or without waiting for the answer. Under the lock. */
 static bool is_current(struct remote *remote, struct remote_file *file)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -180,7 +190,7 @@ static bool is_current(struct remote *remote, struct remote_file *file)
         return false;
     int64_t age_ms = remote_age_ms(file->content);
     if (age_ms >= remote->options.revalidate_ms)
-        return false;
+        return remote_stale_is_due(file, now_ms);
     file->checked_ms = now_ms - age_ms;
     return true;
 }
@@ -326,7 +336,8 @@ static enum rc remote_list(struct origin *origin, const char *path, struct arena
 {
     const struct remote *remote = remote_of(origin);
     if (remote->folders == NULL)
-        return err_set(err, RC_UNSUPPORTED, "%s cannot be asked what lies in a folder", remote->transport->name);
+        return err_set(err, RC_UNSUPPORTED, "%s cannot be asked what lies in a folder",
+                       remote->transport->name);
     if (path[0] != '\0' && !is_plain(path))
         return err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
     return remote_folders_list(remote->folders, path, arena, ret_entries, ret_count, err);
@@ -378,7 +389,7 @@ static void remote_await(struct origin *origin, const char *path, struct origin_
         rc = remote_flight_look(file, &flights, &err);
     else
         rc = remote_flight_fetch(file, &flights, &err);
-    if (rc == RC_OK && file->flights != NULL) {
+    if (rc == RC_OK && file->flights != NULL && !remote_stale_is_due(file, clock_monotonic_ms())) {
         waits = true;
         waiter->until = file->next_number;
         waiter->next = file->waiters;
@@ -397,6 +408,7 @@ static void remote_await(struct origin *origin, const char *path, struct origin_
 static void remote_share(struct origin *origin, const struct shm_leaseholder *holder)
 {
     struct remote *remote = remote_of(origin);
+    remote->served = true;
     remote->shares = block_store_is_shared(remote->store);
     remote->holder = *holder;
 }
@@ -434,7 +446,7 @@ static void remote_cancel(struct origin *origin)
     remote->cancelled = true;
     pthread_mutex_unlock(&remote->mutex);
     remote->transport->ops->cancel(remote->transport);
-    if (remote->shares)
+    if (remote->served)
         shm_lease_ring(&remote->holder);
 }
 
@@ -489,8 +501,8 @@ enum rc remote_open(const struct remote_options *options, struct transport *tran
     remote->store = store;
     pthread_mutex_init(&remote->mutex, NULL);
     if (transport->ops->list != NULL) {
-        enum rc rc = remote_folders_new(transport, remote->options.revalidate_ms, remote->options.stale_if_error_ms,
-                                        &remote->folders, err);
+        enum rc rc = remote_folders_new(transport, remote->options.revalidate_ms,
+                                        remote->options.stale_if_error_ms, &remote->folders, err);
         if (rc != RC_OK) {
             remote_close(&remote->origin);
             return rc;

@@ -6,7 +6,8 @@
  * middle of being read is noticed, its old blocks are forgotten, and who reads starts over; no answer is a mixture.
  *
  * What is missing when a waiter comes is joined into as few parts as make sense and fetched at once; who wants what is on
- * its way already, fetched by this worker or another (cache/remote_claims.h), waits for that. While the origin is away, what is kept is served on, for `stale_if_error`.
+ * its way already, fetched by this worker or another (cache/remote_claims.h), waits for that. While the origin is away, or does not answer,
+ * what is kept is served on, for `stale_if_error` (cache/remote_stale.h).
  *
  * One mutex, never held during I/O of any kind but looking at a block file's header. Private to a process; a crash loses
  * nothing but what was on its way. */

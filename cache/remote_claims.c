@@ -1,6 +1,7 @@
 #include "cache/remote_claims.h"
 
 #include "base/clock.h"
+#include "cache/remote_stale.h"
 
 #include <string.h>
 
@@ -181,18 +182,23 @@ static void *watch_thread(void *argument)
             remote->watched = left;
             left = next;
         }
-        bool idle = remote->watched == NULL;
+        int64_t wait_ms, most_ms = remote->watched == NULL ? IDLE_MS : SHM_LEASE_LOOK_MS;
+        struct origin_waiter *waiter = remote_stale_let_go(remote, clock_monotonic_ms(), &wait_ms);
         pthread_mutex_unlock(&remote->mutex);
-        shm_lease_wait(&remote->holder, rung, idle ? IDLE_MS : SHM_LEASE_LOOK_MS);
+        for (struct origin_waiter *after; waiter != NULL; waiter = after) {
+            after = waiter->next;
+            waiter->ready(waiter, RC_OK, NULL);
+        }
+        shm_lease_wait(&remote->holder, rung, wait_ms < most_ms ? wait_ms : most_ms);
     }
 }
 
 enum rc remote_watch_start(struct remote *remote, struct err *err)
 {
-    int failed = remote->shares ? pthread_create(&remote->watch, NULL, watch_thread, remote) : 0;
+    int failed = remote->served ? pthread_create(&remote->watch, NULL, watch_thread, remote) : 0;
     if (failed != 0)
         return err_set_errno(err, RC_IO, failed, "the thread that waits for what others fetch cannot start");
-    remote->watches = remote->shares;
+    remote->watches = remote->served;
     return RC_OK;
 }
 

@@ -4,7 +4,8 @@
  * that nothing is submitted: a thread, one per remote origin, waits for the others' leases and lands it when the bytes are there,
  * when the other has failed (its waiters hear why), or when the other is no more: then its waiters start over, and one of
  * them claims. So nobody holds a thread while waiting, and an owner that dies or hangs delays the others until its
- * lease ends. Leases are given back block by block as these are written.
+ * lease ends. Leases are given back block by block as these are written. The same thread lets those go who wait for a look that takes too long
+ * (cache/remote_stale.h).
  *
  * For remote.c and remote_flight.c. Without origin_share(), or where blocks are kept in memory only, everything is
  * this worker's to fetch. A crash leaves leases that end with the worker's generation. */

@@ -1,9 +1,9 @@
 #include "cache/remote_flight.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/own.h"
 #include "cache/remote_claims.h"
+#include "cache/remote_stale.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -126,20 +126,6 @@ static enum rc on_take(struct transport_fetch *fetch, const void *data, size_t l
 
 /* ---- landing ---- */
 
-static bool is_weather(enum rc rc)
-{
-    return rc == RC_ORIGIN || rc == RC_LATE || rc == RC_BUSY || rc == RC_IO;
-}
-
-static void complain(struct remote *remote, const char *path, const struct err *err)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    if (now_ms - remote->complained_ms < 5000 && remote->complained_ms != 0)
-        return;
-    remote->complained_ms = now_ms;
-    log_warning("%s: %s; what is kept is served on", path, err->message);
-}
-
 /* What a look has found out. Under the lock. *rc becomes what its waiters hear. */
 static void land_look(struct remote_flight *flight, enum rc *rc, const struct err *err)
 {
@@ -155,9 +141,8 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
         }
         block_file_confirm(file->content->blocks, remote_wall_ms());
         file->checked_ms = clock_monotonic_ms();
-    } else if (is_weather(*rc) && file->content != NULL &&
-               remote_age_ms(file->content) < remote->options.stale_if_error_ms) {
-        complain(remote, file->path, err);
+    } else if (remote_stale_is_weather(*rc) && remote_stale_is_kept(file)) {
+        remote_complain(remote, file->path, err->message);
         file->checked_ms = clock_monotonic_ms();
         *rc = RC_OK;
     } else if (*rc == RC_NOT_FOUND) {
@@ -216,6 +201,8 @@ void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct e
     while (*link != flight)
         link = &(*link)->next;
     *link = flight->next;
+    if (!flight->elsewhere)
+        remote_stale_hear(remote, rc);
     if (flight->fetch.first)
         land_look(flight, &rc, err);
     else
@@ -284,6 +271,8 @@ enum rc remote_flight_look(struct remote_file *file, struct remote_flight **flig
     bool ours = remote_claim_look(file->remote, file->path);
     enum rc rc = set_out(file, 0, FIRST_BYTES, true, ours, flights, &flight, err);
     file->looking = rc == RC_OK;
+    if (rc == RC_OK)
+        remote_stale_expect(file);
     return rc;
 }
 

@@ -27,6 +27,7 @@ struct remote_file {
     int64_t checked_ms;             /* monotonic; 0: not since it is in memory */
     int64_t absent_ms;              /* when the origin has said that there is no such file; 0: it has not */
     bool looking;                   /* a look is on its way */
+    int64_t looked_ms;              /* since when */
     uint64_t next_number;
     struct remote_flight *flights;
     struct origin_waiter *waiters;
@@ -42,11 +43,13 @@ struct remote {
     pthread_mutex_t mutex;
     bool cancelled;
     int64_t complained_ms;
+    bool silent;          /* cache/remote_stale.h */
+    int64_t stale_due_ms; /* when it has to be looked at again; 0: no look is waited for */
     uint32_t count;
     struct remote_file *newest, *oldest;
     /* cache/remote_claims.h */
     struct shm_leaseholder holder;
-    bool shares, watches, watch_stops;
+    bool served, shares, watches, watch_stops;
     pthread_t watch;
     struct remote_flight *watched;
     struct remote_file *bucket[REMOTE_BUCKETS];
@@ -80,7 +83,7 @@ RC_MUST_USE enum rc remote_flight_fetch(struct remote_file *file, struct remote_
 /* It has come, or failed with `rc`: whoever waits is told, and the flight is gone. */
 void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct err *err);
 
-/* ---- of remote.c, for remote_flight.c ---- */
+/* ---- of remote.c, for remote_flight.c and remote_stale.c ---- */
 
 /* Takes over `blocks` in every case. */
 RC_MUST_USE enum rc remote_content_new(struct remote *remote, struct block_file *blocks,
@@ -93,5 +96,7 @@ void remote_make_room(struct remote *remote);
 bool remote_name(const struct remote *remote, const char *path, char ret_name[BLOCK_NAME_BYTES]);
 int64_t remote_wall_ms(void);
 int64_t remote_age_ms(struct remote_content *content);
+/* Under the lock, once in five seconds: that the origin does not answer, for this reason. */
+void remote_complain(struct remote *remote, const char *path, const char *reason);
 
 #endif

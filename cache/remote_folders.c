@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "cache/remote_stale.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -147,11 +148,6 @@ enum rc remote_folders_list(struct remote_folders *folders, const char *path, st
     return rc;
 }
 
-static bool is_weather(enum rc rc)
-{
-    return rc == RC_ORIGIN || rc == RC_LATE || rc == RC_BUSY;
-}
-
 /* Takes in what has come. Under the lock; what is left to free is returned. */
 static struct arena *take_in(struct remote_folder *folder, enum rc *rc)
 {
@@ -169,7 +165,7 @@ static struct arena *take_in(struct remote_folder *folder, enum rc *rc)
         folders->entries += folder->count;
         folder->known_ms = folder->asked_ms = now_ms;
         *rc = RC_OK; /* that there is none, listing says */
-    } else if (is_weather(*rc) && folder->known_ms != 0 && now_ms - folder->asked_ms < folders->stale_ms) {
+    } else if (remote_stale_is_weather(*rc) && folder->known_ms != 0 && now_ms - folder->asked_ms < folders->stale_ms) {
         folder->known_ms = now_ms;
         *rc = RC_OK;
     }

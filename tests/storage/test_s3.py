@@ -218,6 +218,33 @@ def test_what_is_kept_is_served_while_the_store_is_away(s3, ceph, between, image
     assert server.get(THUMBNAIL.format("other.tif")).status == 502
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_kept_is_served_while_the_store_is_silent(s3, ceph, between, served, images, workers):
+    """Nobody waits for the end of a look that hangs: the answers come while the store has not said a word."""
+    old, new = read(images, "pyramid-jpeg-420.tif"), read(images, "jpeg-444-tiled.tif")
+    names = [f"{number}.tif" for number in range(6)]
+    for name in names:
+        ceph.put(f"silent/{name}", old)
+    server = s3("silent", revalidate=1, fetch_timeout=60, workers=workers)
+    good = {name: server.get(THUMBNAIL.format(name)).body for name in names}
+    speaks = threading.Event()
+    between.fault = lambda seen: ("hold", speaks)
+    between.take()
+    time.sleep(1.2)
+    for _ in range(3):
+        for name in names:
+            reply = server.get(THUMBNAIL.format(name))
+            assert reply.status == 200 and reply.body == good[name]
+    assert between.seen and not any(seen.status for seen in between.seen), "the store was asked and has not said a word"
+    assert "has not answered for a second; what is kept is served on" in server.log()
+    ceph.put("silent/0.tif", new)
+    between.fault = None
+    speaks.set()
+    right = served.get(THUMBNAIL.format("jpeg-444-tiled.tif")).body
+    until(lambda: server.get(THUMBNAIL.format("0.tif")).body == right, 5, "the new picture is served once the store speaks")
+    assert server.get(THUMBNAIL.format("1.tif")).body == good["1.tif"]
+
+
 def test_what_is_kept_is_not_served_for_ever(s3, ceph, between, images):
     ceph.put("away/b.tif", read(images, "pyramid-jpeg-420.tif"))
     server = s3("away", revalidate=1, stale_if_error=3, fetch_tries=1)

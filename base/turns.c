@@ -2,23 +2,30 @@
 
 #include <linux/sched.h>
 #include <linux/sched/types.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TURN_NS  100000 /* the shortest that the kernel gives */
-#define WAY_NICE 10
+#define SHORT_NS   100000 /* the shortest that the kernel gives */
+#define LONG_NS    4000000
+#define NICE_LIMIT 19
 
-void turns_ask_short(void)
+static void ask(uint32_t policy, int nice, uint64_t turn_ns)
 {
-    struct sched_attr attributes = {.size = sizeof attributes,
-                                    .sched_policy = SCHED_NORMAL,
-                                    .sched_nice = getpriority(PRIO_PROCESS, 0),
-                                    .sched_runtime = TURN_NS};
+    struct sched_attr attributes = {
+        .size = sizeof attributes, .sched_policy = policy, .sched_nice = nice, .sched_runtime = turn_ns};
     (void)!syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
-void turns_give_way(void)
+void turns_ask_short(void)
 {
-    (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + WAY_NICE); /* Linux: of this thread */
+    ask(SCHED_NORMAL, getpriority(PRIO_PROCESS, 0), SHORT_NS);
+}
+
+void turns_give_way(enum turns_way way)
+{
+    int nice = getpriority(PRIO_PROCESS, (id_t)getpid()) + (int)way, now = getpriority(PRIO_PROCESS, 0);
+    nice = nice < now ? now : nice;
+    ask(SCHED_BATCH, nice < NICE_LIMIT ? nice : NICE_LIMIT, LONG_NS); /* BATCH: does not break in */
 }

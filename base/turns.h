@@ -1,14 +1,25 @@
-/* Turns: how a thread shares its processor with others.
+/* Turns: how the threads of a process share the processors.
  *
- * A thread that answers many clients in moments must not wait for another's whole turn (some 3 ms) whenever both want the same
- * processor. Asking for short turns lets it break in on those with longer ones, and costs it nothing as long as it is done soon: its
- * share stays the same. Kernels before 6.12 take no notice. For the calling thread, and the threads it makes from then on. */
+ * The kernel lets whoever is woken break in on whoever runs only if the turn that it asks for is the shorter one, and it has not
+ * had more than its share of late. Else it waits until the other sleeps, or for the next tick of the clock (4 ms). A thread that answers
+ * many clients in moments must not wait for another's work in that way, nor be broken in on by the very thread that it hands work to. So
+ * it asks for short turns, and all that takes longer gives way to it: with longer turns, a smaller share where there is not enough for
+ * all, and without ever breaking in. Kernels before 6.12 know shares only.
+ *
+ * Each call is for the calling thread, and the threads it makes from then on. Needs no privilege, and so there is no way
+ * back: what a thread has given away its children do not have either. */
 #ifndef BASE_TURNS_H
 #define BASE_TURNS_H
 
+enum turns_way {
+    TURNS_WORK = 15,       /* somebody waits for what it does */
+    TURNS_LARGE_WORK = 19, /* it takes long anyway, or nobody waits */
+};
+
+/* Still longer than what is done at a time, or its end waits for the others. */
 void turns_ask_short(void);
 
-/* The opposite: gives way to the process's other threads where there is not enough for all, as work does that takes long anyway. */
-void turns_give_way(void);
+/* Values are steps of niceness below the process's main thread. Does nothing for a thread that has given more already. */
+void turns_give_way(enum turns_way way);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "base/turns.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -131,6 +132,7 @@ static void *tidy_thread(void *argument)
 {
     struct block_store *store = argument;
     pthread_setname_np(pthread_self(), "blocks");
+    turns_give_way(TURNS_LARGE_WORK);
     pthread_mutex_lock(&store->mutex);
     while (!store->stopping) {
         bool is_due = store->is_due || atomic_load(&store->memory.disk_is_full);

@@ -350,7 +350,7 @@ static void *loop_thread(void *argument)
 {
     struct http_loop *loop = argument;
     pthread_setname_np(pthread_self(), "fetch");
-    turns_give_way();
+    turns_give_way(TURNS_WORK);
     while (take_submitted(loop)) {
         int patience_ms = start_due(loop), left = 0;
         bool idle = loop->active == NULL && loop->waiting == NULL;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "base/turns.h"
 #include "cache/purges.h"
 
 #include <dirent.h>
@@ -304,6 +305,7 @@ static void *keep_house(void *argument)
 {
     struct janitor *janitor = argument;
     pthread_setname_np(pthread_self(), "janitor");
+    turns_give_way(TURNS_LARGE_WORK);
     while (!is_stopping(janitor)) {
         struct err err;
         if (purges_look(janitor->derivatives, &err) != RC_OK)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/own.h"
+#include "base/turns.h"
 #include "cache/origin_kinds.h"
 
 #include <errno.h>
@@ -276,6 +277,7 @@ static void *lane_thread(void *argument)
 {
     struct lane *lane = argument;
     pthread_setname_np(pthread_self(), "lane");
+    turns_give_way(TURNS_WORK);
     pthread_mutex_lock(&lane->mutex);
     uint32_t number = lane->started++;
     for (;;) {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/own.h"
+#include "base/turns.h"
 #include "cache/tier_purges.h"
 
 #include <fcntl.h>
@@ -140,6 +141,7 @@ static void *read_for_all(void *argument)
 {
     struct tier *tier = argument;
     pthread_setname_np(pthread_self(), "tier");
+    turns_give_way(TURNS_WORK);
     pthread_mutex_lock(&tier->mutex);
     uint32_t number = tier->started++;
     for (;;) {
@@ -334,6 +336,7 @@ static void *keep_for_all(void *argument)
 {
     struct tier *tier = argument;
     pthread_setname_np(pthread_self(), "tier keeper");
+    turns_give_way(TURNS_LARGE_WORK);
     pthread_mutex_lock(&tier->mutex);
     while (!tier->stopping) {
         struct tier_order *order = tier->orders;

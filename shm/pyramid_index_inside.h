@@ -30,9 +30,10 @@ struct shm_index {
     pthread_cond_t queue_grew, queue_emptied;
     struct shm_index_write *first, **last;
     size_t queue_bytes;
+    uint32_t queue_count, settling; /* settling: who waits for the queue to be empty */
     bool is_writing, is_stopping;
     atomic_bool needs_care; /* the file is in doubt or has grown: the writer is to look after it */
-    int64_t readers_checked_ms;
+    int64_t readers_checked_ms, written_ms;
     pthread_t writer;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "base/turns.h"
 
 #include <errno.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #define QUEUE_BYTES      ((size_t)32 << 20)
 #define BATCH_WRITES     512u  /* in one transaction */
+#define GATHER_MS        100   /* from one transaction to the next, which waits for the disk, unless a batch is full */
 #define REOPEN_MS        1000  /* until opening is tried again */
 #define CHECK_READERS_MS 10000 /* between looks for readers that have died */
 #define MOST_TRIES       64    /* at one batch: the mapping may double that often */
@@ -66,7 +68,8 @@ static void submit(struct shm_index *index, struct shm_index_write *write)
         *index->last = write;
         index->last = &write->next;
         index->queue_bytes += write->all_bytes;
-        pthread_cond_signal(&index->queue_grew);
+        if (index->queue_count++ == 0 || index->queue_count == BATCH_WRITES)
+            pthread_cond_signal(&index->queue_grew);
         taken = true;
     }
     pthread_mutex_unlock(&index->queue_lock);
@@ -133,8 +136,11 @@ void shm_index_remove(struct shm_index *index, const struct shm_index_key *key)
 void shm_index_settle(struct shm_index *index)
 {
     pthread_mutex_lock(&index->queue_lock);
+    index->settling++;
+    pthread_cond_signal(&index->queue_grew);
     while (index->first != NULL || index->is_writing)
         pthread_cond_wait(&index->queue_emptied, &index->queue_lock);
+    index->settling--;
     pthread_mutex_unlock(&index->queue_lock);
 }
 
@@ -362,12 +368,36 @@ static void wait_for_work(struct shm_index *index)
     }
 }
 
+/* Whether what is queued is to be written now. */
+static bool is_urgent(const struct shm_index *index)
+{
+    return index->queue_count >= BATCH_WRITES || index->settling > 0 || index->is_stopping ||
+           atomic_load_explicit(&index->needs_care, memory_order_relaxed);
+}
+
+/* One write alone goes at once. Of many, those that come soon after each other share a transaction. */
+static void gather(struct shm_index *index)
+{
+    int64_t wait_ms = index->written_ms + GATHER_MS - clock_monotonic_ms();
+    struct timespec until;
+    if (wait_ms <= 0)
+        return;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += wait_ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (!is_urgent(index) &&
+           pthread_cond_timedwait(&index->queue_grew, &index->queue_lock, &until) != ETIMEDOUT)
+        continue;
+}
+
 /* The first of the queue; what is beyond a batch stays. */
 static struct shm_index_write *take_batch(struct shm_index *index)
 {
     struct shm_index_write *batch = index->first, **end = &index->first;
     for (uint32_t i = 0; i < BATCH_WRITES && *end != NULL; i++) {
         index->queue_bytes -= (*end)->all_bytes;
+        index->queue_count--;
         end = &(*end)->next;
     }
     struct shm_index_write *rest = *end;
@@ -394,15 +424,19 @@ static void *run_writer(void *context)
 {
     struct shm_index *index = context;
     bool is_over = false;
+    pthread_setname_np(pthread_self(), "index"); /* by itself: a worker may not open the file by which others are named */
+    turns_give_way(TURNS_LARGE_WORK);
     while (!is_over) {
         pthread_mutex_lock(&index->queue_lock);
         wait_for_work(index);
+        gather(index);
         struct shm_index_write *batch = take_batch(index);
         index->is_writing = true;
         pthread_mutex_unlock(&index->queue_lock);
 
         care(index);
         free_batch(index, batch, commit(index, batch));
+        index->written_ms = clock_monotonic_ms();
 
         pthread_mutex_lock(&index->queue_lock);
         index->is_writing = false;
@@ -419,7 +453,6 @@ enum rc shm_index_writer_start(struct shm_index *index, struct err *err)
     index->readers_checked_ms = clock_monotonic_ms(); /* opening has just looked */
     if (pthread_create(&index->writer, NULL, run_writer, index) != 0)
         return err_set(err, RC_NO_MEMORY, "no thread to write the pyramid index");
-    pthread_setname_np(index->writer, "index");
     return RC_OK;
 }
 

@@ -97,11 +97,9 @@ static int add_limited(scmp_filter_ctx filter)
     for (size_t i = 0; i < sizeof fcntls / sizeof fcntls[0]; i++)
         failed |= allow_value(filter, SCMP_SYS(fcntl), 1, fcntls[i]);
     failed |= allow_value(filter, SCMP_SYS(prctl), 0, PR_SET_NAME);
-    /* The calling thread's own priority: lower, since nothing here may raise it. */
-    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(getpriority), 2,
-                               SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0), SCMP_A1(SCMP_CMP_EQ, 0, 0));
-    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
-                               SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0), SCMP_A1(SCMP_CMP_EQ, 0, 0));
+    /* The calling thread's own priority: lower, since nothing here may raise it. Seen is the main thread's, too. */
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(getpriority), 1,
+                               SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0));
     failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_setattr), 1, SCMP_A0(SCMP_CMP_EQ, 0, 0));
     /* No memory that holds new code. */
     failed |= allow_without(filter, SCMP_SYS(mmap), 2, PROT_EXEC);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/turns.h"
 #include "worker/manifest/activity_scan.h"
 
 #include <fcntl.h>
@@ -10,14 +11,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #define LOOK_EVERY_MS 250 /* whether it is time, or somebody else has gone */
 #define FILES_AT_ONCE 64  /* then a pause, so that others get at the disc */
 #define PAUSE_NS      500000
 #define REST_TIMES    50
-#define PRIORITY      10
 
 struct activity {
     struct activity_options options;
@@ -114,7 +113,7 @@ static void *keep_looking(void *argument)
 {
     struct activity *activity = argument;
     pthread_setname_np(pthread_self(), "scanner");
-    setpriority(PRIO_PROCESS, 0, PRIORITY); /* on Linux: of this thread */
+    turns_give_way(TURNS_LARGE_WORK);
     while (!is_stopping(activity)) {
         take_office(activity);
         if (activity->lock >= 0 && clock_monotonic_ms() >= activity->due_ms)

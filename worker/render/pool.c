@@ -130,9 +130,11 @@ enum rc render_pool_start(const struct render_pool_options *options, struct rend
     init_lanes(pool);
     enum rc rc = RC_OK;
     pthread_mutex_lock(&pool->mutex);
-    /* One for each lane at least; more come with the work. */
-    if (!render_pool_start_thread(pool, SMALL) || !render_pool_start_thread(pool, LARGE))
-        rc = err_set(err, RC_IO, "the render threads cannot start");
+    /* By the caller, who has given nothing away (base/turns.h); more come with the work. */
+    for (enum render_lane_kind kind = SMALL; kind <= LARGE; kind++)
+        for (uint32_t i = 0; i < pool->lane[kind].most_running && rc == RC_OK; i++)
+            if (!render_pool_start_thread(pool, kind))
+                rc = err_set(err, RC_IO, "the render threads cannot start");
     pthread_mutex_unlock(&pool->mutex);
     if (rc != RC_OK) {
         render_pool_stop(&pool);

@@ -1,9 +1,8 @@
 #include "worker/render/pool_inside.h"
 
-#include <stdio.h>
-#include <sys/resource.h>
+#include "base/turns.h"
 
-#define LARGE_NICE 5 /* the weight of a thread for large jobs is a third of the others' */
+#include <stdio.h>
 
 static _Thread_local struct render_thread *own_thread;
 
@@ -77,8 +76,7 @@ static void *render_thread(void *argument)
     static const char *const names[LANES] = {"render", "large", "help"};
     snprintf(name, sizeof name, "%s %u", names[thread->kind], (unsigned)(thread - pool->thread) % 1000);
     pthread_setname_np(pthread_self(), name);
-    if (thread->kind != SMALL)
-        setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + LARGE_NICE); /* Linux: of this thread */
+    turns_give_way(thread->kind == SMALL ? TURNS_WORK : TURNS_LARGE_WORK);
     pthread_mutex_lock(&pool->mutex);
     while (find_work(thread)) {
         begin_job(thread);

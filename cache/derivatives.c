@@ -13,8 +13,9 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define COMPARE_ONE_IN    64u /* large files, of those that are found */
-#define PROMOTE_ONE_IN    8u  /* small files that others have asked for too */
+#define COMPARE_ONE_IN 64u /* large files, of those that are found */
+#define PROMOTE_ONE_IN \
+    32u /* small files; who is asked for often comes soon, and the others cost a look for somebody worth less */
 #define COUNT_KEPT_ONE_IN 64u
 #define COMPARE_AT_ONCE   (256u << 10)
 #define MOST_EVICTED      4096u /* at a time */
@@ -62,6 +63,11 @@ void derivatives_init(struct derivatives *derivatives, struct shm_derivatives *s
 {
     *derivatives = (struct derivatives){
         .shared = shared, .folder = -1, .limits = *limits, .boot = read_boot()};
+}
+
+void derivatives_done(struct derivatives *derivatives)
+{
+    derivative_folders_done(&derivatives->folders);
 }
 
 /* ---- going ---- */
@@ -277,8 +283,8 @@ static enum derivatives_found find_in_file(struct derivatives *derivatives, cons
     char name[DERIVATIVE_NAME_BYTES];
     uint64_t known_bytes = 0;
     derivative_name(key->hash, name);
-    OWN_FD int fd = openat(derivatives->folder, name,
-                           O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    shm_catalogue_expect(shared->catalogue, key->hash); /* it comes while the kernel looks for the file */
+    OWN_FD int fd = derivative_folders_open(&derivatives->folders, derivatives->folder, name);
     if (fd < 0 && errno != ELOOP && errno != EACCES && errno != ENXIO && errno != EIO)
         return DERIVATIVES_MISS; /* there is none, or no descriptor is free: nothing is wrong with the file */
     bool known = shm_catalogue_touch(shared->catalogue, key->hash, (uint32_t)time(NULL),

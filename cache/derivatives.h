@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "cache/derivative_entry.h"
+#include "cache/derivative_folders.h"
 #include "shm/derivatives.h"
 
 /* Up to here a derivative is read into memory and compared with its checksum each time; above it goes from its file into
@@ -28,6 +29,7 @@ struct derivatives_limits {
 struct derivatives {
     struct shm_derivatives *shared;
     int folder; /* O_PATH; -1: none */
+    struct derivative_folders folders;
     struct derivatives_limits limits;
     uint64_t boot;   /* of the system */
     uint64_t server; /* in temporary names, and for the janitor's lock: whose */
@@ -48,6 +50,8 @@ void derivative_done(struct derivative *derivative);
 /* The folder stays the caller's. Reads which system this is: before the box. */
 void derivatives_init(struct derivatives *derivatives, struct shm_derivatives *shared,
                       const struct derivatives_limits *limits);
+/* Where nobody uses them any more. */
+void derivatives_done(struct derivatives *derivatives);
 
 enum derivatives_look {
     DERIVATIVES_QUICK,    /* event thread: memory, or a file that is read at once */

@@ -87,6 +87,14 @@ static uint32_t bucket_of(const struct shm_catalogue *catalogue, struct shm_key 
     return (uint32_t)((key.high >> 32) * catalogue->buckets >> 32);
 }
 
+void shm_catalogue_expect(const struct shm_catalogue *catalogue, struct shm_key key)
+{
+    const struct shm_catalogue_entry *entry =
+        &catalogue->entry[(size_t)bucket_of(catalogue, key) * SHM_CATALOGUE_WAYS];
+    for (uint32_t i = 0; i < SHM_CATALOGUE_WAYS; i += 2) /* two fill a line */
+        __builtin_prefetch(&entry[i]);
+}
+
 static struct shm_catalogue_entry *find(struct shm_catalogue *catalogue, struct shm_key key)
 {
     struct shm_catalogue_entry *entry =

@@ -156,7 +156,7 @@ static void allow_network_files(int ruleset_fd, const struct ruleset *ruleset)
 
 /* Everything that a box leaves open. */
 struct remains {
-    struct opening opening[ROOTS_MOST + 2];
+    struct opening opening[ROOTS_MOST + 3];
     size_t opening_count;
     bool network;
     const uint16_t *port;
@@ -222,8 +222,9 @@ enum rc worker_box_enter(const struct settings *settings, const struct worker_bo
                          const char **ret_note, struct err *err)
 {
     struct remains remains = {.opening = {{.fd = openings->cache_fd, .is_folder = true, .is_writable = true},
+                                          {.fd = openings->derivatives_fd, .is_folder = true, .is_writable = true},
                                           {.fd = openings->tier_fd, .is_folder = true, .is_writable = true}},
-                              .opening_count = 2,
+                              .opening_count = 3,
                               .network = openings->network,
                               .port = openings->port,
                               .port_count = openings->port_count};

@@ -115,6 +115,7 @@ void worker_derivatives_free(struct worker_derivatives **derivatives)
     tier_close(&freed->tier);
     worker_flight_watch_done(freed);
     pthread_mutex_destroy(&freed->lock);
+    derivatives_done(&freed->cache);
     free(freed);
 }
 

@@ -269,15 +269,15 @@ void request_wait_for_source(struct request *request, const char *path)
 static const char *find_base_url(struct request *request)
 {
     const struct settings *settings = request->service->settings;
-    const struct http_forwarding sent = {
-        .host = request_header(request, "Host"),
-        .forwarded = request_header(request, "Forwarded"),
-        .x_forwarded_proto = request_header(request, "X-Forwarded-Proto"),
-        .x_forwarded_host = request_header(request, "X-Forwarded-Host"),
-        .x_forwarded_port = request_header(request, "X-Forwarded-Port"),
-        .x_forwarded_prefix = request_header(request, "X-Forwarded-Prefix"),
-    };
     bool trusted = http_peer_is_trusted(http_exchange_peer(request->exchange), settings->trusted_proxies);
+    struct http_forwarding sent = {.host = request_header(request, "Host")};
+    if (trusted) {
+        sent.forwarded = request_header(request, "Forwarded");
+        sent.x_forwarded_proto = request_header(request, "X-Forwarded-Proto");
+        sent.x_forwarded_host = request_header(request, "X-Forwarded-Host");
+        sent.x_forwarded_port = request_header(request, "X-Forwarded-Port");
+        sent.x_forwarded_prefix = request_header(request, "X-Forwarded-Prefix");
+    }
     return http_base_url(http_exchange_arena(request->exchange), settings->base_url, trusted, &sent);
 }
 
@@ -321,7 +321,7 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
     request->exchange = exchange;
     request->condemned = strikes == WORKER_POISON_STRIKES;
     request->warms_up = warms_up;
-    request->deadline_ms = clock_monotonic_ms() + service->settings->render_timeout_s * 1000;
+    request->deadline_ms = http_exchange_account(exchange)->begun_us / 1000 + service->settings->render_timeout_s * 1000;
     request->base_url = find_base_url(request);
     if (request->base_url == NULL)
         request_out_of_memory(request);

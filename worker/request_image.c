@@ -169,7 +169,7 @@ static enum rc plan_image(struct request *request, bool *ret_done, struct err *e
         return rc;
     http_exchange_account(request->exchange)->class = (uint8_t)class_of(&request->plan,
                                                                         &request->picture->pyramid);
-    char canonical[IIIF_CANONICAL_BYTES];
+    char *canonical = request->canonical;
     iiif_plan_canonical(&request->plan, canonical);
     const char *id = request_id(request);
     const char *link = id == NULL ? NULL
@@ -247,10 +247,14 @@ static bool make_wanted(struct worker_wanted *wanted, struct worker_flight *flig
 static bool set_wanted(struct request *request)
 {
     struct worker_wanted *wanted = &request->wanted;
-    struct iiif_plan plan = request->plan;
-    char canonical[IIIF_CANONICAL_BYTES];
-    plan.version = IIIF_3;
-    iiif_plan_canonical(&plan, canonical);
+    const char *canonical = request->canonical;
+    char canonical_3[IIIF_CANONICAL_BYTES];
+    if (request->plan.version != IIIF_3) {
+        struct iiif_plan plan = request->plan;
+        plan.version = IIIF_3;
+        iiif_plan_canonical(&plan, canonical_3);
+        canonical = canonical_3;
+    }
     wanted->exchange = request->exchange;
     wanted->deadline_ms = request->deadline_ms;
     wanted->answer = answer_wanted;
@@ -488,12 +492,15 @@ bool request_answer_image_early(struct request *request)
     if (request->picture->source == NULL)
         return answer_without_source(request);
     OWN(bytes_done) struct bytes body = {0};
-    rc = render_passthrough(request->picture, &request->plan, &request->service->options, false, &body, &err);
+    /* Why not is nobody's concern: a render thread finds out again. */
+    rc = render_passthrough(request->picture, &request->plan, &request->service->options, false, &body, NULL);
     if (rc == RC_OK)
         answer_tile(request, &body);
     else if (rc != RC_UNSUPPORTED)
         request->job.cost_ms = READ_MS;
-    else
+    if (rc == RC_OK || (rc == RC_UNSUPPORTED && answer_from_cache(request)))
+        return true;
+    if (rc == RC_UNSUPPORTED)
         request->job.cost_ms = cost_ms_of(request);
-    return rc == RC_OK || (rc == RC_UNSUPPORTED && answer_from_cache(request));
+    return false;
 }

@@ -44,6 +44,7 @@ struct request {
     bool condemned; /* it has killed its worker twice: it is only to be answered */
     bool planned;   /* plan and representation of the image hold */
     struct iiif_plan plan;
+    char canonical[IIIF_CANONICAL_BYTES]; /* the plan's text */
     struct http_representation representation;
     struct worker_answer answer; /* of an image, while it is rendered */
     struct origin_waiter waiter; /* while parts of the source are fetched */

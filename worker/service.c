@@ -178,7 +178,8 @@ static enum rc enter_box(const struct worker_heritage *heritage, const struct wo
 {
     const char *note = NULL;
     struct origin_needs needs[ROOTS_MOST];
-    struct worker_box_openings openings = {.cache_fd = service->cache.fd, .tier_fd = -1};
+    struct worker_box_openings openings = {
+        .cache_fd = service->cache.fd, .derivatives_fd = service->cache.folder[CACHE_DERIVATIVES], .tier_fd = -1};
     openings.root_count = origin_needs(service->origin, needs);
     for (size_t i = 0; i < openings.root_count; i++) {
         openings.root_fd[i] = needs[i].root_fd;

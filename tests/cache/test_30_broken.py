@@ -68,6 +68,20 @@ def test_an_entry_of_another_key_is_not_believed(start, folder, filled):
     assert renders(served) == 1
 
 
+def test_folders_that_were_emptied_are_found_again(start, folder, filled):
+    """Workers keep the folders open in which they have found something."""
+    cache, bodies, paths = filled
+    served = start(folder, cache=cache, settings={**FILES_ONLY, "workers": 1})
+    assert served.get(SMALL).body == bodies[SMALL] and renders(served) == 0
+    shutil.rmtree(os.path.dirname(paths[SMALL]))
+    for rendered in range(1, 3):
+        assert served.get(SMALL).body == bodies[SMALL]
+        until(lambda: os.path.exists(paths[SMALL]), 5, "it is stored again")
+        for _ in range(2):
+            assert served.get(SMALL).body == bodies[SMALL] and renders(served) == rendered
+        os.unlink(paths[SMALL])
+
+
 def test_links_and_folders_in_place_of_entries(start, folder, filled, tmp_path):
     cache, bodies, paths = filled
     os.unlink(paths[SMALL])

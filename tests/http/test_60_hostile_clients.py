@@ -64,6 +64,16 @@ def test_url_without_end(strict):
     assert_well(strict)
 
 
+@pytest.mark.parametrize("size, status", [(16_000, 200), (16_500, 431)])
+def test_the_longest_head(served, size, status):
+    """As much as the settings promise by default, cookies and all."""
+    head = b"GET " + IMAGE.encode() + b" HTTP/1.1\r\nHost: x\r\nCookie: "
+    with served.client().connect() as connection:
+        push(connection, head + b"c" * (size - len(head) - 4) + b"\r\n\r\n")
+        assert answer_or_close(connection) == status
+    assert_well(served)
+
+
 @pytest.mark.parametrize("count, size", [(20_000, 10), (100, 10_000), (1, 1_000_000)])
 def test_header_flood(served, count, size):
     with served.client().connect() as connection:

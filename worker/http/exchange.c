@@ -93,24 +93,13 @@ static enum http_method method_of(const char *name)
     return HTTP_OTHER;
 }
 
-static enum MHD_Result add_header_length(void *context, enum MHD_ValueKind kind, const char *name,
-                                         const char *value)
-{
-    uint64_t *length = context;
-    (void)kind;
-    *length += strlen(name) + strlen(value);
-    return MHD_YES;
-}
-
 /* Two answers of the same fingerprint are as long as each other in header and body and are of the same
  * version: one can go on where the other stopped. */
-static uint64_t fingerprint(const struct http_exchange *exchange, struct MHD_Response *response)
+static uint64_t fingerprint(const struct http_exchange *exchange)
 {
-    uint64_t part[3] = {exchange->status, exchange->answer_bytes, 0};
-    MHD_get_response_headers(response, add_header_length, &part[2]);
+    const uint64_t part[3] = {exchange->status, exchange->answer_bytes, exchange->head_bytes};
     uint64_t hash = bytes_hash(BYTES_HASH_START, part, sizeof part);
-    const char *etag = MHD_get_response_header(response, "ETag");
-    return etag != NULL ? bytes_hash(hash, etag, strlen(etag)) : hash;
+    return exchange->etag != NULL ? bytes_hash(hash, exchange->etag, strlen(exchange->etag)) : hash;
 }
 
 /* Whether the client wants the connection to end with the answer. A wrong guess costs a needless or a missing repeat after a
@@ -144,14 +133,14 @@ static enum MHD_Result send_answer(struct http_exchange *exchange)
     bool closes = atomic_load_explicit(&exchange->connection->server->draining, memory_order_relaxed);
     if (wire->slot != NULL)
         closes = http_wire_closes(wire, closes);
-    if (closes)
-        MHD_add_response_header(response, "Connection", "close");
+    if (closes && MHD_add_response_header(response, "Connection", "close") == MHD_YES)
+        exchange->head_bytes += strlen("Connection") + strlen("close");
     bool sized = exchange->answer_bytes != UINT64_MAX;
     bool ends_with_body = !sized && (exchange->is_http_1_0 || exchange->method == HTTP_HEAD);
     exchange->ends = exchange->ends || closes || client_ends(exchange) || ends_with_body;
     enum MHD_Result queued = MHD_NO;
     begin_answer(exchange);
-    if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange, response), sized))
+    if (wire->slot == NULL || http_wire_may_answer(wire, fingerprint(exchange), sized))
         queued = MHD_queue_response(exchange->mhd, exchange->status, response);
     MHD_destroy_response(response);
     return queued;

@@ -51,6 +51,8 @@ struct http_exchange {
      * ended. */
     unsigned status;
     struct MHD_Response *response;
+    uint64_t head_bytes; /* of the names and values of its headers */
+    const char *etag;    /* one of them, or NULL */
     struct http_stream *stream; /* what the response is read from, where its length is not known */
 };
 

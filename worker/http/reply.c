@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "worker/http/conditional.h"
 #include "worker/http/exchange.h"
+#include "worker/http/head.h"
 #include "worker/http/status.h"
 
 #include <inttypes.h>
@@ -25,42 +26,39 @@ static const char *date_text(time_t date)
     return text;
 }
 
-/* Leaves out what is not said. MHD refuses header values with line ends, which none of ours has; should one
- * fail for lack of memory, the answer goes without it. */
-static void add(struct MHD_Response *response, const char *name, const char *value)
+/* What every answer says. */
+static void begin_head(struct http_head *head, struct MHD_Response *response, struct http_exchange *exchange)
 {
-    if (value != NULL && value[0] != '\0')
-        MHD_add_response_header(response, name, value);
-}
-
-static void add_common(struct MHD_Response *response, struct http_exchange *exchange)
-{
-    add(response, "Date", date_text(exchange->date_s));
-    add(response, "Server", "Vitrine");
+    http_head_begin(head, response, date_text(exchange->date_s));
+    http_head_add(head, "Server", "Vitrine");
     if (exchange->connection->server->options.trusted_proxies != NULL)
-        add(response, "X-Request-Id", http_exchange_given_id(exchange));
-    add(response, "Access-Control-Allow-Origin", "*");
-    add(response, "Access-Control-Expose-Headers",
+        http_head_add(head, "X-Request-Id", http_exchange_given_id(exchange));
+    http_head_add(head, "Access-Control-Allow-Origin", "*");
+    http_head_add(
+        head, "Access-Control-Expose-Headers",
         "Accept-Ranges, Content-Length, Content-Range, ETag, Link, Location, Retry-After, X-Request-Id");
 }
 
-static void add_all(struct MHD_Response *response, const struct http_header *headers, size_t count)
+static void add_all(struct http_head *head, const struct http_header *headers, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        add(response, headers[i].name, headers[i].value);
+        http_head_add(head, headers[i].name, headers[i].value);
 }
 
 /* What 200, 206 and 304 say alike. */
-static void add_validators(struct MHD_Response *response, const struct http_representation *representation)
+static void add_validators(struct http_head *head, struct http_exchange *exchange,
+                           const struct http_representation *representation)
 {
     char date[CLOCK_HTTP_DATE_BYTES];
-    add(response, "ETag", representation->etag);
+    http_head_add(head, "ETag", representation->etag);
+    if (representation->etag != NULL)
+        exchange->etag = arena_text(exchange->arena, representation->etag, strlen(representation->etag));
     if (representation->last_modified != 0) {
         clock_http_date(representation->last_modified, date);
-        add(response, "Last-Modified", date);
+        http_head_add(head, "Last-Modified", date);
     }
-    add(response, "Cache-Control", representation->cache_control);
-    add(response, "Vary", representation->vary);
+    http_head_add(head, "Cache-Control", representation->cache_control);
+    http_head_add(head, "Vary", representation->vary);
 }
 
 /* ---- whole answers ---- */
@@ -79,8 +77,10 @@ void http_reply_not_modified(struct http_exchange *exchange, const struct http_r
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (response != NULL) {
-        add_common(response, exchange);
-        add_validators(response, representation);
+        struct http_head head;
+        begin_head(&head, response, exchange);
+        add_validators(&head, exchange, representation);
+        exchange->head_bytes = http_head_end(&head);
     }
     http_exchange_answer(exchange, 304, response, 0);
 }
@@ -131,13 +131,16 @@ static struct MHD_Response *make_part(const struct http_content *content, uint64
 
 /* What 200 and 206 say of an image. */
 static void add_representation(struct MHD_Response *response, struct http_exchange *exchange,
-                               const struct http_representation *representation)
+                               const struct http_representation *representation, const char *content_range)
 {
-    add_common(response, exchange);
-    add(response, "Content-Type", representation->media_type);
-    add_validators(response, representation);
-    add_all(response, representation->header, representation->header_count);
-    add(response, "Accept-Ranges", "bytes");
+    struct http_head head;
+    begin_head(&head, response, exchange);
+    http_head_add(&head, "Content-Type", representation->media_type);
+    add_validators(&head, exchange, representation);
+    add_all(&head, representation->header, representation->header_count);
+    http_head_add(&head, "Accept-Ranges", "bytes");
+    http_head_add(&head, "Content-Range", content_range);
+    exchange->head_bytes = http_head_end(&head);
 }
 
 void http_reply_content(struct http_exchange *exchange, const struct http_representation *representation,
@@ -145,7 +148,7 @@ void http_reply_content(struct http_exchange *exchange, const struct http_repres
 {
     uint64_t size_bytes = content->length, first = 0, last = size_bytes - 1;
     enum http_range range = HTTP_RANGE_ALL;
-    char part[80];
+    char part[80] = "";
     if (exchange->method == HTTP_GET &&
         http_conditional_allows_range(http_exchange_header(exchange, "If-Range"), representation->etag))
         range = http_conditional_range(http_exchange_header(exchange, "Range"), size_bytes, &first, &last);
@@ -155,13 +158,10 @@ void http_reply_content(struct http_exchange *exchange, const struct http_repres
         return;
     }
     struct MHD_Response *response = make_part(content, first, last);
-    if (response != NULL) {
-        add_representation(response, exchange, representation);
-        if (range == HTTP_RANGE_PART) {
-            snprintf(part, sizeof part, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last, size_bytes);
-            add(response, "Content-Range", part);
-        }
-    }
+    if (range == HTTP_RANGE_PART)
+        snprintf(part, sizeof part, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last, size_bytes);
+    if (response != NULL)
+        add_representation(response, exchange, representation, part);
     http_exchange_answer(exchange, range == HTTP_RANGE_PART ? 206 : 200, response, last + 1 - first);
 }
 
@@ -208,7 +208,7 @@ enum rc http_reply_stream(struct http_exchange *exchange, const struct http_repr
             http_stream_free(stream);
         return err_set(err, RC_NO_MEMORY, "the server is out of memory, please try again");
     }
-    add_representation(response, exchange, representation);
+    add_representation(response, exchange, representation, NULL);
     *ret_stream = stream;
     exchange->stream = stream;
     http_exchange_answer(exchange, 200, response, UINT64_MAX);
@@ -228,11 +228,11 @@ static ssize_t send_nothing(void *context, uint64_t position, char *to, size_t r
  * chunk of a body that there is none of. The price is that the connection ends. */
 void http_reply_stream_head(struct http_exchange *exchange, const struct http_representation *representation)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, send_nothing, NULL, NULL);
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, send_nothing,
+                                                                      NULL, NULL);
     if (response != NULL) {
         MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
-        add_representation(response, exchange, representation);
+        add_representation(response, exchange, representation, NULL);
     }
     http_exchange_answer(exchange, 200, response, UINT64_MAX);
 }
@@ -246,15 +246,17 @@ void http_reply_text(struct http_exchange *exchange, unsigned status, const char
         length, length == 0 ? NULL : (void *)(uintptr_t)text,
         length == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
     if (response != NULL) {
-        add_common(response, exchange);
+        struct http_head head;
+        begin_head(&head, response, exchange);
         if ((status >= 400 || exchange->connection->listener == HTTP_ADMIN) &&
             http_exchange_given_id(exchange) == NULL)
-            add(response, "X-Request-Id", http_exchange_request_id(exchange));
+            http_head_add(&head, "X-Request-Id", http_exchange_request_id(exchange));
         if (media_type != NULL) {
-            add(response, "Content-Type", media_type);
-            add(response, "X-Content-Type-Options", "nosniff"); /* errors repeat parts of the URL */
+            http_head_add(&head, "Content-Type", media_type);
+            http_head_add(&head, "X-Content-Type-Options", "nosniff"); /* errors repeat parts of the URL */
         }
-        add_all(response, headers, header_count);
+        add_all(&head, headers, header_count);
+        exchange->head_bytes = http_head_end(&head);
     }
     http_exchange_answer(exchange, status, response, length);
 }

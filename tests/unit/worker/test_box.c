@@ -89,6 +89,7 @@ static int in_the_box(int (*deed)(int images_fd, int cache_fd))
             .root_fd = {images_fd},
             .root_count = 1,
             .tier_fd = -1,
+            .derivatives_fd = -1,
             .cache_fd = cache_fd,
             .network = has_network,
             .port = {allowed_port[0], allowed_port[1], allowed_port[2], allowed_port[3]},
@@ -445,7 +446,8 @@ static void test_what_the_kernel_lacks_is_said(void **state)
         struct err err;
         const char *note = NULL;
         const struct worker_box_openings openings = {
-            .root_fd = {open(images, O_PATH | O_DIRECTORY)}, .root_count = 1, .tier_fd = -1, .cache_fd = -1};
+            .root_fd = {open(images, O_PATH | O_DIRECTORY)}, .root_count = 1, .tier_fd = -1,
+            .cache_fd = -1, .derivatives_fd = -1};
         enum rc rc = worker_box_enter(&settings, &openings, &note, &err);
         _exit(rc != RC_OK ? NOT_IN_BOX : note != NULL);
     }

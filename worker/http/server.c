@@ -12,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* MHD keeps a request's header and, behind it, the answer's in one block per connection. This much is for the
- * answer and for MHD's own notes on each request header; our limit then strikes before MHD's, with a better
- * answer. */
-#define HTTP_ANSWER_HEADER_BYTES 8192u
+/* MHD keeps a request's header and, behind it, the answer's in one block per connection, all of which it clears after
+ * each request. This much is for the answer, for MHD's own notes on each request header, and for its copy of the
+ * cookies (8 KB, as much as other servers take in one line); our limit then strikes before MHD's, with a better answer. */
+#define HTTP_ANSWER_HEADER_BYTES 12288u
 
 /* How much of an answer the kernel takes before the network has taken it. Without a bound it takes megabytes,
  * and a client that reads slowly but steadily shows no sign of life here for longer than the idle time-out.

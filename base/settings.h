@@ -71,6 +71,7 @@ struct settings {
     int64_t cache_size, cache_files; /* bytes and number of files; 0: none */
     int64_t cache_max_age_s;        /* 0: any */
     char *derivative_tier;          /* DIR or s3://BUCKET/PREFIX; empty: none */
+    int64_t derivative_tier_size; /* bytes, of a DIR; 0: any */
     int64_t derivative_tier_cost_ms, derivative_tier_wait_ms;
     /* limits */
     int64_t max_source_pixels, max_decode_bytes, pixel_memory_bytes;

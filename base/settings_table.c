@@ -273,6 +273,8 @@ const struct settings_row settings_table[] = {
      "a rendered answer is made again when it is older; 0: never for that reason", NULL},
     {"derivative_tier", NULL, SETTINGS_TEXT, "", 0, 0, "DIR|s3://BUCKET/PREFIX", FIELD(derivative_tier),
      "where servers share rendered answers that were dear; needs a cache; empty: nowhere", settings_check_tier},
+    {"derivative_tier_size", NULL, SETTINGS_WHOLE, "100G", 0, 1024 * 1024 * GIB, "bytes", FIELD(derivative_tier_size),
+     "how large they may be together there, where that is a directory; 0: any size", NULL},
     {"derivative_tier_cost", NULL, SETTINGS_WHOLE, "300", 0, 3600000, "ms", FIELD(derivative_tier_cost_ms),
      "so much CPU time makes a rendered answer dear", NULL},
     {"derivative_tier_wait", NULL, SETTINGS_WHOLE, "1000", 1, 60000, "ms", FIELD(derivative_tier_wait_ms),

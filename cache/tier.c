@@ -27,6 +27,7 @@ static void tier_free(struct tier **slot)
     pthread_cond_destroy(&tier->asked);
     pthread_cond_destroy(&tier->kept);
     pthread_cond_destroy(&tier->changed);
+    pthread_cond_destroy(&tier->stops);
     free(tier->keep);
     free(tier);
 }
@@ -41,8 +42,10 @@ enum rc tier_open(const struct settings *settings, struct derivatives *cache, st
     pthread_cond_init(&tier->asked, NULL);
     pthread_cond_init(&tier->kept, NULL);
     pthread_cond_init(&tier->changed, NULL);
+    pthread_cond_init(&tier->stops, NULL);
     tier->cache = cache;
     tier->last = &tier->first;
+    tier->most_bytes = (uint64_t)settings->derivative_tier_size;
     tier->wait_ms = settings->derivative_tier_wait_ms;
     tier->dear_ms = (double)settings->derivative_tier_cost_ms;
     tier->poll_ms = settings->revalidate_s * 1000;
@@ -52,9 +55,8 @@ enum rc tier_open(const struct settings *settings, struct derivatives *cache, st
     tier->keep = calloc(TIER_KEEPS, sizeof *tier->keep);
     enum rc rc = tier->keep == NULL
                      ? err_set(err, RC_NO_MEMORY, "no memory for the lower tier of derivatives")
-                 : roots_is_remote(settings->derivative_tier)
-                     ? tier_bucket_open(settings, &tier->place, err)
-                     : tier_folder_open(settings, &tier->place, err);
+                 : roots_is_remote(settings->derivative_tier) ? tier_bucket_open(settings, &tier->place, err)
+                                                              : tier_folder_open(settings, &tier->place, err);
     if (rc != RC_OK)
         tier_free(&tier);
     else
@@ -137,7 +139,8 @@ bool tier_ask(struct tier *tier, const struct derivative_key *key, struct tier_w
         *tier->last = job;
         tier->last = &job->next;
         pthread_cond_signal(&tier->asked);
-        pthread_cond_signal(&tier->changed); /* the watcher has a deadline more */
+        pthread_cond_broadcast(
+            &tier->changed); /* the watcher, who is not the only one, has a deadline more */
     }
     pthread_mutex_unlock(&tier->mutex);
     if (!asks)

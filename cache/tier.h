@@ -8,7 +8,7 @@
  *
  * The tier may be slow, full or gone. Whoever asks it waits without a thread, and no longer than `derivative_tier_wait`; after five failures in a
  * row it is left alone for a second, then two ... half a minute. Only its own threads ever touch it: four that read, one that
- * writes and keeps the list. One that hangs in a file system is left hanging; when all do, nobody waits any more.
+ * writes and keeps the list, one that makes room in a folder (cache/tier_room.h). One that hangs in a file system is left hanging; when all do, nobody waits any more.
  *
  * One per worker, opened before the box. A crash leaves what was not written unwritten. */
 #ifndef CACHE_TIER_H

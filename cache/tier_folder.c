@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define NAME_BYTES 96u
+#define NAME_BYTES  96u
+#define HAD_LATER_S 3600 /* how much later than the last time it must be to be written down */
 
 struct folder {
     struct tier_place place; /* first */
@@ -153,6 +154,25 @@ static enum rc folder_list(struct tier_place *place, const char *prefix,
                : rc;
 }
 
+static void folder_had(struct tier_place *place, const char *name)
+{
+    struct folder *folder = (struct folder *)place;
+    const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+    struct stat status;
+    if (fstatat(current_fd(folder), name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        time(NULL) - status.st_atime > HAD_LATER_S)
+        utimensat(current_fd(folder), name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+static enum rc folder_sweep(struct tier_place *place, const struct tier_sweep *sweep,
+                            struct tier_swept *ret_swept, struct err *err)
+{
+    OWN_FD int fd = open_in((struct folder *)place, ".", O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        return err_set_errno(err, RC_IO, errno, "the lower tier %.120s cannot be read", place->name);
+    return tier_sweep(fd, sweep, ret_swept, err);
+}
+
 static void folder_close(struct tier_place *place)
 {
     struct folder *folder = (struct folder *)place;
@@ -169,6 +189,8 @@ static const struct tier_place_ops folder_ops = {.read = folder_read,
                                                  .write = folder_write,
                                                  .remove = folder_remove,
                                                  .list = folder_list,
+                                                 .had = folder_had,
+                                                 .sweep = folder_sweep,
                                                  .close = folder_close};
 
 enum rc tier_folder_open(const struct settings *settings, struct tier_place **ret_place, struct err *err)

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/settings.h"
+#include "cache/tier_sweep.h"
 
 struct tier_place;
 
@@ -23,6 +24,10 @@ struct tier_place_ops {
     enum rc (*list)(struct tier_place *place, const char *prefix,
                     enum rc (*each)(void *context, const char *name, struct err *err), void *context,
                     struct err *err);
+    /* Optional, both or none: a bucket's own rules bound it. The derivative has been asked for; and what cache/tier_sweep.h says. */
+    void (*had)(struct tier_place *place, const char *name);
+    enum rc (*sweep)(struct tier_place *place, const struct tier_sweep *sweep, struct tier_swept *ret_swept,
+                     struct err *err);
     void (*close)(struct tier_place *place);
 };
 

@@ -5,7 +5,9 @@
 #include "base/own.h"
 #include "base/turns.h"
 #include "cache/tier_purges.h"
+#include "cache/tier_room.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,8 +32,7 @@ static struct shm_derivatives_counters *counters_of(const struct tier *tier)
     return tier->cache->shared->counters;
 }
 
-/* Now and then: what goes wrong with the tier costs time only. */
-static void note(struct tier *tier, const struct err *err)
+void tier_note(struct tier *tier, const struct err *err)
 {
     int64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&tier->mutex);
@@ -41,6 +42,12 @@ static void note(struct tier *tier, const struct err *err)
     pthread_mutex_unlock(&tier->mutex);
     if (notes)
         tier->note(err->message);
+}
+
+void tier_thread_ends(struct tier *tier)
+{
+    tier->threads--;
+    pthread_cond_broadcast(&tier->changed);
 }
 
 /* "ab/abcdef01-…": what is derived from one source lies together. */
@@ -108,6 +115,14 @@ static enum rc read_entry(struct tier *tier, const struct derivative_key *key, s
     return rc;
 }
 
+/* What has been asked for stays longer. */
+static void had(struct tier *tier, const struct derivative_key *key)
+{
+    char name[TIER_PURGES_NAME_BYTES];
+    name_of(key, name);
+    tier->place->ops->had(tier->place, name);
+}
+
 /* The waiter, if it has not been given up; with the outcome in the books. */
 static struct tier_waiter *settle(struct tier *tier, struct tier_job *job, bool failed)
 {
@@ -130,11 +145,13 @@ static void work(struct tier *tier, struct tier_job *job)
     enum rc rc = read_entry(tier, &job->key, &bytes, &failed, &err);
     struct tier_waiter *waiter = settle(tier, job, failed);
     if (failed)
-        note(tier, &err);
+        tier_note(tier, &err);
     if (waiter == NULL)
         return;
     count(rc == RC_OK ? &counters->tier_hits : failed ? &counters->tier_failures : &counters->tier_misses);
     waiter->ready(waiter, rc, &bytes);
+    if (rc == RC_OK && tier->place->ops->had != NULL)
+        had(tier, &job->key);
 }
 
 static void *read_for_all(void *argument)
@@ -162,8 +179,7 @@ static void *read_for_all(void *argument)
         }
         free(job);
     }
-    tier->threads--;
-    pthread_cond_broadcast(&tier->changed);
+    tier_thread_ends(tier);
     pthread_mutex_unlock(&tier->mutex);
     return NULL;
 }
@@ -216,8 +232,7 @@ static void *watch(void *argument)
         waiter->ready(waiter, rc, NULL);
         pthread_mutex_lock(&tier->mutex);
     }
-    tier->threads--;
-    pthread_cond_broadcast(&tier->changed);
+    tier_thread_ends(tier);
     pthread_mutex_unlock(&tier->mutex);
     return NULL;
 }
@@ -256,6 +271,10 @@ static void keep(struct tier *tier, const struct derivative_key *key)
     enum rc rc = tier->place->ops->write(tier->place, name, bytes.data, bytes.length, &err);
     pthread_mutex_lock(&tier->mutex);
     tier->keep_pause_ms = rc == RC_OK ? 0 : longer(tier->keep_pause_ms);
+    if (rc == RC_OK)
+        atomic_fetch_add_explicit(&counters_of(tier)->tier_written_bytes, bytes.length, memory_order_relaxed);
+    else if (err.os_errno == ENOSPC || err.os_errno == EDQUOT)
+        atomic_store_explicit(&counters_of(tier)->tier_is_full, 1, memory_order_relaxed);
     if (rc != RC_OK) { /* what waits has no better chances */
         tier->keep_again_ms = clock_monotonic_ms() + tier->keep_pause_ms;
         tier->keep_count = 0;
@@ -263,7 +282,7 @@ static void keep(struct tier *tier, const struct derivative_key *key)
     pthread_mutex_unlock(&tier->mutex);
     count(rc == RC_OK ? &counters_of(tier)->tier_stored : &counters_of(tier)->tier_refused);
     if (rc != RC_OK)
-        note(tier, &err);
+        tier_note(tier, &err);
 }
 
 static enum rc remove_one(void *context, const char *name, struct err *err)
@@ -292,7 +311,7 @@ static void carry_out(struct tier *tier, struct tier_order *order)
     pthread_cond_broadcast(&tier->changed);
     pthread_mutex_unlock(&tier->mutex);
     if (rc != RC_OK)
-        note(tier, &err);
+        tier_note(tier, &err);
 }
 
 /* ---- what others have purged ---- */
@@ -319,7 +338,7 @@ static void look_for_purges(struct tier *tier)
     if (rc == RC_OK && purges > TIER_PURGES_MOST)
         rc = tier_purges_join(tier->cache, tier->place, &err);
     if (rc != RC_OK)
-        note(tier, &err);
+        tier_note(tier, &err);
 }
 
 /* ---- the keeper ---- */
@@ -357,8 +376,7 @@ static void *keep_for_all(void *argument)
         pthread_mutex_lock(&tier->mutex);
         wait_for_work(tier);
     }
-    tier->threads--;
-    pthread_cond_broadcast(&tier->changed);
+    tier_thread_ends(tier);
     pthread_mutex_unlock(&tier->mutex);
     return NULL;
 }
@@ -385,6 +403,8 @@ enum rc tier_threads_start(struct tier *tier, struct err *err)
         failed = start(tier, read_for_all);
     if (failed == 0)
         failed = start(tier, keep_for_all);
+    if (failed == 0 && tier->place->ops->sweep != NULL && tier->most_bytes > 0)
+        failed = start(tier, tier_room_keep);
     return failed == 0 ? RC_OK
                        : err_set_errno(err, RC_IO, failed, "the threads of the lower tier cannot start");
 }
@@ -398,6 +418,7 @@ bool tier_threads_stop(struct tier *tier)
     tier->stopping = true;
     pthread_cond_broadcast(&tier->asked);
     pthread_cond_broadcast(&tier->kept);
+    pthread_cond_broadcast(&tier->stops);
     pthread_cond_broadcast(&tier->changed);
     while (tier->threads > 0 && timed_out == 0)
         timed_out = pthread_cond_clockwait(&tier->changed, &tier->mutex, CLOCK_MONOTONIC, &until);

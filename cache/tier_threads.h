@@ -34,9 +34,10 @@ struct tier {
     struct tier_place *place;
     void (*note)(const char *sentence);
     int64_t wait_ms, poll_ms;
+    uint64_t most_bytes; /* 0: any */
     double dear_ms;
     pthread_mutex_t mutex; /* of what follows */
-    pthread_cond_t asked, kept, changed;
+    pthread_cond_t asked, kept, changed, stops;
     bool cancelled, stopping;
     struct tier_job *first, **last;
     struct tier_job *at_work[TIER_READERS];
@@ -53,6 +54,10 @@ struct tier {
     uint32_t threads; /* running */
 };
 
+/* Tells a person, now and then: what goes wrong with the tier costs time only. */
+void tier_note(struct tier *tier, const struct err *err);
+/* The last that a thread does, under the mutex. */
+void tier_thread_ends(struct tier *tier);
 /* Whether the place may be asked now; under the mutex. */
 bool tier_is_open(struct tier *tier, int64_t now_ms);
 /* All the threads; those that have come to be are ended by tier_threads_stop(). */

@@ -12,7 +12,7 @@ struct number {
     const char *name, *type, *help, *key;
     uint64_t value;
 };
-#define NUMBERS 21
+#define NUMBERS 23
 
 static void read_numbers(struct derivatives *cache, struct number ret_number[NUMBERS])
 {
@@ -45,6 +45,10 @@ static void read_numbers(struct derivatives *cache, struct number ret_number[NUM
          value_of(&counters->tier_stored)},
         {"tier_refused_total", "counter", "Images that could not be written to the lower tier.", "tier_refused",
          value_of(&counters->tier_refused)},
+        {"tier_evicted_total", "counter", "Files removed from the lower tier to make room.", "tier_evicted",
+         value_of(&counters->tier_evicted)},
+        {"tier_bytes", "gauge", "Bytes in the lower tier's directory, as far as this server knows.", "tier_bytes",
+         value_of(&counters->tier_swept_bytes) + value_of(&counters->tier_written_bytes)},
         {"tier_known", "gauge", "1 once it has been read what others have purged from the lower tier, which is asked from then on.",
          "tier_known", atomic_load_explicit(&counters->tier_known_ms, memory_order_relaxed) != 0},
         {"files", "gauge", "Files in the cache.", "files", shm_catalogue_files(shared->catalogue)},

@@ -37,7 +37,7 @@ def number(served, name):
 
 def lies_there(tier):
     return {os.path.join(parent, name) for parent, _, names in os.walk(tier) for name in names
-            if os.path.basename(parent) != "purges"}
+            if os.path.basename(parent) not in ("purges", "room") and name != "notes.txt"}
 
 
 def purges(tier):
@@ -265,6 +265,50 @@ def test_a_server_killed_while_it_writes(server, tier):
     knows(second)
     for what in asked:
         assert second.get(what).body == first.get(what).body
+
+
+def size_of(tier):
+    return sum((os.path.getsize(path) + 4095) // 4096 * 4096 for path in lies_there(tier))
+
+
+def noise(width):
+    return target("noise.tif", size=f"{width},", rest="0/default.png")
+
+
+def test_it_has_a_bound(server, tier):
+    """Three servers: one that fills it, one that asks for what is oldest, and one that has less room to give."""
+    first = server("one")
+    knows(first)
+    asked = [noise(width) for width in range(200, 190, -1)]
+    ages = {}
+    for at, what in enumerate(asked):
+        answers(first, [what])
+        kept(first, at + 1)
+        path = (lies_there(tier) - set(ages)).pop()
+        ages[path] = at
+        written = time.time() - 3600 * (20 - at)
+        os.utime(path, (written, written))
+    (tier / "notes.txt").write_text("of somebody else")
+    second = server("two")
+    knows(second)
+    answers(second, asked[:1])
+    assert number(second, "hits") == 1 and number(second, "evicted") == 0
+    bound = size_of(tier) * 3 // 4
+    third = server("three", derivative_tier_size=bound)
+    until(lambda: number(third, "evicted") > 0, 10, "there is room")
+    until(lambda: number(third, "evicted") == len(ages) - len(lies_there(tier)), 10, "it has counted what is gone")
+    assert bound // 2 < size_of(tier) <= bound * 7 // 8
+    # The oldest but one to some; the oldest was asked for.
+    assert sorted(ages[path] for path in lies_there(tier)) == [0] + list(range(len(ages) - len(lies_there(tier)) + 1, len(ages)))
+    assert counters(third)["vitrine_derivatives_tier_bytes"] == size_of(tier)
+    # And there is when more is written, by two servers.
+    knows(third)
+    gone = number(third, "evicted")
+    for at, width in enumerate(range(190, 180, -1)):
+        answers(third, [noise(width)])
+        kept(third, at + 1)
+        until(lambda: size_of(tier) <= bound, 10, "it is below its bound again")
+    assert number(third, "evicted") > gone and (tier / "notes.txt").exists()
 
 
 def test_a_folder_that_is_not_there(start, folder, tmp_path):

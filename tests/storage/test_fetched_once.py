@@ -119,6 +119,57 @@ def test_the_fetcher_is_killed(start, s3, ceph, between, picture, when):
     assert blocks and max(blocks.values()) == 1, held
 
 
+def connections_of(pid, port):
+    """How many of a process's sockets are connections to that port of ours."""
+    with open("/proc/net/tcp") as table:
+        inodes = {fields[9] for fields in map(str.split, table) if fields[1].endswith(f":{port:04X}") and fields[3] == "01"}
+    links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    return sum(link.startswith("socket:[") and link[8:-1] in inodes for link in links)
+
+
+@pytest.mark.parametrize("when", ["at the first look", "at a tile"])
+def test_the_fetcher_stands_still(start, s3, ceph, between, picture, when):
+    """Its lease ends: the clients of the other workers have their answers while it still stands, and none gets a wrong one.
+    For its own the time may be over when it goes on."""
+    data, levels, folder = picture
+    key = f"stopped-{when.split()[-1]}/a.tif"
+    ceph.put(key, data)
+    server = s3(key.rpartition("/")[0], workers=4, fetch_timeout=1, worker_hang_timeout=600, render_hang_timeout=600)
+    clear = start(folder, workers=1, settings={"derivative_cache": "false"})
+    if when == "at a tile":
+        assert server.get("/iiif/3/a.tif/info.json").status == 200
+    pids, end, held = server.worker_pids(), threading.Event(), []
+    before = {pid: connections_of(pid, server.port) for pid in pids}
+
+    def hold_the_first(seen):
+        held.append(seen)
+        return ("hold", end) if len(held) == 1 else None
+    between.fault = hold_the_first
+    paths = [TILE.format("a.tif", 512, 256, 150 + n) for n in range(24)]
+    replies, threads = all_at_once(server, paths, len(paths))
+    until(lambda: held, 10, "a request has reached the store")
+    fetcher = owner_of(held[0].port, pids)
+    os.kill(fetcher, signal.SIGSTOP)
+    try:
+        until(lambda: sum(connections_of(pid, server.port) - before[pid] for pid in pids) + len(replies) >= len(paths), 10, "all are connected")
+        stuck = connections_of(fetcher, server.port) - before[fetcher]
+        assert stuck < len(paths), "others have connections, too"
+        until(lambda: len(replies) == len(paths) - stuck, 20, "the others' clients have their answers")
+        assert held[0].status == 0 and server.worker_pids() == pids, "and the fetcher is as it was"
+        blocks = collections.Counter(block for seen in held[1:] for block in blocks_of(seen))
+        assert blocks and max(blocks.values()) == 1, held  # one of them has taken over, not each
+    finally:
+        os.kill(fetcher, signal.SIGCONT)
+        end.set()
+    for thread in threads:
+        thread.join()
+    late = [path for path, [reply] in replies.items() if reply.status == 504]
+    assert len(replies) == len(paths) and len(late) <= stuck
+    for path, [reply] in replies.items():
+        assert path in late or (reply.status, reply.body) == (200, clear.get(path).body), path
+    assert all(server.get(path).body == clear.get(path).body for path in late)
+
+
 def blocks_of(seen):
     first, _, last = seen.headers["range"].removeprefix("bytes=").partition("-")
     return range(int(first) >> 15, (int(last) >> 15) + 1)

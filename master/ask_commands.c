@@ -202,6 +202,12 @@ struct warming {
     struct timespec shown;
 };
 
+/* On a terminal what is said takes the place of the line before. */
+static const char *fresh_line(void)
+{
+    return isatty(STDERR_FILENO) ? "\r\033[K" : "";
+}
+
 static void show(struct warming *warming, bool at_end)
 {
     struct timespec now;
@@ -211,8 +217,8 @@ static void show(struct warming *warming, bool at_end)
     if (!at_end && ms < PROGRESS_MS)
         return;
     warming->shown = now;
-    fprintf(stderr, "\r%" PRIu64 " images warmed up, %" PRIu64 " failed%s", warming->done, warming->wrong,
-            at_end ? "\n" : "");
+    fprintf(stderr, "%s%" PRIu64 " images warmed up, %" PRIu64 " failed%s", fresh_line(), warming->done,
+            warming->wrong, at_end || !isatty(STDERR_FILENO) ? "\n" : "");
 }
 
 /* One image. RC_IO: the server is gone. */
@@ -234,7 +240,7 @@ static enum rc warm(struct warming *warming, const char *target, struct err *err
         warming->done += status == 200;
         warming->wrong += status != 200;
         if (status != 200)
-            fprintf(stderr, "\r%s: %u\n", target, status);
+            fprintf(stderr, "%s%s: %u\n", fresh_line(), target, status);
         show(warming, false);
         return RC_OK;
     }
@@ -276,7 +282,7 @@ static enum rc warm_line(struct warming *warming, char *line, struct err *err)
     if (target != NULL && strpbrk(target, " \t") == NULL)
         return warm(warming, target, err);
     warming->wrong++;
-    fprintf(stderr, "\r%s: is no request; with --sizes lines are identifiers\n", line);
+    fprintf(stderr, "%s%s: is no request; with --sizes lines are identifiers\n", fresh_line(), line);
     return RC_OK;
 }
 

@@ -121,6 +121,24 @@ static void roff_commands(void)
     }
 }
 
+static void roff_cache(void)
+{
+    printf(
+        ".SH THE CACHE\n"
+        "purge, prune, warm and status take the settings of the server that they speak to (\\-c FILE, "
+        "\\-\\-set), and find its\n"
+        "socket by them (admin_socket), else its admin listener, which wants admin_token. purge and prune "
+        "print how many\n"
+        "files were \\(dqremoved\\(dq; where \\(dqcounted\\(dq is false the server has not yet counted all "
+        "files since it started, and removes\n"
+        "the others when it meets them: what is purged is not served in any case. What warm asks for waits "
+        "behind all\n"
+        "visitors. Its FILE has lines such as\n/iiif/3/ID/full/400,/0/default.jpg, or with \\-\\-sizes "
+        "200,400 an "
+        "identifier on each;\n"
+        "what begins with # is left out, and each failure is named.\n");
+}
+
 static void roff_signals(void)
 {
     printf(".SH SIGNALS\n"
@@ -150,11 +168,13 @@ static void page_vitrine(void)
     static const char *const start[] = {
         "vitrine serve --images /srv/images --cache /var/cache/vitrine --listen 0.0.0.0:8080",
         "vitrine check-config /etc/vitrine.conf && systemctl reload vitrine",
-        "vitrine purge -c /etc/vitrine.conf --prefix manuscripts/", NULL};
+        "vitrine purge -c /etc/vitrine.conf --prefix manuscripts/",
+        "vitrine warm -c /etc/vitrine.conf --sizes 200,400 identifiers.txt", NULL};
     roff_head("VITRINE", "1", "vitrine", "serves very large images to the web");
     roff_commands();
     printf(".SH OPTIONS OF SERVE\n");
     roff_flags("serve");
+    roff_cache();
     roff_signals();
     printf(".SH EXIT STATUS\n0 ok, 1 failed, 2 bad usage.\n"
            ".SH ENVIRONMENT\n.TP\n.B CACHE_DIRECTORY\nthe cache where neither file nor command line says "
@@ -239,8 +259,9 @@ static void roff_ingest_sections(void)
         "$ vitrine ingest masters --into pyramids",
         "masters/broken.jpg: the JPEG data of the file cannot be decoded: premature end of data segment",
         "[#####################-------------------]  4/8 files  18.1 Mpx/s  2 s left  1 failed", NULL};
-    printf(".SH PROGRESS\nOn a terminal a bar shows files, megapixels per second and the time left; lines about "
-           "files stand\nabove it:\n");
+    printf(
+        ".SH PROGRESS\nOn a terminal a bar shows files, megapixels per second and the time left; lines about "
+        "files stand\nabove it:\n");
     roff_example(bar);
     printf(".PP\nElsewhere each file gets a line when it is done.\n"
            ".SH METADATA\nEXIF, XMP, IPTC and the colour profile go along. Not taken along are fields that "

@@ -51,6 +51,6 @@ def test_directories_all_over_the_file(s3, between, ceph, images):
     assert server.get("/iiif/3/c.tif/full/128,/0/default.jpg").status == 200
     requests, fetched, seen = cost(between)
     print(f"cold thumbnail of scattered directories: {requests} requests, {fetched} bytes")
-    assert requests <= 9 and fetched <= 1_200_000, seen
+    assert requests <= 7 and fetched <= 960_000, seen
     assert server.get("/iiif/3/c.tif/{},{},256,256/256,/0/default.jpg".format(20 * 256, 10 * 256)).status == 200
     assert cost(between)[0] <= 2

@@ -38,10 +38,13 @@ class Nginx:
         os.chmod(self.home, 0o755)
         os.mkdir(f"{self.home}/pictures")
         with open(f"{self.home}/conf", "w") as file:
-            file.write(CONFIG.format(home=self.home, port=self.port))
+            file.write(self.configure())
         self.process = subprocess.Popen(["/usr/sbin/nginx", "-p", self.home, "-c", f"{self.home}/conf"],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_us)
         until(lambda: os.path.exists(f"{self.home}/pid"), 10, "nginx runs")
+
+    def configure(self):
+        return CONFIG.format(home=self.home, port=self.port)
 
     def put(self, name, source):
         shutil.copy(source, f"{self.home}/pictures/.new")

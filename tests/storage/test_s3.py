@@ -175,7 +175,7 @@ def test_a_stalled_store_holds_nobody_else(s3, ceph, between, images):
 
 def test_an_object_replaced_in_the_middle_of_a_read(s3, ceph, between, served, images):
     """Another picture takes the place of the first between two ranges: the answer is all of the new one."""
-    old, new = read(images, "pyramid-jpeg-420.tif"), read(images, "jpeg-444-tiled.tif")
+    old, new, statuses = read(images, "pyramid-jpeg-420.tif"), read(images, "jpeg-444-tiled.tif"), []
     paths = [THUMBNAIL, TILE, "/iiif/3/{}/full/max/0/default.png"]
     for path in paths:
         right = served.get(path.format("jpeg-444-tiled.tif"))
@@ -190,9 +190,11 @@ def test_an_object_replaced_in_the_middle_of_a_read(s3, ceph, between, served, i
         between.fault = replace
         reply = server.get(path.format("a.tif"))
         between.fault = None
+        statuses += [(seen.status, "if-match" in seen.headers) for seen in first]
         whole = len(first) < 2
         expected = served.get(path.format("pyramid-jpeg-420.tif")) if whole else right
         assert reply.status == 200 and reply.body == expected.body, (path, first)
+    assert (412, True) in statuses, "the store itself has refused to go on with another object"
 
 
 def test_a_replaced_object_is_noticed(s3, ceph, between, served, images):

@@ -111,3 +111,19 @@ def test_a_bucket_and_a_folder(start, ceph, folder, images, served):
     assert server.get(THUMBNAIL.format("here.tif")).body == served.get(THUMBNAIL.format("photo.tif")).body
     assert server.get(THUMBNAIL.format("b.tif")).body == served.get(THUMBNAIL.format("pyramid-jpeg-420.tif")).body
     assert server.get(THUMBNAIL.format("c.tif")).status == 404
+
+
+def test_the_circuit_is_each_origins_own(start, nginx, between, served):
+    """One that is left alone after its failures takes nothing from another, though it is on the same machine."""
+    other = Between(nginx.port)
+    try:
+        server = start(f"one=http://127.0.0.1:{between.port}/pictures", "--images", f"two=http://127.0.0.1:{other.port}/pictures",
+                       workers=1, settings=SETTINGS)
+        between.fault = lambda seen: ("refuse",)
+        replies = [server.get(THUMBNAIL.format(f"one%2F{number}.tif")) for number in range(14)]
+        assert len(between.take()) == 10 and replies[-1].status == 503, replies
+        reply = server.get(THUMBNAIL.format("two%2Fa.tif"))
+        assert reply.status == 200 and reply.body == served.get(THUMBNAIL.format("pyramid-jpeg-420.tif")).body
+        assert server.get(THUMBNAIL.format("two%2Fnone.tif")).status == 404 and not between.take()
+    finally:
+        other.close()

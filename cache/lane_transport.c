@@ -48,6 +48,7 @@ struct lane {
     struct job *at_work[MOST_THREADS];
     uint32_t thread_count, started, standing_still;
     pthread_t thread[MOST_THREADS], watcher;
+    uint32_t created; /* of the threads; theirs who starts and closes */
     bool watched;
 };
 
@@ -458,10 +459,8 @@ static enum rc lane_start(struct transport *transport, struct err *err)
     struct lane *lane = (struct lane *)transport;
     int failed = pthread_create(&lane->watcher, NULL, watch_thread, lane);
     lane->watched = failed == 0;
-    uint32_t wanted = lane->thread_count;
-    for (lane->thread_count = 0; failed == 0 && lane->thread_count < wanted;
-         lane->thread_count += failed == 0)
-        failed = pthread_create(&lane->thread[lane->thread_count], NULL, lane_thread, lane);
+    for (; failed == 0 && lane->created < lane->thread_count; lane->created += failed == 0)
+        failed = pthread_create(&lane->thread[lane->created], NULL, lane_thread, lane);
     return failed == 0
                ? RC_OK
                : err_set_errno(err, RC_IO, failed, "the threads that read the image directory cannot start");
@@ -510,7 +509,7 @@ static void lane_close(struct transport *transport)
         pthread_join(lane->watcher, NULL);
     if (stuck)
         return;
-    for (uint32_t i = 0; lane->watched && i < lane->thread_count; i++)
+    for (uint32_t i = 0; i < lane->created; i++)
         pthread_join(lane->thread[i], NULL);
     while (lane->first != NULL) {
         struct job *job = lane->first;

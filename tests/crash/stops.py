@@ -8,6 +8,7 @@
 import mmap
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -92,6 +93,11 @@ class Line:
                 break
             data += more
         return bytes(data)
+
+    def what_comes(self, seconds):
+        """Some bytes; none when no more come within that time."""
+        readable, _, _ = select.select([self.socket], [], [], seconds)
+        return self.socket.recv(1 << 18) if readable else b""
 
     def rest(self):
         """What comes until the end, and how it ended: True for an orderly one."""

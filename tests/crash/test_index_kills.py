@@ -63,7 +63,7 @@ def test_inside_a_writers_transaction(served, stop, point):
         until(lambda: victim not in served.worker_pids(), 5, "it is dead")
         for number in range(first + 4, first + 8):
             info(served, number)
-        wait_for_records(served, before + 4)
+        wait_for_records(served, before + 7)  # all but the one that the victim was about to write
     state = index(served)
     assert state["rebuilt"] == 0 and state["refused"] == 0, state
     hits = state["hits"]

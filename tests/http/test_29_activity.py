@@ -101,13 +101,16 @@ def test_the_whole_story(images, tmp_path):
         told = len(changes(server))
         assert told == len(first) + 4
         os.rename(f"{images}/book/2.png", f"{images}/book/3.png")
-        shutil.rmtree(f"{images}/shelf")
-        until(lambda: len(changes(server)) > told, 20, "pages were renamed and a shelf removed")
+        until(lambda: len(changes(server)) > told, 20, "a page was renamed")
         assert sorted(changes(server, told)) == [
-            ("Create", "Manifest", "book%2F3.png/manifest"), ("Delete", "Collection", "shelf/collection"),
-            ("Delete", "Manifest", "book%2F2.png/manifest"), ("Delete", "Manifest", "shelf%2Fin%20side%2Fa.png/manifest"),
-            ("Delete", "Manifest", "shelf%2Fin%20side/manifest"), ("Update", "Collection", "collection"),
+            ("Create", "Manifest", "book%2F3.png/manifest"), ("Delete", "Manifest", "book%2F2.png/manifest"),
             ("Update", "Manifest", "book/manifest")]
+        told += 3
+        os.rename(f"{images}/shelf", tmp_path / "shelf")  # at once: a look may come between any two steps
+        until(lambda: len(changes(server)) > told, 20, "a shelf was removed")
+        assert sorted(changes(server, told)) == [
+            ("Delete", "Collection", "shelf/collection"), ("Delete", "Manifest", "shelf%2Fin%20side%2Fa.png/manifest"),
+            ("Delete", "Manifest", "shelf%2Fin%20side/manifest"), ("Update", "Collection", "collection")]
         page = server.get("/activity/page/0")
         assert page["etag"] != etag
         assert server.get("/activity/page/0", {"If-None-Match": page["etag"]}).status == 304
@@ -134,17 +137,19 @@ def test_what_ingest_makes_shows_up_and_kills_lose_nothing(images, tmp_path):
 
 
 def test_an_empty_root_is_not_mounted(images, tmp_path):
-    with Vitrine(images, settings=SETTINGS) as server:
+    root = tmp_path / "root"
+    root.mkdir()
+    os.rename(images, root / "all")  # so that all of it can go at once
+    with Vitrine(root, settings=SETTINGS) as server:
         until(lambda: collection(server)["totalItems"] > 0, 20, "the first look")
         told = changes(server)
-        for name in os.listdir(images):
-            os.rename(images / name, tmp_path / name)
+        os.rename(root / "all", tmp_path / "all")
         save(f"{tmp_path}/later.png")
         time.sleep(2.5)
         assert changes(server) == told
-        os.rename(tmp_path / "later.png", images / "later.png")
+        os.rename(tmp_path / "later.png", root / "later.png")
         until(lambda: len(changes(server)) > len(told), 20, "it is mounted again, with something else in it")
-        assert ("Delete", "Manifest", "old.png/manifest") in changes(server, len(told))
+        assert ("Delete", "Manifest", "all%2Fold.png/manifest") in changes(server, len(told))
 
 
 def test_the_log_is_bounded(tmp_path):
@@ -159,10 +164,9 @@ def test_the_log_is_bounded(tmp_path):
         full = None
         for turn in range(4):
             told = len(changes(server)) if turn == 0 else None
+            before = server.get(local(server, collection(server)["last"]["id"])).body
             for number in range(400):
                 os.utime(f"{root}/many/{number}.png", (time.time() - 1000 + turn * 10,) * 2)
-            last = local(server, collection(server)["last"]["id"])
-            before = server.get(last).body
             until(lambda: server.get(local(server, collection(server)["last"]["id"])).body != before, 20, "another turn")
             if turn == 1:
                 full = server.get("/activity/page/0").body

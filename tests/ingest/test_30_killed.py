@@ -41,13 +41,13 @@ def same(batch):
 
 
 def busy_with(running, name):
-    """The converter that has begun with this master."""
+    """The converter that reads this master. One that has only opened it need not have noted its size and date yet."""
     def found():
         for pid in running.converters():
             try:
-                for link in os.listdir(f"/proc/{pid}/fd"):
-                    if os.readlink(f"/proc/{pid}/fd/{link}").endswith(name):
-                        return pid
+                links = [os.readlink(f"/proc/{pid}/fd/{link}") for link in os.listdir(f"/proc/{pid}/fd")]
+                if sum(link.endswith(name) for link in links) == 2:  # the second is the decoder's
+                    return pid
             except OSError:
                 pass
         return None

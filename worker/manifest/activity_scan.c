@@ -13,9 +13,9 @@
 struct scanning {
     const struct activity_scan_source *source;
     struct activity_view *view;
-    bool is_first; /* the log is empty: dates are those of the files */
-    bool is_whole; /* nothing was overlooked */
-    int64_t now_s;
+    bool is_first;        /* the log is empty: dates are those of the files */
+    bool is_whole;        /* nothing was overlooked */
+    int64_t now_s;        /* when it began */
     uint64_t first, last; /* records */
     uint8_t *seen;        /* a bit for each of them: what it speaks of is there */
     struct arena *arena;  /* of the changes' paths */
@@ -79,6 +79,13 @@ static void mark_seen(struct scanning *scanning, uint64_t number)
     scanning->seen[bit / 8] = (uint8_t)(scanning->seen[bit / 8] | 1u << bit % 8);
 }
 
+/* Whether what was written last at that time may be written still. Looking may take minutes, and all that is written meanwhile counts:
+ * what is in a folder has to be judged as the folder is. What lies in the future was dated by somebody else's clock. */
+static bool is_unsettled(const struct scanning *scanning, int64_t newest_s)
+{
+    return newest_s >= scanning->now_s - SETTLED_S && newest_s <= time(NULL);
+}
+
 /* Something that has a document. */
 static enum rc meet(struct scanning *scanning, const struct activity_subject *subject, uint64_t state,
                     int64_t newest_s)
@@ -89,10 +96,9 @@ static enum rc meet(struct scanning *scanning, const struct activity_subject *su
     bool is_known = activity_view_known(scanning->view, subject, &known_state, &number);
     if (is_known)
         mark_seen(scanning, number);
-    int64_t age_s = scanning->now_s - newest_s;
-    if ((is_known && known_state == state) || (age_s >= 0 && age_s <= SETTLED_S))
+    if ((is_known && known_state == state) || is_unsettled(scanning, newest_s))
         return RC_OK;
-    int64_t at_s = scanning->is_first && age_s > 0 ? newest_s : scanning->now_s;
+    int64_t at_s = scanning->is_first && newest_s < scanning->now_s ? newest_s : scanning->now_s;
     return note(scanning, is_known ? ACTIVITY_UPDATE : ACTIVITY_CREATE, subject, state, at_s);
 }
 

@@ -2,8 +2,8 @@
  * last. Folders are listed, no picture is opened.
  *
  * What counts as a change of a document: of its picture, its sidecar, its row in the catalogue; of a folder also: which pages and folders are in
- * it, and the picture that stands for each. Files that were written within the last two seconds wait for the next look, since they
- * may be written still. When something cannot be listed, nothing is taken for gone; nor when the root is empty, which a file system that is not
+ * it, and the picture that stands for each. Files that were written within the last two seconds, or since the look began, wait for the
+ * next, since they may be written still. When something cannot be listed, nothing is taken for gone; nor when the root is empty, which a file system that is not
  * mounted is.
  *
  * On the scanner's thread (activity.h). Memory: a bit for each record of the log, and the changes. */

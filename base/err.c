@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef err_set /* err.h: a macro for the analyzer */
+#undef err_set_errno
+
 __attribute__((format(printf, 4, 0)))
 static void err_write(struct err *err, enum rc rc, int os_errno, const char *format, va_list args)
 {

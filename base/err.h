@@ -41,6 +41,11 @@ enum rc err_set(struct err *err, enum rc rc, const char *format, ...)
 enum rc err_set_errno(struct err *err, enum rc rc, int os_errno, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
 
+#ifdef __clang_analyzer__ /* which reads one file at a time, and would take the result for anything, also for RC_OK */
+#define err_set(err, rc, ...)                 ((void)err_set(err, rc, __VA_ARGS__), (rc))
+#define err_set_errno(err, rc, os_errno, ...) ((void)err_set_errno(err, rc, os_errno, __VA_ARGS__), (rc))
+#endif
+
 #define RC_MUST_USE __attribute__((warn_unused_result))
 
 #endif

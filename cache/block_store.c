@@ -110,7 +110,7 @@ static void tidy_locked(struct block_store *store)
         look_at(store, entry->d_name, &findings);
     closedir(directory);
     int64_t goal = goal_of(store, findings.bytes);
-    if (findings.bytes > goal) {
+    if (findings.bytes > goal && findings.count > 0) {
         qsort(findings.file, findings.count, sizeof findings.file[0], by_use);
         for (size_t i = 0; i < findings.count && findings.bytes > goal; i++)
             if (unlinkat(store->directory_fd, findings.file[i].name, 0) == 0)

@@ -43,7 +43,7 @@ enum rc cache_directory_open(const char *path, uid_t user, gid_t group, struct c
             return rc;
     }
     *ret_directory = opened;
-    opened = CACHE_DIRECTORY_NONE;
+    opened = CACHE_DIRECTORY_NONE; /* NOLINT(clang-analyzer-deadcode.DeadStores): its cleanup reads it */
     return RC_OK;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,6 +24,66 @@
 static char home[64], file[96];
 static struct shm_index_shared *shared;
 
+/* ---- children ---- */
+
+/* Children are forked by a process that is older than the first thread: in the child of a process that has threads,
+ * ThreadSanitizer allows no others. One child at a time. */
+static int nursery;
+static pid_t nurse;
+
+static void bring_up_children(int line)
+{
+    int (*body)(void);
+    while (read(line, &body, sizeof body) == (ssize_t)sizeof body) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(body());
+        int status = 0;
+        if (waitpid(pid, &status, 0) != pid || write(line, &status, sizeof status) != (ssize_t)sizeof status)
+            _exit(1);
+    }
+    _exit(0);
+}
+
+static int open_nursery(void)
+{
+    int line[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, line) != 0)
+        return -1;
+    fflush(NULL);
+    nurse = fork();
+    if (nurse == 0) {
+        close(line[0]);
+        bring_up_children(line[1]);
+    }
+    close(line[1]);
+    nursery = line[0];
+    return nurse > 0 ? 0 : -1;
+}
+
+static void begin_child(int (*body)(void))
+{
+    fflush(NULL);
+    assert_int_equal(write(nursery, &body, sizeof body), sizeof body);
+}
+
+/* Its exit status, or minus the signal that ended it. */
+static int end_child(void)
+{
+    int status = 0;
+    assert_int_equal(read(nursery, &status, sizeof status), sizeof status);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Runs `body` in a process of its own. */
+static int in_child(int (*body)(void))
+{
+    begin_child(body);
+    return end_child();
+}
+
+/* ---- a place for each test ---- */
+
 static int setup(void **state)
 {
     (void)state;
@@ -31,13 +92,15 @@ static int setup(void **state)
         return -1;
     snprintf(file, sizeof file, "%s/pyramids-1.mdb", home);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return shared != MAP_FAILED ? 0 : -1;
+    return shared != MAP_FAILED ? open_nursery() : -1;
 }
 
 static int teardown(void **state)
 {
     (void)state;
     char command[96];
+    close(nursery);
+    waitpid(nurse, NULL, 0);
     munmap(shared, sizeof *shared);
     snprintf(command, sizeof command, "rm -r %s", home);
     return system(command);
@@ -121,18 +184,6 @@ static bool has_tiles(struct shm_index *index, unsigned number, uint64_t version
     assert_int_equal(found.length, 3000);
     assert_memory_equal(found.data, wanted.data, 3000);
     return true;
-}
-
-/* Runs `body` in a process of its own; its exit status, or minus the signal that ended it. */
-static int in_child(int (*body)(void))
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(body());
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 static uint64_t value_of(const _Atomic uint64_t *counter)
@@ -317,11 +368,7 @@ static void test_grows_under_other_processes(void **state)
     struct shm_index *index = open_sized(MIB, 64 * MIB, 1);
     put_record(index, 1, 1, 150);
     shm_index_settle(index);
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        _exit(child_reads_what_has_grown()); /* the parent's index is not touched */
-    }
+    begin_child(child_reads_what_has_grown);
     while (atomic_load(&shared->written) != 1000000)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     for (unsigned i = 0; i < 10000; i++)
@@ -333,9 +380,7 @@ static void test_grows_under_other_processes(void **state)
     assert_int_equal(stat(file, &st), 0);
     assert_true((size_t)st.st_size > 3 * MIB);
     atomic_store(&shared->written, 0);
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    assert_int_equal(end_child(), 0);
     assert_int_equal(has_record(index, 77777, 1, 150), 1);
     assert_int_equal(value_of(&shared->generation), 0);
     shm_index_close(&index);

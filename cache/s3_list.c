@@ -1,6 +1,7 @@
 #include "cache/s3_list.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -9,19 +10,13 @@
 static const char *element(const char *at, const char *end, const char *name, size_t *ret_length)
 {
     char open[40], close[40];
-    size_t name_length = strlen(name);
-    memcpy(open + 1, name, name_length);
-    open[0] = '<';
-    open[name_length + 1] = '>';
-    memcpy(close + 2, name, name_length);
-    close[0] = '<';
-    close[1] = '/';
-    close[name_length + 2] = '>';
-    const char *start = memmem(at, (size_t)(end - at), open, name_length + 2);
+    size_t open_length = (size_t)snprintf(open, sizeof open, "<%s>", name),
+           close_length = (size_t)snprintf(close, sizeof close, "</%s>", name);
+    const char *start = memmem(at, (size_t)(end - at), open, open_length);
     if (start == NULL)
         return NULL;
-    start += name_length + 2;
-    const char *stop = memmem(start, (size_t)(end - start), close, name_length + 3);
+    start += open_length;
+    const char *stop = memmem(start, (size_t)(end - start), close, close_length);
     if (stop == NULL)
         return NULL;
     *ret_length = (size_t)(stop - start);
@@ -62,9 +57,10 @@ static bool decode(const char *text, size_t length, bool is_url, char *ret_text,
         if (is_url && c == '+') {
             c = ' ';
         } else if (is_url && c == '%') {
-            if (end - at < 2 || hex(at[0]) < 0 || hex(at[1]) < 0)
+            int high = end - at < 2 ? -1 : hex(at[0]), low = end - at < 2 ? -1 : hex(at[1]);
+            if (high < 0 || low < 0)
                 return false;
-            c = (char)(hex(at[0]) << 4 | hex(at[1]));
+            c = (char)(high * 16 + low);
             at += 2;
         }
         if (c == '\0' || count + 1 >= capacity)

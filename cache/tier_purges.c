@@ -23,7 +23,7 @@ bool tier_purge_read_name(const char *name, struct tier_purge *ret_purge)
     struct tier_purge purge;
     char again[TIER_PURGES_NAME_BYTES];
     if (sscanf(name, FOLDER "%16" SCNx64 "-%c-%16" SCNx64, &purge.epoch, &purge.kind, &purge.hash) != 3 ||
-        purge.epoch == 0 || memchr("ipat", purge.kind, 4) == NULL)
+        purge.epoch == 0 || strchr("ipat", purge.kind) == NULL)
         return false;
     tier_purge_name(&purge, again);
     if (strcmp(name, again) != 0)

@@ -72,14 +72,16 @@ bool master_listen_is_at(int fd, const char *address)
         getsockname(fd, (struct sockaddr *)&bound, &bound_length) < 0 || bound.ss_family != wanted.ss_family)
         return false;
     if (wanted.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&wanted,
-                                  *b = (const struct sockaddr_in6 *)&bound;
-        return memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0 &&
-               (a->sin6_port == 0 || a->sin6_port == b->sin6_port);
+        struct sockaddr_in6 a, b;
+        memcpy(&a, &wanted, sizeof a);
+        memcpy(&b, &bound, sizeof b);
+        return memcmp(&a.sin6_addr, &b.sin6_addr, sizeof a.sin6_addr) == 0 &&
+               (a.sin6_port == 0 || a.sin6_port == b.sin6_port);
     }
-    const struct sockaddr_in *a = (const struct sockaddr_in *)&wanted,
-                             *b = (const struct sockaddr_in *)&bound;
-    return a->sin_addr.s_addr == b->sin_addr.s_addr && (a->sin_port == 0 || a->sin_port == b->sin_port);
+    struct sockaddr_in a, b;
+    memcpy(&a, &wanted, sizeof a);
+    memcpy(&b, &bound, sizeof b);
+    return a.sin_addr.s_addr == b.sin_addr.s_addr && (a.sin_port == 0 || a.sin_port == b.sin_port);
 }
 
 int64_t master_listen_room(void)

@@ -5,6 +5,7 @@
 #include "master/options.h"
 #include "worker/publish.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,7 @@ static enum rc take_flag(struct words *words, unsigned flag, const char *value, 
         words->base_url = value;
         return RC_OK;
     case VERSION:
+        assert(value != NULL); /* by the table */
         if (strcmp(value, "2") != 0 && strcmp(value, "3") != 0)
             return err_set(err, RC_BAD_REQUEST, "--version %s: there are 2 and 3", value);
         words->publication.version[value[0] - '0'] = true;

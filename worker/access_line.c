@@ -40,9 +40,9 @@ static void put_escaped(struct writer *writer, const char *text, const char *esc
             to[1] = (char)c;
             writer->length += 2;
         } else {
-            memcpy(to, escape, prefix);
-            to[prefix] = digit[c >> 4];
-            to[prefix + 1] = digit[c & 15];
+            to = stpcpy(to, escape);
+            to[0] = digit[c >> 4];
+            to[1] = digit[c & 15];
             writer->length += prefix + 2;
         }
     }

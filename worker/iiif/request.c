@@ -351,7 +351,7 @@ enum rc iiif_request_parse(enum iiif_version version, const char *path, size_t l
                            struct iiif_request *ret_request, struct err *err)
 {
     assert(version == IIIF_2 || version == IIIF_3);
-    struct piece segments[MAX_SEGMENTS];
+    struct piece segments[MAX_SEGMENTS] = {{NULL, 0}};
     struct iiif_request request = {.version = version};
     size_t count = piece_split((struct piece){path, length}, '/', segments, MAX_SEGMENTS);
     if (count == 1)

@@ -1,5 +1,6 @@
 #include "worker/image/exif.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -153,6 +154,7 @@ static bool exif_values(const struct exif_view *view, size_t entry, size_t *ret_
     size_t at = bytes <= 4 ? entry + 8 : exif_get32(view, entry + 8);
     if (bytes == 0 || bytes > view->length || at > view->length - bytes)
         return false;
+    assert(*ret_number_bytes > 0);
     *ret_at = at;
     *ret_bytes = (size_t)bytes;
     return true;

@@ -201,7 +201,7 @@ static jvirt_barray_ptr request(j_common_ptr libjpeg, int pool, boolean zeros, J
     a->rows = rows;
     a->most_rows = most_rows;
     a->row = calloc(rows, sizeof *a->row);
-    a->window = calloc(most_rows, sizeof *a->window);
+    a->window = calloc(most_rows, sizeof(JBLOCKROW));
     a->blocks_of_window = calloc((size_t)blocks * most_rows, sizeof *a->blocks_of_window);
     a->packing = calloc(1, (size_t)blocks * MOST_BLOCK_BYTES + BEHIND_BYTES);
     if (a->row == NULL || a->window == NULL || a->blocks_of_window == NULL || a->packing == NULL)

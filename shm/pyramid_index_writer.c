@@ -9,8 +9,8 @@
 #include <time.h>
 
 #define QUEUE_BYTES      ((size_t)32 << 20)
-#define BATCH_WRITES     512u  /* in one transaction */
-#define GATHER_MS        100   /* from one transaction to the next, which waits for the disk, unless a batch is full */
+#define BATCH_WRITES     512u /* in one transaction */
+#define GATHER_MS        100 /* from one transaction to the next, which waits for the disk, unless a batch is full */
 #define REOPEN_MS        1000  /* until opening is tried again */
 #define CHECK_READERS_MS 10000 /* between looks for readers that have died */
 #define MOST_TRIES       64    /* at one batch: the mapping may double that often */
@@ -424,7 +424,8 @@ static void *run_writer(void *context)
 {
     struct shm_index *index = context;
     bool is_over = false;
-    pthread_setname_np(pthread_self(), "index"); /* by itself: a worker may not open the file by which others are named */
+    pthread_setname_np(pthread_self(),
+                       "index"); /* by itself: a worker may not open the file by which others are named */
     turns_give_way(TURNS_LARGE_WORK);
     while (!is_over) {
         pthread_mutex_lock(&index->queue_lock);

@@ -100,7 +100,8 @@ static int add_limited(scmp_filter_ctx filter)
     /* The calling thread's own priority: lower, since nothing here may raise it. Seen is the main thread's, too. */
     failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(getpriority), 1,
                                SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0));
-    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_setattr), 1, SCMP_A0(SCMP_CMP_EQ, 0, 0));
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_setattr), 1,
+                               SCMP_A0(SCMP_CMP_EQ, 0, 0));
     /* No memory that holds new code. */
     failed |= allow_without(filter, SCMP_SYS(mmap), 2, PROT_EXEC);
     failed |= allow_without(filter, SCMP_SYS(mprotect), 2, PROT_EXEC);

@@ -3,11 +3,11 @@
  * A job says beforehand what it costs (worker/render/cost.h). Cheap jobs go first, until dear ones have waited too long in
  * proportion (worker/render/queue.h). There are `processors` places to run on. Of two and more, large jobs (above
  * RENDER_POOL_SMALL_MS) never have all, so small ones always find one soon; and when there are large jobs one of them runs,
- * however many small ones come: on a thread of lower priority, so that the kernel lets small jobs and the event thread go
- * before it. One that is beyond its patience runs as if it were small, on any place, when its turn comes. With one place a
- * large job lets small ones go first between two bands (render_pool_yield). A job that waits for something else (a slow client,
- * memory, bytes from far away) gives its place back meanwhile (render_pool_park). It keeps its thread: another one is started
- * for whoever takes the place.
+ * however many small ones come: on a thread of lower priority, so that the kernel lets small jobs go before it, as it lets the
+ * event thread go before all of them (base/turns.h). One that is beyond its patience runs as if it were small, on any place, when
+ * its turn comes. With one place a large job lets small ones go first between two bands (render_pool_yield). A job that waits for
+ * something else (a slow client, memory, bytes from far away) gives its place back meanwhile (render_pool_park). It keeps its
+ * thread: another one is started for whoever takes the place.
  *
  * When the work that would still stand before a job at the end of `deadline_ms` is more than fits into that time, the job is
  * refused at once. Once taken, it is run: only what is there counts, not what may come and go before it. One whose client

@@ -12,8 +12,8 @@
 #define BASE_TURNS_H
 
 enum turns_way {
-    TURNS_WORK = 15,       /* somebody waits for what it does */
-    TURNS_LARGE_WORK = 19, /* it takes long anyway, or nobody waits */
+    TURNS_WORK = 10,       /* somebody waits for what it does */
+    TURNS_LARGE_WORK = 15, /* it takes long anyway, or nobody waits */
 };
 
 /* Still longer than what is done at a time, or its end waits for the others. */

@@ -3,17 +3,17 @@
 #ifndef CACHE_PICTURE_ENTRY_H
 #define CACHE_PICTURE_ENTRY_H
 
+#include "base/recent.h"
 #include "cache/picture_record.h"
 #include "cache/pictures.h"
 
 #include <stdatomic.h>
 
-/* Pictures hang in a bucket's chain while they are the current one for their key, and in the recency list with it. One
- * that was replaced or pushed out hangs nowhere and lives until its last reference goes. */
+/* A picture is in the table while it is the current one for its key. One that was replaced or pushed out is nowhere, and lives
+ * until its last reference goes. */
 struct picture_entry {
     struct picture picture; /* first: a picture's address is its entry's */
-    struct picture_entry *chain;
-    struct picture_entry *newer, *older;
+    struct recent_entry recent;
     struct picture_shelf shelf;
     uint32_t references; /* one of them is the table's own while `listed` */
     bool listed;

@@ -17,10 +17,9 @@
 
 struct pictures {
     struct pictures_options options;
-    uint32_t count;
     pthread_mutex_t mutex;
-    struct picture_entry *newest, *oldest;
-    struct picture_entry *bucket[BUCKET_COUNT];
+    struct recent listed;
+    struct recent_entry *bucket[BUCKET_COUNT];
 };
 
 enum rc pictures_new(const struct pictures_options *options, struct pictures **ret_pictures, struct err *err)
@@ -29,68 +28,42 @@ enum rc pictures_new(const struct pictures_options *options, struct pictures **r
     if (pictures == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the table of open pictures");
     pictures->options = *options;
+    pictures->listed = (struct recent){.bucket = pictures->bucket, .bucket_count = BUCKET_COUNT};
     pthread_mutex_init(&pictures->mutex, NULL);
     *ret_pictures = pictures;
     return RC_OK;
 }
 
-static struct picture_entry **bucket_of(struct pictures *pictures, const char *path, uint32_t page)
+static struct picture_entry *entry_of(struct recent_entry *at)
 {
-    uint64_t hash = bytes_hash(BYTES_HASH_START, path, strlen(path));
-    return &pictures->bucket[(hash ^ page) % BUCKET_COUNT];
+    return at == NULL ? NULL : RECENT_THING(at, struct picture_entry, recent);
+}
+
+static uint64_t hash_of(const char *path, uint32_t page)
+{
+    return bytes_hash(BYTES_HASH_START, path, strlen(path)) ^ page;
 }
 
 static struct picture_entry *find(struct pictures *pictures, const char *path, uint32_t page)
 {
-    struct picture_entry *entry = *bucket_of(pictures, path, page);
-    while (entry != NULL && (entry->page != page || strcmp(entry->path, path) != 0))
-        entry = entry->chain;
-    return entry;
-}
-
-static void recency_remove(struct pictures *pictures, struct picture_entry *entry)
-{
-    *(entry->newer != NULL ? &entry->newer->older : &pictures->newest) = entry->older;
-    *(entry->older != NULL ? &entry->older->newer : &pictures->oldest) = entry->newer;
-    entry->newer = entry->older = NULL;
-}
-
-static void recency_add(struct pictures *pictures, struct picture_entry *entry)
-{
-    entry->older = pictures->newest;
-    *(pictures->newest != NULL ? &pictures->newest->newer : &pictures->oldest) = entry;
-    pictures->newest = entry;
+    struct recent_entry *at = recent_first(&pictures->listed, hash_of(path, page));
+    while (at != NULL && (entry_of(at)->page != page || strcmp(entry_of(at)->path, path) != 0))
+        at = recent_next(at);
+    return entry_of(at);
 }
 
 /* Takes an entry out of the table; what is left to free afterwards, outside the lock, or NULL. */
 static struct picture_entry *unlist(struct pictures *pictures, struct picture_entry *entry)
 {
-    struct picture_entry **link = bucket_of(pictures, entry->path, entry->page);
-    while (*link != entry)
-        link = &(*link)->chain;
-    *link = entry->chain;
-    recency_remove(pictures, entry);
+    recent_unlist(&pictures->listed, &entry->recent);
     entry->listed = false;
-    pictures->count--;
     return --entry->references == 0 ? entry : NULL;
-}
-
-static void list(struct pictures *pictures, struct picture_entry *entry)
-{
-    struct picture_entry **bucket = bucket_of(pictures, entry->path, entry->page);
-    entry->chain = *bucket;
-    *bucket = entry;
-    recency_add(pictures, entry);
-    entry->listed = true;
-    entry->references++;
-    pictures->count++;
 }
 
 /* Under the lock. */
 static struct picture *lend(struct pictures *pictures, struct picture_entry *entry)
 {
-    recency_remove(pictures, entry);
-    recency_add(pictures, entry);
+    recent_use(&pictures->listed, &entry->recent);
     entry->references++;
     return &entry->picture;
 }
@@ -103,9 +76,11 @@ static void list_instead(struct pictures *pictures, struct picture_entry *made)
     struct picture_entry *rival = find(pictures, made->path, made->page);
     if (rival != NULL)
         dead = unlist(pictures, rival);
-    else if (pictures->count >= pictures->options.capacity)
-        dead = unlist(pictures, pictures->oldest);
-    list(pictures, made);
+    else if (pictures->listed.count >= pictures->options.capacity)
+        dead = unlist(pictures, entry_of(pictures->listed.oldest));
+    recent_list(&pictures->listed, &made->recent, hash_of(made->path, made->page));
+    made->listed = true;
+    made->references++;
     pthread_mutex_unlock(&pictures->mutex);
     if (dead != NULL)
         picture_entry_free(dead);
@@ -368,8 +343,8 @@ void pictures_free(struct pictures **pictures)
 {
     if (*pictures == NULL)
         return;
-    while ((*pictures)->newest != NULL) {
-        struct picture_entry *dead = unlist(*pictures, (*pictures)->newest);
+    while ((*pictures)->listed.newest != NULL) {
+        struct picture_entry *dead = unlist(*pictures, entry_of((*pictures)->listed.newest));
         assert(dead != NULL);
         picture_entry_free(dead);
     }

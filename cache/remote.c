@@ -22,23 +22,23 @@ static struct remote *remote_of(struct origin *origin)
 
 /* ---- what is known ---- */
 
-static struct remote_file **bucket_of(struct remote *remote, const char *path)
+static struct remote_file *file_of(struct recent_entry *entry)
 {
-    return &remote->bucket[bytes_hash(BYTES_HASH_START, path, strlen(path)) % REMOTE_BUCKETS];
+    return entry == NULL ? NULL : RECENT_THING(entry, struct remote_file, recent);
 }
 
-static void recency_remove(struct remote *remote, struct remote_file *file)
+static uint64_t hash_of(const char *path)
 {
-    *(file->newer != NULL ? &file->newer->older : &remote->newest) = file->older;
-    *(file->older != NULL ? &file->older->newer : &remote->oldest) = file->newer;
-    file->newer = file->older = NULL;
+    return bytes_hash(BYTES_HASH_START, path, strlen(path));
 }
 
-static void recency_add(struct remote *remote, struct remote_file *file)
+/* Under the lock. NULL: it is not known. */
+static struct remote_file *find(const struct remote *remote, const char *path)
 {
-    file->older = remote->newest;
-    *(remote->newest != NULL ? &remote->newest->newer : &remote->oldest) = file;
-    remote->newest = file;
+    struct recent_entry *at = recent_first(&remote->files, hash_of(path));
+    while (at != NULL && strcmp(file_of(at)->path, path) != 0)
+        at = recent_next(at);
+    return file_of(at);
 }
 
 void remote_content_unref(struct remote_content *content)
@@ -80,38 +80,29 @@ enum rc remote_content_new(struct remote *remote, struct block_file *blocks,
 /* Forgets the files that were not used for longest, down to `most`. Under the lock. */
 static void forget_down_to(struct remote *remote, uint32_t most)
 {
-    struct remote_file *file = remote->oldest;
-    while (file != NULL && remote->count > most) {
-        struct remote_file *newer = file->newer;
+    struct remote_file *file = file_of(remote->files.oldest), *newer;
+    for (; file != NULL && remote->files.count > most; file = newer) {
+        newer = file_of(file->recent.newer);
         if (file->flights == NULL && file->waiters == NULL &&
             (file->content == NULL || atomic_load(&file->content->references) == 1)) {
-            struct remote_file **link = bucket_of(remote, file->path);
-            while (*link != file)
-                link = &(*link)->chain;
-            *link = file->chain;
-            recency_remove(remote, file);
-            remote->count--;
+            recent_unlist(&remote->files, &file->recent);
             remote_content_unref(file->content);
             free(file);
         }
-        file = newer;
     }
 }
 
 void remote_make_room(struct remote *remote)
 {
-    forget_down_to(remote, remote->count / 2);
+    forget_down_to(remote, remote->files.count / 2);
 }
 
 /* Under the lock. NULL: no memory. */
 static struct remote_file *find_or_add(struct remote *remote, const char *path)
 {
-    struct remote_file **bucket = bucket_of(remote, path), *file = *bucket;
-    while (file != NULL && strcmp(file->path, path) != 0)
-        file = file->chain;
+    struct remote_file *file = find(remote, path);
     if (file != NULL) {
-        recency_remove(remote, file);
-        recency_add(remote, file);
+        recent_use(&remote->files, &file->recent);
         return file;
     }
     size_t path_bytes = strlen(path) + 1;
@@ -120,12 +111,9 @@ static struct remote_file *find_or_add(struct remote *remote, const char *path)
         return NULL;
     memcpy(file->path, path, path_bytes);
     file->remote = remote;
-    if (remote->count >= MOST_KNOWN)
+    if (remote->files.count >= MOST_KNOWN)
         forget_down_to(remote, MOST_KNOWN - 1);
-    file->chain = *bucket;
-    *bucket = file;
-    recency_add(remote, file);
-    remote->count++;
+    recent_list(&remote->files, &file->recent, hash_of(path));
     return file;
 }
 
@@ -214,9 +202,7 @@ static bool note_wanted(struct remote_content *content, uint64_t block)
     struct remote *remote = content->remote;
     const char *path = block_file_subject(content->blocks)->name + strlen(remote->transport->name) + 1;
     pthread_mutex_lock(&remote->mutex);
-    const struct remote_file *file = *bucket_of(remote, path);
-    while (file != NULL && strcmp(file->path, path) != 0)
-        file = file->chain;
+    const struct remote_file *file = find(remote, path);
     bool is_newest = file != NULL && file->content == content;
     content->wanted[block / 8] = (uint8_t)(content->wanted[block / 8] | 1u << block % 8);
     content->any_wanted = true;
@@ -347,9 +333,7 @@ static bool remote_was_absent(struct origin *origin, const char *path)
 {
     struct remote *remote = remote_of(origin);
     pthread_mutex_lock(&remote->mutex);
-    const struct remote_file *file = *bucket_of(remote, path);
-    while (file != NULL && strcmp(file->path, path) != 0)
-        file = file->chain;
+    const struct remote_file *file = find(remote, path);
     bool is_absent = file != NULL && file->content == NULL && file->absent_ms != 0 &&
                      clock_monotonic_ms() - file->absent_ms < ABSENT_MS;
     pthread_mutex_unlock(&remote->mutex);
@@ -418,7 +402,8 @@ static void let_go_of_deleted(void *context)
 {
     struct remote *remote = context;
     pthread_mutex_lock(&remote->mutex);
-    for (struct remote_file *file = remote->oldest; file != NULL; file = file->newer) {
+    for (struct recent_entry *at = remote->files.oldest; at != NULL; at = at->newer) {
+        struct remote_file *file = file_of(at);
         if (file->content == NULL || atomic_load(&file->content->references) > 1 ||
             !block_file_is_deleted(file->content->blocks))
             continue;
@@ -459,7 +444,7 @@ static void remote_close(struct origin *origin)
     remote_folders_free(&remote->folders);
     pthread_mutex_lock(&remote->mutex);
     forget_down_to(remote, 0);
-    assert(remote->count == 0); /* all blobs are closed */
+    assert(remote->files.count == 0); /* all blobs are closed */
     pthread_mutex_unlock(&remote->mutex);
     block_store_close(&remote->store);
     if (remote->origin.needs.root_fd >= 0)
@@ -499,6 +484,7 @@ enum rc remote_open(const struct remote_options *options, struct transport *tran
         remote->options.revalidate_ms = 1000;
     remote->transport = transport;
     remote->store = store;
+    remote->files = (struct recent){.bucket = remote->bucket, .bucket_count = REMOTE_BUCKETS};
     pthread_mutex_init(&remote->mutex, NULL);
     if (transport->ops->list != NULL) {
         enum rc rc = remote_folders_new(transport, remote->options.revalidate_ms,

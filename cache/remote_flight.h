@@ -3,6 +3,7 @@
 #define CACHE_REMOTE_FLIGHT_H
 
 #include "base/bytes.h"
+#include "base/recent.h"
 #include "cache/origin_kinds.h"
 #include "cache/remote.h"
 
@@ -22,7 +23,7 @@ struct remote_content {
 /* One path. Under the remote's mutex, as all of this. */
 struct remote_file {
     struct remote *remote;
-    struct remote_file *chain, *newer, *older;
+    struct recent_entry recent;
     struct remote_content *content; /* the newest known; NULL: none */
     int64_t checked_ms;             /* monotonic; 0: not since it is in memory */
     int64_t absent_ms;              /* when the origin has said that there is no such file; 0: it has not */
@@ -45,14 +46,13 @@ struct remote {
     int64_t complained_ms;
     bool silent;          /* cache/remote_stale.h */
     int64_t stale_due_ms; /* when it has to be looked at again; 0: no look is waited for */
-    uint32_t count;
-    struct remote_file *newest, *oldest;
+    struct recent files;
     /* cache/remote_claims.h */
     struct shm_leaseholder holder;
     bool served, shares, watches, watch_stops;
     pthread_t watch;
     struct remote_flight *watched;
-    struct remote_file *bucket[REMOTE_BUCKETS];
+    struct recent_entry *bucket[REMOTE_BUCKETS];
 };
 
 struct remote_flight {

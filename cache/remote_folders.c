@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "base/recent.h"
 #include "cache/remote_stale.h"
 
 #include <assert.h>
@@ -17,7 +18,7 @@
 struct remote_folder {
     struct transport_listing listing; /* first; while `flying` the transport's */
     struct remote_folders *folders;
-    struct remote_folder *chain, *newer, *older;
+    struct recent_entry recent;
     struct origin_waiter *waiters;
     bool flying, is_missing;
     int64_t known_ms, asked_ms; /* monotonic; known_ms 0: nothing is known */
@@ -31,77 +32,54 @@ struct remote_folders {
     struct transport *transport;
     int64_t revalidate_ms, stale_ms;
     pthread_mutex_t mutex;
-    size_t count, entries;
-    struct remote_folder *newest, *oldest;
-    struct remote_folder *bucket[BUCKETS];
+    size_t entries;
+    struct recent known;
+    struct recent_entry *bucket[BUCKETS];
 };
 
 /* ---- the table, under the lock ---- */
 
-static struct remote_folder **bucket_of(struct remote_folders *folders, const char *path)
+static struct remote_folder *folder_of(struct recent_entry *entry)
 {
-    return &folders->bucket[bytes_hash(BYTES_HASH_START, path, strlen(path)) % BUCKETS];
-}
-
-static void recency_remove(struct remote_folders *folders, struct remote_folder *folder)
-{
-    *(folder->newer != NULL ? &folder->newer->older : &folders->newest) = folder->older;
-    *(folder->older != NULL ? &folder->older->newer : &folders->oldest) = folder->newer;
-    folder->newer = folder->older = NULL;
-}
-
-static void recency_add(struct remote_folders *folders, struct remote_folder *folder)
-{
-    folder->older = folders->newest;
-    *(folders->newest != NULL ? &folders->newest->newer : &folders->oldest) = folder;
-    folders->newest = folder;
+    return entry == NULL ? NULL : RECENT_THING(entry, struct remote_folder, recent);
 }
 
 static void forget(struct remote_folders *folders, struct remote_folder *folder)
 {
-    struct remote_folder **link = bucket_of(folders, folder->path);
-    while (*link != folder)
-        link = &(*link)->chain;
-    *link = folder->chain;
-    recency_remove(folders, folder);
-    folders->count--;
+    recent_unlist(&folders->known, &folder->recent);
     folders->entries -= folder->count;
     arena_free(folder->arena);
     free(folder);
 }
 
+/* The newest stays in any case. */
 static void make_room(struct remote_folders *folders)
 {
-    struct remote_folder *folder = folders->oldest;
-    while (folder != NULL && (folders->count > MOST_FOLDERS || folders->entries > MOST_ENTRIES)) {
-        struct remote_folder *newer = folder->newer;
+    struct remote_folder *folder = folder_of(folders->known.oldest), *newer;
+    for (; folder != NULL && (folders->known.count > MOST_FOLDERS || folders->entries > MOST_ENTRIES);
+         folder = newer) {
+        newer = folder_of(folder->recent.newer);
         if (!folder->flying && folder->waiters == NULL && newer != NULL)
             forget(folders, folder);
-        folder = newer;
     }
 }
 
 /* NULL: no memory. */
 static struct remote_folder *find_or_add(struct remote_folders *folders, const char *path)
 {
-    struct remote_folder **bucket = bucket_of(folders, path), *folder = *bucket;
-    while (folder != NULL && strcmp(folder->path, path) != 0)
-        folder = folder->chain;
-    if (folder != NULL) {
-        recency_remove(folders, folder);
-        recency_add(folders, folder);
-        return folder;
-    }
     size_t path_bytes = strlen(path) + 1;
-    folder = calloc(1, sizeof *folder + path_bytes);
+    uint64_t hash = bytes_hash(BYTES_HASH_START, path, path_bytes);
+    for (struct recent_entry *at = recent_first(&folders->known, hash); at != NULL; at = recent_next(at))
+        if (strcmp(folder_of(at)->path, path) == 0) {
+            recent_use(&folders->known, at);
+            return folder_of(at);
+        }
+    struct remote_folder *folder = calloc(1, sizeof *folder + path_bytes);
     if (folder == NULL)
         return NULL;
     memcpy(folder->path, path, path_bytes);
     folder->folders = folders;
-    folder->chain = *bucket;
-    *bucket = folder;
-    recency_add(folders, folder);
-    folders->count++;
+    recent_list(&folders->known, &folder->recent, hash);
     make_room(folders);
     return folder;
 }
@@ -228,6 +206,7 @@ enum rc remote_folders_new(struct transport *transport, int64_t revalidate_ms, i
     folders->transport = transport;
     folders->revalidate_ms = revalidate_ms;
     folders->stale_ms = stale_ms;
+    folders->known = (struct recent){.bucket = folders->bucket, .bucket_count = BUCKETS};
     pthread_mutex_init(&folders->mutex, NULL);
     *ret_folders = folders;
     return RC_OK;
@@ -238,9 +217,9 @@ void remote_folders_free(struct remote_folders **folders)
     struct remote_folders *freed = TAKE_PTR(*folders);
     if (freed == NULL)
         return;
-    while (freed->oldest != NULL) {
-        assert(!freed->oldest->flying);
-        forget(freed, freed->oldest);
+    for (struct remote_folder *folder; (folder = folder_of(freed->known.oldest)) != NULL;) {
+        assert(!folder->flying);
+        forget(freed, folder);
     }
     pthread_mutex_destroy(&freed->mutex);
     free(freed);

@@ -47,7 +47,8 @@ struct origin_waiter *remote_stale_let_go(struct remote *remote, int64_t now_ms,
         return NULL;
     }
     remote->stale_due_ms = 0;
-    for (struct remote_file *file = remote->newest; file != NULL; file = file->older) {
+    for (struct recent_entry *at = remote->files.newest; at != NULL; at = at->older) {
+        struct remote_file *file = RECENT_THING(at, struct remote_file, recent);
         if (!file->looking || file->waiters == NULL || !remote_stale_is_kept(file))
             continue;
         int64_t due_ms = file->looked_ms + PATIENCE_MS;

@@ -1,6 +1,7 @@
 #include "worker/kept_tiles.h"
 
 #include "base/own.h"
+#include "base/recent.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -13,8 +14,8 @@
 
 struct entry {
     struct kept_tile tile; /* first */
-    struct entry *chain, *newer, *older;
-    uint64_t hash, version, counted_bytes;
+    struct recent_entry recent;
+    uint64_t version, counted_bytes;
     atomic_uint references; /* one of them is the table's own; the last may go when the server stops */
     const char *base_url, *path;
     char target[]; /* and the other texts, each with its end */
@@ -23,8 +24,8 @@ struct entry {
 struct kept_tiles {
     uint64_t most_bytes, bytes;
     int64_t purged_ms; /* before what is there was read */
-    struct entry *newest, *oldest;
-    struct entry *bucket[BUCKETS];
+    struct recent listed;
+    struct recent_entry *bucket[BUCKETS];
     uint32_t seen[SEEN];
 };
 
@@ -34,6 +35,7 @@ enum rc kept_tiles_new(uint64_t most_bytes, struct kept_tiles **ret_tiles, struc
     if (tiles == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the table of tiles");
     tiles->most_bytes = most_bytes;
+    tiles->listed = (struct recent){.bucket = tiles->bucket, .bucket_count = BUCKETS};
     *ret_tiles = tiles;
     return RC_OK;
 }
@@ -49,47 +51,31 @@ static void let_go(void *context)
 
 /* ---- the table ---- */
 
-static void recency_remove(struct kept_tiles *tiles, struct entry *entry)
+static struct entry *entry_of(struct recent_entry *at)
 {
-    *(entry->newer != NULL ? &entry->newer->older : &tiles->newest) = entry->older;
-    *(entry->older != NULL ? &entry->older->newer : &tiles->oldest) = entry->newer;
-    entry->newer = entry->older = NULL;
-}
-
-static void recency_add(struct kept_tiles *tiles, struct entry *entry)
-{
-    entry->older = tiles->newest;
-    *(tiles->newest != NULL ? &tiles->newest->newer : &tiles->oldest) = entry;
-    tiles->newest = entry;
+    return at == NULL ? NULL : RECENT_THING(at, struct entry, recent);
 }
 
 static void unlist(struct kept_tiles *tiles, struct entry *entry)
 {
-    struct entry **link = &tiles->bucket[entry->hash % BUCKETS];
-    while (*link != entry)
-        link = &(*link)->chain;
-    *link = entry->chain;
-    recency_remove(tiles, entry);
+    recent_unlist(&tiles->listed, &entry->recent);
     tiles->bytes -= entry->counted_bytes;
     let_go(entry);
 }
 
-static void list(struct kept_tiles *tiles, struct entry *entry)
+static void list(struct kept_tiles *tiles, struct entry *entry, uint64_t hash)
 {
-    struct entry **bucket = &tiles->bucket[entry->hash % BUCKETS];
-    entry->chain = *bucket;
-    *bucket = entry;
-    recency_add(tiles, entry);
+    recent_list(&tiles->listed, &entry->recent, hash);
     tiles->bytes += entry->counted_bytes;
     while (tiles->bytes > tiles->most_bytes)
-        unlist(tiles, tiles->oldest);
+        unlist(tiles, entry_of(tiles->listed.oldest));
 }
 
 void kept_tiles_free(struct kept_tiles **tiles)
 {
     struct kept_tiles *freed = TAKE_PTR(*tiles);
-    while (freed != NULL && freed->oldest != NULL)
-        unlist(freed, freed->oldest);
+    while (freed != NULL && freed->listed.oldest != NULL)
+        unlist(freed, entry_of(freed->listed.oldest));
     free(freed);
 }
 
@@ -101,31 +87,29 @@ static uint64_t hash_of(const struct kept_tile_name *name)
 /* Of the same target and base URL, whatever source and version. */
 static struct entry *find(struct kept_tiles *tiles, const struct kept_tile_name *name, uint64_t hash)
 {
-    struct entry *entry = tiles->bucket[hash % BUCKETS];
-    for (; entry != NULL; entry = entry->chain)
-        if (entry->hash == hash && strcmp(entry->target, name->target) == 0 &&
-            strcmp(entry->base_url, name->base_url) == 0)
-            return entry;
-    return NULL;
+    struct recent_entry *at = recent_first(&tiles->listed, hash);
+    while (at != NULL && (strcmp(entry_of(at)->target, name->target) != 0 ||
+                          strcmp(entry_of(at)->base_url, name->base_url) != 0))
+        at = recent_next(at);
+    return entry_of(at);
 }
 
 struct kept_tile *kept_tiles_find(struct kept_tiles *tiles, const struct kept_tile_name *name,
                                   int64_t purged_ms)
 {
     if (purged_ms != tiles->purged_ms) {
-        while (tiles->oldest != NULL)
-            unlist(tiles, tiles->oldest);
+        while (tiles->listed.oldest != NULL)
+            unlist(tiles, entry_of(tiles->listed.oldest));
         tiles->purged_ms = purged_ms;
     }
-    struct entry *entry = tiles->oldest == NULL ? NULL : find(tiles, name, hash_of(name));
+    struct entry *entry = tiles->listed.oldest == NULL ? NULL : find(tiles, name, hash_of(name));
     if (entry == NULL)
         return NULL;
     if (entry->version != name->version || strcmp(entry->path, name->path) != 0) {
         unlist(tiles, entry);
         return NULL;
     }
-    recency_remove(tiles, entry);
-    recency_add(tiles, entry);
+    recent_use(&tiles->listed, &entry->recent);
     return &entry->tile;
 }
 
@@ -174,7 +158,6 @@ static struct entry *entry_new(const struct kept_tile_name *name,
     entry->tile.representation.etag = put(&to, representation->etag);
     entry->tile.representation.header[1].value = put(&to, representation->header[1].value);
     entry->version = name->version;
-    entry->hash = hash_of(name);
     atomic_init(&entry->references, 1);
     entry->counted_bytes = sizeof *entry + text_bytes;
     return entry;
@@ -185,7 +168,8 @@ void kept_tiles_offer(struct kept_tiles *tiles, const struct kept_tile_name *nam
                       struct http_content *ret_content)
 {
     struct entry *entry = NULL;
-    if (tiles->most_bytes > 0 && body->length <= MOST_BYTES && was_seen(tiles, hash_of(name)))
+    uint64_t hash = hash_of(name);
+    if (tiles->most_bytes > 0 && body->length <= MOST_BYTES && was_seen(tiles, hash))
         entry = entry_new(name, representation);
     if (entry == NULL) {
         *ret_content = (struct http_content){
@@ -198,8 +182,8 @@ void kept_tiles_offer(struct kept_tiles *tiles, const struct kept_tile_name *nam
     entry->counted_bytes += body->capacity;
     *body = (struct bytes){0};
     *ret_content = kept_tile_content(&entry->tile);
-    struct entry *older = find(tiles, name, entry->hash);
+    struct entry *older = find(tiles, name, hash);
     if (older != NULL)
         unlist(tiles, older);
-    list(tiles, entry);
+    list(tiles, entry, hash);
 }

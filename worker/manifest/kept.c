@@ -1,6 +1,7 @@
 #include "worker/manifest/kept.h"
 
 #include "base/own.h"
+#include "base/recent.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +13,7 @@
 
 struct kept_entry {
     struct manifest_kept_item item; /* first */
-    struct kept_entry *chain, *newer, *older;
+    struct recent_entry recent;
     atomic_uint references; /* one is the table's while it is listed */
     int64_t made_ms, confirmed_ms;
     size_t bytes; /* all that belongs to it */
@@ -25,8 +26,8 @@ struct kept_entry {
 struct manifest_kept {
     pthread_mutex_t mutex;
     size_t bytes, most_bytes;
-    struct kept_entry *newest, *oldest;
-    struct kept_entry *bucket[BUCKETS];
+    struct recent listed;
+    struct recent_entry *bucket[BUCKETS];
 };
 
 enum rc manifest_kept_new(size_t most_bytes, struct manifest_kept **ret_kept, struct err *err)
@@ -36,6 +37,7 @@ enum rc manifest_kept_new(size_t most_bytes, struct manifest_kept **ret_kept, st
         return err_set(err, RC_NO_MEMORY, "no memory for documents");
     pthread_mutex_init(&kept->mutex, NULL);
     kept->most_bytes = most_bytes;
+    kept->listed = (struct recent){.bucket = kept->bucket, .bucket_count = BUCKETS};
     *ret_kept = kept;
     return RC_OK;
 }
@@ -50,31 +52,22 @@ static void entry_free(struct kept_entry *entry)
 
 /* ---- the table, under the lock ---- */
 
-static struct kept_entry **bucket_of(struct manifest_kept *kept, const char *key)
+static uint64_t hash_of(const char *key)
 {
-    return &kept->bucket[bytes_hash(BYTES_HASH_START, key, strlen(key)) % BUCKETS];
+    return bytes_hash(BYTES_HASH_START, key, strlen(key));
+}
+
+static struct kept_entry *entry_in(struct recent_entry *at)
+{
+    return at == NULL ? NULL : RECENT_THING(at, struct kept_entry, recent);
 }
 
 static struct kept_entry *find(struct manifest_kept *kept, const char *key)
 {
-    struct kept_entry *entry = *bucket_of(kept, key);
-    while (entry != NULL && strcmp(entry->key, key) != 0)
-        entry = entry->chain;
-    return entry;
-}
-
-static void recency_remove(struct manifest_kept *kept, struct kept_entry *entry)
-{
-    *(entry->newer != NULL ? &entry->newer->older : &kept->newest) = entry->older;
-    *(entry->older != NULL ? &entry->older->newer : &kept->oldest) = entry->newer;
-    entry->newer = entry->older = NULL;
-}
-
-static void recency_add(struct manifest_kept *kept, struct kept_entry *entry)
-{
-    entry->older = kept->newest;
-    *(kept->newest != NULL ? &kept->newest->newer : &kept->oldest) = entry;
-    kept->newest = entry;
+    struct recent_entry *at = recent_first(&kept->listed, hash_of(key));
+    while (at != NULL && strcmp(entry_in(at)->key, key) != 0)
+        at = recent_next(at);
+    return entry_in(at);
 }
 
 /* Without the lock, too: who has one keeps the entry. */
@@ -86,25 +79,19 @@ static void unref(struct kept_entry *entry)
 
 static void unlist(struct manifest_kept *kept, struct kept_entry *entry)
 {
-    struct kept_entry **link = bucket_of(kept, entry->key);
-    while (*link != entry)
-        link = &(*link)->chain;
-    *link = entry->chain;
-    recency_remove(kept, entry);
+    recent_unlist(&kept->listed, &entry->recent);
     kept->bytes -= entry->bytes;
     unref(entry);
 }
 
 static void list(struct manifest_kept *kept, struct kept_entry *entry)
 {
-    struct kept_entry *rival = find(kept, entry->key), **bucket = bucket_of(kept, entry->key);
+    struct kept_entry *rival = find(kept, entry->key);
     if (rival != NULL)
         unlist(kept, rival);
-    while (kept->oldest != NULL && kept->bytes + entry->bytes > kept->most_bytes)
-        unlist(kept, kept->oldest);
-    entry->chain = *bucket;
-    *bucket = entry;
-    recency_add(kept, entry);
+    while (kept->listed.oldest != NULL && kept->bytes + entry->bytes > kept->most_bytes)
+        unlist(kept, entry_in(kept->listed.oldest));
+    recent_list(&kept->listed, &entry->recent, hash_of(entry->key));
     atomic_fetch_add_explicit(&entry->references, 1, memory_order_relaxed);
     kept->bytes += entry->bytes;
 }
@@ -116,8 +103,8 @@ void manifest_kept_free(struct manifest_kept **kept)
     struct manifest_kept *freed = TAKE_PTR(*kept);
     if (freed == NULL)
         return;
-    while (freed->oldest != NULL)
-        unlist(freed, freed->oldest);
+    while (freed->listed.oldest != NULL)
+        unlist(freed, entry_in(freed->listed.oldest));
     pthread_mutex_destroy(&freed->mutex);
     free(freed);
 }
@@ -131,8 +118,7 @@ const struct manifest_kept_item *manifest_kept_find(struct manifest_kept *kept, 
         entry = NULL;
     if (entry != NULL) {
         atomic_fetch_add_explicit(&entry->references, 1, memory_order_relaxed);
-        recency_remove(kept, entry);
-        recency_add(kept, entry);
+        recent_use(&kept->listed, &entry->recent);
     }
     pthread_mutex_unlock(&kept->mutex);
     return entry == NULL ? NULL : &entry->item;

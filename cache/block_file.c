@@ -36,7 +36,6 @@ enum { UNSEEN, VERIFIED, IN_MEMORY };
 typedef _Atomic(uint8_t *) kept_block;
 
 struct block_file {
-    atomic_uint references;
     int fd;                 /* -1: all in memory */
     atomic_bool is_failing; /* the disk could not be read: nothing is read from it, or put there, any more */
     uint64_t count, blocks_at;
@@ -107,7 +106,6 @@ static enum rc file_new(const struct block_subject *subject, struct block_memory
     struct block_file *file = calloc(1, sizeof *file + count);
     if (file == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the blocks of a source");
-    atomic_init(&file->references, 1);
     file->fd = -1;
     file->count = count;
     file->blocks_at = (HEADER_BYTES + count * sizeof(uint64_t) + HEADER_BYTES - 1) / HEADER_BYTES *
@@ -182,7 +180,7 @@ enum rc block_file_open(int directory_fd, const char *name, struct block_memory 
         return rc;
     struct stat status;
     if (fstat(fd, &status) != 0 || (uint64_t)status.st_size != file->blocks_at + file->count * BLOCK_BYTES) {
-        block_file_unref(&file);
+        block_file_close(&file);
         return err_set(err, RC_NOT_FOUND, "what is kept of '%.150s' was cut off", name);
     }
     futimens(fd, NULL); /* recently used; eviction looks at it */
@@ -197,16 +195,10 @@ bool block_file_is_deleted(const struct block_file *file)
     return file->fd >= 0 && fstat(file->fd, &status) == 0 && status.st_nlink == 0;
 }
 
-struct block_file *block_file_ref(struct block_file *file)
-{
-    atomic_fetch_add_explicit(&file->references, 1, memory_order_relaxed);
-    return file;
-}
-
-void block_file_unref(struct block_file **slot)
+void block_file_close(struct block_file **slot)
 {
     struct block_file *file = TAKE_PTR(*slot);
-    if (file == NULL || atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) > 1)
+    if (file == NULL)
         return;
     kept_block *kept = atomic_load_explicit(&file->kept, memory_order_acquire);
     for (uint64_t i = 0; kept != NULL && i < file->count; i++) {

@@ -9,7 +9,7 @@
  * here, and two workers that write the same block write the same bytes. Names of temporary files begin with a dot; a file
  * takes its own name when its header is whole. Where there is no directory, or no room in it, blocks are in memory.
  *
- * Any thread. Counted references; a file that was deleted meanwhile is good for those who have it open. */
+ * Any thread; opened once, closed once. A file that was deleted meanwhile is good for those who have it open. */
 #ifndef CACHE_BLOCK_FILE_H
 #define CACHE_BLOCK_FILE_H
 
@@ -45,8 +45,7 @@ RC_MUST_USE enum rc block_file_open(int directory_fd, const char *name, struct b
                                     struct block_file **ret_file, struct err *err);
 /* Whether it was deleted from its directory: it takes room that nobody finds again. */
 bool block_file_is_deleted(const struct block_file *file);
-struct block_file *block_file_ref(struct block_file *file);
-void block_file_unref(struct block_file **file);
+void block_file_close(struct block_file **file);
 
 const struct block_subject *block_file_subject(const struct block_file *file);
 uint64_t block_file_count(const struct block_file *file);

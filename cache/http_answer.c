@@ -3,7 +3,6 @@
 #include "base/clock.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -29,7 +28,8 @@ static bool take_text(const char **at, const char *end, const char *text)
     return true;
 }
 
-bool http_answer_range(const char *text, size_t length, uint64_t *ret_first, uint64_t *ret_last,
+/* "bytes 0-99/1234" or "bytes 0-99" with "/" and "*" for an unknown size. False when it is none. */
+static bool read_range(const char *text, size_t length, uint64_t *ret_first, uint64_t *ret_last,
                        bool *ret_known, uint64_t *ret_size)
 {
     const char *at = text, *end = text + length;
@@ -87,8 +87,8 @@ static void note_header(struct http_answer *answer, const char *name, size_t nam
         answer->has_length = true;
         answer->length_bytes = number;
     } else if (IS("Content-Range")) {
-        answer->has_range = http_answer_range(value, length, &answer->range_first, &answer->range_last,
-                                              &answer->range_known, &answer->range_size);
+        answer->has_range = read_range(value, length, &answer->range_first, &answer->range_last,
+                                       &answer->range_known, &answer->range_size);
     } else if (IS("Content-Encoding")) {
         answer->is_coded = !(length == 8 && strncasecmp(value, "identity", 8) == 0);
     } else if (IS("ETag")) {

@@ -21,10 +21,6 @@ struct http_answer {
 /* One line of the head, with or without its end. A status line starts over: interim answers and redirects come first. */
 void http_answer_line(struct http_answer *answer, const char *line, size_t length);
 
-/* "bytes 0-99/1234" or "bytes 0-99" with "/" and "*" for an unknown size. False when it is none. */
-bool http_answer_range(const char *text, size_t length, uint64_t *ret_first, uint64_t *ret_last,
-                       bool *ret_known, uint64_t *ret_size);
-
 /* The value of <Code> in an S3 error document, such as AccessDenied; letters only. False when there is none. */
 bool http_answer_s3_code(const char *xml, size_t length, char *ret_code, size_t capacity);
 

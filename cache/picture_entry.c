@@ -7,7 +7,7 @@
 void picture_entry_free(struct picture_entry *entry)
 {
     image_colour_free(&entry->picture.colour);
-    image_source_unref(&entry->picture.source);
+    image_source_close(&entry->picture.source);
     free(entry);
 }
 

@@ -45,7 +45,7 @@ void remote_content_unref(struct remote_content *content)
 {
     if (content == NULL || atomic_fetch_sub_explicit(&content->references, 1, memory_order_acq_rel) > 1)
         return;
-    block_file_unref(&content->blocks);
+    block_file_close(&content->blocks);
     free(content->wanted);
     free(content);
 }
@@ -65,7 +65,7 @@ enum rc remote_content_new(struct remote *remote, struct block_file *blocks,
     if (content == NULL || bits == NULL) {
         free(content);
         free(bits);
-        block_file_unref(&blocks);
+        block_file_close(&blocks);
         return err_set(err, RC_NO_MEMORY, "no memory to remember what is fetched");
     }
     content->remote = remote;
@@ -155,7 +155,7 @@ static void learn_from_store(struct remote *remote, struct remote_file *file)
         bool other = origin_version_hash(&ours->version) != origin_version_hash(&theirs->version) ||
                      strcmp(ours->etag, theirs->etag) != 0;
         if (!other || block_file_confirmed_ms(blocks) <= block_file_confirmed_ms(file->content->blocks)) {
-            block_file_unref(&blocks);
+            block_file_close(&blocks);
             return;
         }
     }

@@ -5,7 +5,6 @@
 #include "cache/remote_claims.h"
 #include "cache/remote_stale.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 

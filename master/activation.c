@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/own.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

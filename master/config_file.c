@@ -1,6 +1,5 @@
 #include "master/config_file.h"
 
-#include "base/fdio.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "base/probe.h"
@@ -11,7 +10,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <libconfig.h>
 #include <limits.h>
 #include <stdio.h>

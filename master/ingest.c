@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
@@ -112,7 +111,8 @@ enum rc master_ingest(const struct master_ingest_options *options, bool *ret_is_
                                            .settings = settings,
                                            .is_fixed = options->config.is_fixed,
                                            .rules = &options->config.rules,
-                                           .returns_unchanged = options->thumbnails != NULL || options->manifests,
+                                           .returns_unchanged = options->thumbnails != NULL ||
+                                                                options->manifests,
                                            .threads = threads,
                                            .said_fd = STDERR_FILENO,
                                            .planned_fd = STDOUT_FILENO};

@@ -78,8 +78,8 @@ static bool find_array(uint32_t *ret_shard, uint32_t *ret_count)
     return true;
 }
 
-enum rc master_ingest_options_shard(const char *text, uint32_t *ret_shard, uint32_t *ret_count,
-                                    struct err *err)
+/* Reads "I/N" (from 1), or "auto" and "auto/N": what Slurm, Kubernetes and AWS Batch say in the environment. */
+static enum rc read_shard(const char *text, uint32_t *ret_shard, uint32_t *ret_count, struct err *err)
 {
     const char *slash = strchr(text, '/');
     bool is_auto = strncmp(text, "auto", 4) == 0 && (text[4] == '\0' || text + 4 == slash);
@@ -134,7 +134,7 @@ static enum rc take_flag(struct master_ingest_options *options, size_t flag, con
                    ? RC_OK
                    : err_set(err, RC_BAD_REQUEST, "--thumbnails %s: write widths, such as 128,400", value);
     case SHARD:
-        return master_ingest_options_shard(value, &options->shard, &options->shard_count, err);
+        return read_shard(value, &options->shard, &options->shard_count, err);
     case FORCE:
         options->is_forced = true;
         return RC_OK;

@@ -27,9 +27,4 @@ RC_MUST_USE enum rc master_ingest_options_load(char *const *argument,
                                                struct master_ingest_options *ret_options, struct err *err);
 void master_ingest_options_done(struct master_ingest_options *options);
 
-/* Reads "I/N" (from 1), or "auto" and "auto/N": what Slurm, Kubernetes and AWS Batch say in the environment.
- * RC_BAD_REQUEST. */
-RC_MUST_USE enum rc master_ingest_options_shard(const char *text, uint32_t *ret_shard, uint32_t *ret_count,
-                                                struct err *err);
-
 #endif

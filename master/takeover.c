@@ -4,7 +4,6 @@
 #include "master/handover.h"
 #include "master/program.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>

@@ -17,7 +17,6 @@
 
 #define SHM_BLOBS_STRIPES     8u
 #define SHM_BLOBS_CHUNK_BYTES 1024u
-#define SHM_BLOBS_MOST_PARTS  4u
 
 struct shm_blobs; /* a header and the stripes behind it */
 

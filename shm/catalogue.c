@@ -1,7 +1,5 @@
 #include "shm/catalogue.h"
 
-#include <string.h>
-
 #define UNIT_BYTES  256u
 #define SAMPLE      32u
 #define PATIENCE_US 20000u

@@ -129,11 +129,6 @@ void shm_fences_advance(struct shm_fences *fences, uint64_t epoch)
     raise_to(&fences->epoch, epoch);
 }
 
-bool shm_fences_is_raised(const struct shm_fences *fences, uint64_t epoch)
-{
-    return epoch <= shm_fences_epoch(fences);
-}
-
 void shm_fences_lower(struct shm_fences *fences, uint64_t epoch)
 {
     uint32_t count = atomic_load_explicit(&fences->prefix_count, memory_order_relaxed);

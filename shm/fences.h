@@ -65,8 +65,6 @@ void shm_fences_raise(struct shm_fences *fences, enum shm_purge purge, const cha
                       uint64_t epoch);
 /* With the stripe. `epoch` is in the past from now on. */
 void shm_fences_advance(struct shm_fences *fences, uint64_t epoch);
-/* With the stripe. Whether the purge that began this epoch, and all before it, stand already: they are raised in order. */
-bool shm_fences_is_raised(const struct shm_fences *fences, uint64_t epoch);
 /* With the stripe. Nothing that was begun before `epoch` is left that a prefix fence could meet. */
 void shm_fences_lower(struct shm_fences *fences, uint64_t epoch);
 

@@ -1,7 +1,5 @@
 #include "shm/tally.h"
 
-#include <string.h>
-
 /* ---- names ---- */
 
 static const uint16_t statuses[SHM_TALLY_STATUSES] = {0,   200, 204, 206, 301, 302, 303, 304, 400,

@@ -1,6 +1,5 @@
 #include "worker/account.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "worker/access_line.h"
 #include "worker/http/caller.h"

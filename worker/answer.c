@@ -4,8 +4,6 @@
 #include "base/log.h"
 #include "worker/fault.h"
 
-#include <assert.h>
-
 #define LOOK_EVERY_MS 100 /* whether a client that is behind has left */
 
 /* Renders that wait for slow clients hold pixels and a thread each. When so many of one worker do, those are broken off

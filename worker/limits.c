@@ -5,7 +5,6 @@
 #include "worker/http/account.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 /* So many seconds' worth of render time may be taken at once, after as long a pause. */
 #define BURST_S 10

@@ -7,7 +7,6 @@
 #include "worker/fault.h"
 #include "worker/http/base_url.h"
 #include "worker/http/caller.h"
-#include "worker/http/status.h"
 #include "worker/limits.h"
 #include "worker/poison.h"
 #include "worker/render/cost.h"

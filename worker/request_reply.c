@@ -1,6 +1,5 @@
 #include "base/log.h"
 #include "worker/http/compress.h"
-#include "worker/http/status.h"
 #include "worker/request_steps.h"
 
 #include <inttypes.h>

@@ -1,11 +1,9 @@
 /* The pages that people see: the gallery, its listings as JSON, the page of a picture, and what they are made of. */
-#include "base/clock.h"
 #include "base/own.h"
 #include "worker/account.h"
 #include "worker/http/status.h"
 #include "worker/iiif/media_range.h"
 #include "worker/iiif/percent.h"
-#include "worker/render/cost.h"
 #include "worker/request_steps.h"
 #include "worker/web/assets.h"
 #include "worker/web/listing.h"

@@ -151,7 +151,7 @@ int main(int argc, char **argv)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct image_source *source = open_source(argv[3]);
     fill(argv[1], source, count);
-    image_source_unref(&source);
+    image_source_close(&source);
     char path[4096];
     struct stat st;
     snprintf(path, sizeof path, "%s/pyramids-1.mdb", argv[1]);

@@ -74,7 +74,7 @@ static void try_page(const uint8_t *data, size_t size, uint32_t page)
         if (source->shrinks)
             read_level(source, i, 1 + i % 3);
     }
-    image_source_unref(&source);
+    image_source_close(&source);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -120,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!has_shape || memcmp(&pyramid, &source->pyramid, sizeof pyramid) != 0)
             abort();
         read_all(source);
-        image_source_unref(&source);
+        image_source_close(&source);
     }
     try_places(&record);
     bytes_done(&record);

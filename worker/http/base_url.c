@@ -1,7 +1,6 @@
 #include "worker/http/base_url.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -228,7 +227,8 @@ static const char *compose(struct arena *arena, const char *scheme, struct piece
     if (is_default || has_port(host))
         port.length = 0;
     size_t scheme_length = strlen(scheme);
-    char *text = arena_alloc(arena, scheme_length + 3 + host.length + 1 + port.length + prefix.length + 1), *to = text;
+    char *text = arena_alloc(arena, scheme_length + 3 + host.length + 1 + port.length + prefix.length + 1),
+         *to = text;
     if (text == NULL)
         return NULL;
     to = mempcpy(mempcpy(to, scheme, scheme_length), "://", 3);

@@ -3,7 +3,6 @@
 #include "base/own.h"
 #include "worker/http/exchange.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <jansson.h>
-#include <string.h>
 
 #define VIRTUAL_TILE_PX 512u
 
@@ -183,7 +182,8 @@ static bool add_virtual_tiles(json_t *tiles, struct image_size full, const struc
 
 /* Larger tiles, which cost no more than the bytes of the stored ones. Factors are those of the stored grid, so that a viewer may
  * take either. Of several sizes with one factor OpenSeadragon takes the last, hence the order: 512 px suit most screens. */
-static bool add_joined_tiles(json_t *tiles, const struct image_pyramid *pyramid, const struct iiif_limits *limits)
+static bool add_joined_tiles(json_t *tiles, const struct image_pyramid *pyramid,
+                             const struct iiif_limits *limits)
 {
     static const uint32_t edge_px[] = {1024, 512};
     for (size_t i = 0; i < sizeof edge_px / sizeof edge_px[0]; i++) {

@@ -2,7 +2,6 @@
 
 #include "base/own.h"
 
-#include <string.h>
 #include <jerror.h>
 
 /* More scans than any encoder writes; a hostile progressive file could otherwise cost minutes. */

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-bool image_jpeg_tables_are_sound(const struct bytes *tables)
+/* Whether `tables` is empty or looks like a stream of tables alone. */
+static bool tables_are_sound(const struct bytes *tables)
 {
     const uint8_t *data = tables->data;
     size_t length = tables->length;
@@ -133,7 +134,7 @@ enum rc image_jpeg_head_read(const struct bytes *tables, const uint8_t *stream, 
     size_t scan_at = 0;
     if (length < 4 || stream[0] != 0xff || stream[1] != IMAGE_JPEG_SOI)
         return err_set(err, RC_UNSUPPORTED, "the tile does not begin like a JPEG stream");
-    if (!image_jpeg_tables_are_sound(tables))
+    if (!tables_are_sound(tables))
         return err_set(err, RC_UNSUPPORTED, "the JPEG tables are not a stream of tables");
     enum rc rc = tables->length == 0 ? RC_OK : walk(tables->data, tables->length, &head, &scan_at, err);
     if (rc == RC_OK && (scan_at != 0 || head.components != 0))

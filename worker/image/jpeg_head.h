@@ -51,9 +51,6 @@ struct image_jpeg_head {
     size_t scan_at; /* where the coded data begin, in the stream */
 };
 
-/* Whether `tables` is empty or looks like a stream of tables alone. */
-bool image_jpeg_tables_are_sound(const struct bytes *tables);
-
 /* Reads up to the first scan; `tables` (may be empty) is a tables-only stream that belongs before. RC_UNSUPPORTED when `stream`
  * is none that could be shown, or ends before its first scan. */
 RC_MUST_USE enum rc image_jpeg_head_read(const struct bytes *tables, const uint8_t *stream, size_t length,

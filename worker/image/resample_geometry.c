@@ -40,8 +40,9 @@ static bool axis_is_plain(const struct image_resample_axis *axis)
     return axis->step == 1 && axis->start == floor(axis->start);
 }
 
-void image_resample_reach(const struct image_resample_axis *axis, const struct image_resample_group *group,
-                          uint32_t from, uint32_t to, uint32_t extent, uint32_t *first, uint32_t *end)
+/* The samples [*first, *end) that the outputs [from, to) of an axis look at, of a plane with `extent` samples. */
+static void reach(const struct image_resample_axis *axis, const struct image_resample_group *group,
+                  uint32_t from, uint32_t to, uint32_t extent, uint32_t *first, uint32_t *end)
 {
     double support = group->kernel == IMAGE_RESAMPLE_BILINEAR ? 1 : 2;
     double margin = axis_is_plain(axis) ? 0 : ceil(support * fmax(axis->step, 1)) + 1;
@@ -51,7 +52,8 @@ void image_resample_reach(const struct image_resample_axis *axis, const struct i
     *end = high >= extent ? extent : high <= *first ? *first + 1 : (uint32_t)high;
 }
 
-uint32_t image_resample_pixels(uint32_t end, uint8_t log2, uint32_t extent_px)
+/* The pixels that so many samples stand for, at most all. */
+static uint32_t pixels_of(uint32_t end, uint8_t log2, uint32_t extent_px)
 {
     uint64_t pixels = (uint64_t)end << log2;
     return pixels < extent_px ? (uint32_t)pixels : extent_px;
@@ -114,15 +116,13 @@ struct image_region image_resample_reads(const struct image_format *from, const 
         struct image_resample_axis y = image_resample_axis_y(g, window, wanted.height_px);
         uint32_t first, end;
 
-        image_resample_reach(&x, g, 0, x.count, image_resample_samples(picture.width_px, g->from_x_log2),
-                             &first, &end);
+        reach(&x, g, 0, x.count, image_resample_samples(picture.width_px, g->from_x_log2), &first, &end);
         x0 = first << g->from_x_log2 < x0 ? first << g->from_x_log2 : x0;
-        end = image_resample_pixels(end, g->from_x_log2, picture.width_px);
+        end = pixels_of(end, g->from_x_log2, picture.width_px);
         x1 = end > x1 ? end : x1;
-        image_resample_reach(&y, g, 0, y.count, image_resample_samples(picture.height_px, g->from_y_log2),
-                             &first, &end);
+        reach(&y, g, 0, y.count, image_resample_samples(picture.height_px, g->from_y_log2), &first, &end);
         y0 = first << g->from_y_log2 < y0 ? first << g->from_y_log2 : y0;
-        end = image_resample_pixels(end, g->from_y_log2, picture.height_px);
+        end = pixels_of(end, g->from_y_log2, picture.height_px);
         y1 = end > y1 ? end : y1;
     }
     x0 = x0 >> from->sub_x_log2 << from->sub_x_log2;

@@ -40,19 +40,12 @@ struct image_resample_axis image_resample_axis_x(const struct image_resample_gro
 struct image_resample_axis image_resample_axis_y(const struct image_resample_group *group,
                                                  const struct image_window *window, uint32_t wanted_px);
 
-/* The samples [*first, *end) that the outputs [from, to) of an axis look at, of a plane with `extent`
- * samples. */
-void image_resample_reach(const struct image_resample_axis *axis, const struct image_resample_group *group,
-                          uint32_t from, uint32_t to, uint32_t extent, uint32_t *first, uint32_t *end);
-
 /* Whether a group's samples are the reader's own, all of which exist. */
 bool image_resample_copies(const struct image_resample_group *group, const struct image_format *from,
                            const struct image_format *to, struct image_size picture,
                            const struct image_window *window, struct image_size wanted);
 
-/* How many samples stand for so many pixels, rounded up; and the pixels that so many samples stand for, at
- * most all. */
+/* How many samples stand for so many pixels, rounded up. */
 uint32_t image_resample_samples(uint32_t pixels, uint8_t log2);
-uint32_t image_resample_pixels(uint32_t samples, uint8_t log2, uint32_t all_px);
 
 #endif

@@ -42,22 +42,6 @@ static struct flips flips_of(struct image_symmetry symmetry)
     };
 }
 
-struct image_region image_symmetry_region_before(struct image_symmetry symmetry, struct image_size upright,
-                                                 struct image_region region)
-{
-    struct flips flips = flips_of(symmetry);
-
-    if (flips.swap) {
-        region = (struct image_region){region.y_px, region.x_px, region.height_px, region.width_px};
-        upright = (struct image_size){upright.height_px, upright.width_px};
-    }
-    if (flips.x)
-        region.x_px = upright.width_px - region.x_px - region.width_px;
-    if (flips.y)
-        region.y_px = upright.height_px - region.y_px - region.height_px;
-    return region;
-}
-
 static void swap_subsampling(struct image_format *format)
 {
     uint8_t x = format->sub_x_log2;

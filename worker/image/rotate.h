@@ -21,10 +21,6 @@ struct image_symmetry image_symmetry_of_orientation(uint8_t orientation);
 struct image_symmetry image_symmetry_then(struct image_symmetry first, struct image_symmetry second);
 /* The size of `size` after `symmetry`. */
 struct image_size image_symmetry_size(struct image_symmetry symmetry, struct image_size size);
-/* Where `region` of an upright picture of size `upright` lies in the stored picture that `symmetry` turns
- * upright. */
-struct image_region image_symmetry_region_before(struct image_symmetry symmetry, struct image_size upright,
-                                                 struct image_region region);
 
 /* The format to have behind the turn where `format` would be liked best. A chroma sample stands for the
  * pixels 2k and 2k + 1: turned around in a row of odd length it would stand for 2k - 1 and 2k, and colours

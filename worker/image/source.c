@@ -56,26 +56,18 @@ enum rc image_source_open(struct image_blob *blob, uint32_t page, const struct i
     (void)TAKE_PTR(own_blob);
     const struct image_metadata *metadata = &source->metadata;
     source->has_metadata = metadata->exif.length + metadata->xmp.length + metadata->iptc.length > 0;
-    atomic_init(&source->references, 1);
     *ret_source = source;
     return RC_OK;
 }
 
-struct image_source *image_source_ref(struct image_source *source)
+void image_source_close(struct image_source **source)
 {
-    atomic_fetch_add_explicit(&source->references, 1, memory_order_relaxed);
-    return source;
-}
-
-void image_source_unref(struct image_source **source)
-{
-    struct image_source *last = *source;
-    *source = NULL;
-    if (last == NULL || atomic_fetch_sub_explicit(&last->references, 1, memory_order_acq_rel) > 1)
+    struct image_source *closed = TAKE_PTR(*source);
+    if (closed == NULL)
         return;
-    OWN(image_blob_close) struct image_blob *blob = last->blob;
-    image_metadata_done(&last->metadata);
-    last->ops->close(last);
+    OWN(image_blob_close) struct image_blob *blob = closed->blob;
+    image_metadata_done(&closed->metadata);
+    closed->ops->close(closed);
 }
 
 static void metadata_take(struct image_metadata *to, struct image_metadata *from)
@@ -96,7 +88,8 @@ enum rc image_source_metadata(struct image_source *source, const struct image_me
         unsigned away_reads = atomic_load_explicit(&source->blob->away_reads, memory_order_relaxed);
         rc = source->ops->metadata(source, &read, err);
         /* What could not be read is left out by those who read it. */
-        if (rc == RC_OK && away_reads != atomic_load_explicit(&source->blob->away_reads, memory_order_relaxed))
+        if (rc == RC_OK &&
+            away_reads != atomic_load_explicit(&source->blob->away_reads, memory_order_relaxed))
             rc = err_set(err, RC_AWAY, "parts of the source have to be fetched first");
         pthread_mutex_lock(&mutex);
         if (rc == RC_OK && atomic_load_explicit(&source->lacks_metadata, memory_order_relaxed)) {
@@ -126,7 +119,8 @@ enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t 
     return source->ops->read(source, level, shrink_log2, window, ret_reader, err);
 }
 
-enum rc image_source_want(struct image_source *source, uint32_t level, const struct image_region *window, struct err *err)
+enum rc image_source_want(struct image_source *source, uint32_t level, const struct image_region *window,
+                          struct err *err)
 {
     if (source->blob->ops->want == NULL)
         return RC_OK;

@@ -1,7 +1,7 @@
 /* A source: one picture in one open file (one page of it), with everything about it that can be known without decoding.
  *
  * Opened on a render thread (headers only: milliseconds, kilobytes), then immutable and shared by all threads of the
- * process through a reference count. Reading pixels happens through readers, one per job, which never disturb each other.
+ * process (cache/pictures.h counts who has it). Reading pixels happens through readers, one per job, which never disturb each other.
  * Owns its blob. Nothing survives a crash, nothing needs to.
  *
  * Two things make up an implementation: open (tiff_source.c, jpeg_source.c, png_source.c, webp_source.c) and read(). All
@@ -29,7 +29,6 @@ struct image_source_limits {
 
 struct image_source {
     const struct image_source_ops *ops;
-    atomic_uint references;
     struct image_blob *blob;
     struct image_source_limits limits;
     struct image_pyramid pyramid;
@@ -84,19 +83,19 @@ struct image_source_ops {
     /* Writes what is this kind's own into the source's record (source_record.h). */
     void (*describe)(const struct image_source *source, struct image_record *record);
     /* Announces what read() would read for a window in the level's stored pixels. NULL: all of the file. */
-    enum rc (*want)(struct image_source *source, uint32_t level, const struct image_region *window, struct err *err);
+    enum rc (*want)(struct image_source *source, uint32_t level, const struct image_region *window,
+                    struct err *err);
     void (*close)(struct image_source *source);
 };
 
 /* Recognises the format by its first bytes and opens page `page` (from 1). Takes over `blob` in every case, also when
  * it fails. RC_NOT_FOUND: no such page. RC_UNSUPPORTED: not a format or variant we read, the sentence names it.
- * RC_CORRUPT, RC_TOO_LARGE, RC_IO, RC_NO_MEMORY; RC_AWAY: more of it has to be fetched, then open it again. `*ret_source`
- * holds one reference. */
+ * RC_CORRUPT, RC_TOO_LARGE, RC_IO, RC_NO_MEMORY; RC_AWAY: more of it has to be fetched, then open it again. The
+ * source is to be closed, with nobody using it any more. */
 RC_MUST_USE enum rc image_source_open(struct image_blob *blob, uint32_t page,
                                       const struct image_source_limits *limits,
                                       struct image_source **ret_source, struct err *err);
-struct image_source *image_source_ref(struct image_source *source);
-void image_source_unref(struct image_source **source);
+void image_source_close(struct image_source **source);
 
 /* EXIF, XMP and IPTC with everything else; lent until the source's end. Reads the file where that was not done before: RC_IO,
  * RC_AWAY, RC_NO_MEMORY. */
@@ -117,7 +116,7 @@ static inline struct image_size image_source_shrunk_size(struct image_size size,
  * it); width and height need not be. A shrunk reader's chroma is halved less often than the stored one: with 4:2:0 it is
  * as large as luma (reader->format says so), with 4:2:2 it stays half as wide.
  * Any window of a level gives the same pixels as that part of the whole level.
- * The reader borrows the source; the caller keeps its reference until it has closed the reader. Fails with RC_CORRUPT,
+ * The reader borrows the source, which stays open until it has closed the reader. Fails with RC_CORRUPT,
  * RC_UNSUPPORTED, RC_IO, RC_NO_MEMORY, and with RC_TOO_LARGE when the reader would have to hold more than
  * max_decode_bytes. */
 RC_MUST_USE enum rc image_source_read(struct image_source *source, uint32_t level, uint32_t shrink_log2,
@@ -126,8 +125,8 @@ RC_MUST_USE enum rc image_source_read(struct image_source *source, uint32_t leve
 
 /* Announces to the blob what reading a window (in stored pixels of the level, not shrunk) is going to take. RC_OK: all of it is
  * here. RC_AWAY: call it again when what was announced has been fetched. RC_CORRUPT, RC_IO, RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_source_want(struct image_source *source, uint32_t level, const struct image_region *window,
-                                      struct err *err);
+RC_MUST_USE enum rc image_source_want(struct image_source *source, uint32_t level,
+                                      const struct image_region *window, struct err *err);
 
 /* Where the tile of a level's grid lies, for sending it as it is. RC_UNSUPPORTED where it is no file by itself (then it
  * has to be decoded), RC_BUSY when the answer would have to be read from the file and `may_block` is false, RC_CORRUPT,

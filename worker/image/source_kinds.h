@@ -12,7 +12,7 @@ struct image_source_input {
     struct image_source_limits limits;
 };
 
-/* Each returns a source with everything filled in but `references`. */
+/* Each returns a source with everything filled in. */
 RC_MUST_USE enum rc image_tiff_source_open(const struct image_source_input *input,
                                            struct image_source **ret_source, struct err *err);
 RC_MUST_USE enum rc image_jpeg_source_open(const struct image_source_input *input,
@@ -23,11 +23,11 @@ RC_MUST_USE enum rc image_webp_source_open(const struct image_source_input *inpu
                                            struct image_source **ret_source, struct err *err);
 
 /* The same from a record (source_record.c has read what is common, and checked the pyramid's shape): each returns a source
- * whose pyramid, metadata and references are still to be filled in, and reads the record to its end, be it broken or not.
+ * whose pyramid and metadata are still to be filled in, and reads the record to its end, be it broken or not.
  * input->page is not used. */
-typedef enum rc image_source_restorer(const struct image_source_input *input, const struct image_pyramid *pyramid,
-                                      struct image_record_reader *reader, struct image_source **ret_source,
-                                      struct err *err);
+typedef enum rc image_source_restorer(const struct image_source_input *input,
+                                      const struct image_pyramid *pyramid, struct image_record_reader *reader,
+                                      struct image_source **ret_source, struct err *err);
 image_source_restorer image_tiff_source_restore, image_jpeg_source_restore, image_png_source_restore,
     image_webp_source_restore;
 

@@ -194,7 +194,6 @@ enum rc image_source_restore(const struct bytes *record, const struct image_reco
     source->lacks_metadata = has_metadata;
     source->metadata.icc = icc;
     icc = (struct bytes){0};
-    atomic_init(&source->references, 1);
     *ret_source = source;
     return RC_OK;
 }

@@ -8,7 +8,6 @@
 #include "worker/image/tiff_unpack.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* A higher strip or tile column is delivered MCU row by MCU row instead of as one band. */
 #define MAX_BAND_ROWS 1024u

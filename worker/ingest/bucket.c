@@ -4,7 +4,6 @@
 #include "cache/http_loop.h"
 #include "cache/s3_credentials.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define MOST_PAGE_BYTES (16u << 20)

@@ -102,7 +102,7 @@ enum rc ingest_check(int fd, const struct ingest_levels *levels, const struct im
                      const struct ingest_pyramid *pyramid, const struct image_source_limits *limits,
                      struct err *err)
 {
-    OWN(image_source_unref) struct image_source *source = NULL;
+    OWN(image_source_close) struct image_source *source = NULL;
     struct image_blob *blob = NULL;
     int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (duplicate < 0)

@@ -143,7 +143,8 @@ void ingest_convert_discard(const char *destination_path)
     if (name_target(destination_path, &target, &ignored) != RC_OK)
         return;
     target.fd = open(target.temporary, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    target.written = target.fd >= 0 && flock(target.fd, LOCK_EX | LOCK_NB) == 0; /* then it goes with the target */
+    target.written = target.fd >= 0 &&
+                     flock(target.fd, LOCK_EX | LOCK_NB) == 0; /* then it goes with the target */
 }
 
 /* Opens and locks the temporary file; whoever holds the lock of the file that has the name is the one who writes. */
@@ -249,7 +250,7 @@ enum rc ingest_convert(const char *source_path, const char *destination_path,
     struct ingest_result result = {.level_count = 0};
     OWN_FD int fd = -1;
     OWN(target_done) struct target target = {.fd = -1};
-    OWN(image_source_unref) struct image_source *source = NULL;
+    OWN(image_source_close) struct image_source *source = NULL;
     OWN(ingest_plan_done) struct ingest_plan plan = {.colour = NULL};
     struct stat master;
 

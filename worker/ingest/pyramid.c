@@ -7,7 +7,6 @@
 #include "worker/ingest/row.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define TILES_PER_TASK      4u
 #define ALL_MEASURED_PIXELS 4000000u

@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 
 #define HOLD_BYTES ((size_t)128 << 10) /* a level that is no larger needs no file */
 #define MORE_BYTES ((size_t)16 << 10)  /* once there is one */
@@ -70,7 +69,7 @@ enum rc ingest_spool_write_at(int fd, const void *data, size_t length, uint64_t 
     return RC_OK;
 }
 
-enum rc ingest_spool_flush(struct ingest_spool *spool, struct err *err)
+static enum rc flush(struct ingest_spool *spool, struct err *err)
 {
     enum rc rc = RC_OK;
 
@@ -90,7 +89,7 @@ enum rc ingest_spool_flush(struct ingest_spool *spool, struct err *err)
 enum rc ingest_spool_append(struct ingest_spool *spool, const void *data, size_t length, struct err *err)
 {
     bool fits = spool->held.length + length <= (spool->fd < 0 ? HOLD_BYTES : MORE_BYTES);
-    enum rc rc = fits ? RC_OK : ingest_spool_flush(spool, err);
+    enum rc rc = fits ? RC_OK : flush(spool, err);
 
     if (rc != RC_OK)
         return rc;

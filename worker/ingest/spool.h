@@ -27,9 +27,6 @@ RC_MUST_USE enum rc ingest_spool_append(struct ingest_spool *spool, const void *
 RC_MUST_USE enum rc ingest_spool_copy(const struct ingest_spool *spool, int fd, uint64_t offset,
                                       struct err *err);
 
-/* Reads `length` bytes at `offset` of what is in the file; all of it is there after ingest_spool_flush(). */
-RC_MUST_USE enum rc ingest_spool_flush(struct ingest_spool *spool, struct err *err);
-
 /* A new file without a name in `folder`, for reading and writing. RC_IO, RC_NOT_FOUND, RC_FORBIDDEN. */
 RC_MUST_USE enum rc ingest_spool_file(const char *folder, int *ret_fd, struct err *err);
 

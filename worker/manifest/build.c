@@ -5,7 +5,6 @@
 #include "worker/manifest/catalogue.h"
 #include "worker/manifest/language.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define MOST_SIDECAR_BYTES (1u << 20)

@@ -1,9 +1,6 @@
 #include "worker/manifest/document.h"
 
-#include "base/own.h"
-
 #include <stdio.h>
-#include <string.h>
 
 char *manifest_document_url(const char *base_url, int version, const char *identifier, bool is_collection)
 {

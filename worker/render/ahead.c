@@ -4,7 +4,6 @@
 #include "base/own.h"
 #include "worker/render/pool.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 

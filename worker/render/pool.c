@@ -144,14 +144,6 @@ enum rc render_pool_start(const struct render_pool_options *options, struct rend
     return RC_OK;
 }
 
-uint32_t render_pool_busy(struct render_pool *pool)
-{
-    pthread_mutex_lock(&pool->mutex);
-    uint32_t jobs = pool->jobs;
-    pthread_mutex_unlock(&pool->mutex);
-    return jobs;
-}
-
 void render_pool_stop(struct render_pool **pool)
 {
     struct render_pool *stopped = *pool; /* jobs that still run come by it that way */

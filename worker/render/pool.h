@@ -85,8 +85,6 @@ RC_MUST_USE bool render_pool_claim(struct render_pool *pool, uint64_t memory_byt
                                    bool (*is_left)(void *context), void *context);
 void render_pool_return(struct render_pool *pool, uint64_t memory_bytes);
 
-/* Jobs waiting or running. */
-uint32_t render_pool_busy(struct render_pool *pool);
 /* Runs what is queued, then ends the threads. */
 void render_pool_stop(struct render_pool **pool);
 

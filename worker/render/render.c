@@ -34,8 +34,7 @@ static bool is_free_angle(const struct iiif_plan *plan)
     return fmod(plan->rotation_deg, 90.0) != 0.0;
 }
 
-/* The window's place before `symmetry` turned a picture of `upright` size: the same for fractions as
- * image_symmetry_region_before() is for whole pixels. */
+/* The window's place before `symmetry` turned a picture of `upright` size. */
 static struct image_window window_before(struct image_symmetry symmetry, double upright_width_px,
                                          double upright_height_px, struct image_window w)
 {

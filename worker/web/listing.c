@@ -6,9 +6,7 @@
 #include "worker/iiif/percent.h"
 #include "worker/manifest/text.h"
 
-#include <inttypes.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -97,7 +97,7 @@ static void test_reads_what_was_written(void **state)
     write_block(file, 2);
     assert_int_equal(read_some(file, 0, SIZE), RC_OK);
     assert_int_equal(memory.used_bytes, 0);
-    block_file_unref(&file);
+    block_file_close(&file);
 }
 
 static void test_other_processes_find_it(void **state)
@@ -114,8 +114,8 @@ static void test_other_processes_find_it(void **state)
     assert_int_equal(read_some(theirs, 0, BLOCK_BYTES), RC_OK);
     block_file_confirm(ours, 4711);
     assert_int_equal(block_file_confirmed_ms(theirs), 4711);
-    block_file_unref(&ours);
-    block_file_unref(&theirs);
+    block_file_close(&ours);
+    block_file_close(&theirs);
 }
 
 static void test_another_version_takes_the_place(void **state)
@@ -128,9 +128,9 @@ static void test_another_version_takes_the_place(void **state)
     assert_int_equal(block_file_subject(found)->version.inode, 2);
     assert_int_equal(read_some(found, 0, 1), RC_AWAY);
     assert_int_equal(read_some(old, 0, BLOCK_BYTES), RC_OK);
-    block_file_unref(&old);
-    block_file_unref(&fresh);
-    block_file_unref(&found);
+    block_file_close(&old);
+    block_file_close(&fresh);
+    block_file_close(&found);
 }
 
 /* Writes into the file behind its back. */
@@ -152,7 +152,7 @@ static void test_damage_is_seen(void **state)
     struct block_file *file = create(directory, "a", 1), *again = NULL;
     for (uint64_t block = 0; block < 4; block++)
         write_block(file, block);
-    block_file_unref(&file);
+    block_file_close(&file);
     spoil("a", 8192 + 2 * BLOCK_BYTES + 5); /* a byte of block 2 */
     spoil("a", 4096 + 3 * 8);               /* the checksum of block 3 */
     assert_int_equal(block_file_open(directory, "a", &memory, &again, NULL), RC_OK);
@@ -161,7 +161,7 @@ static void test_damage_is_seen(void **state)
     assert_int_equal(read_some(again, 3 * BLOCK_BYTES, 1), RC_AWAY);
     write_block(again, 2);
     assert_int_equal(read_some(again, 2 * BLOCK_BYTES, BLOCK_BYTES), RC_OK);
-    block_file_unref(&again);
+    block_file_close(&again);
     spoil("a", 20); /* the header */
     assert_int_equal(block_file_open(directory, "a", &memory, &again, NULL), RC_NOT_FOUND);
 }
@@ -171,7 +171,7 @@ static void test_a_file_cut_off_is_none(void **state)
     (void)state;
     char letters[BLOCK_FILE_LETTERS + 1], path[160];
     struct block_file *file = create(directory, "a", 1);
-    block_file_unref(&file);
+    block_file_close(&file);
     block_file_letters("a", letters);
     snprintf(path, sizeof path, "%s/%s", home, letters);
     assert_int_equal(truncate(path, 9000), 0);
@@ -185,7 +185,7 @@ static void test_memory_alone(void **state)
     check_reads(file);
     assert_int_equal(memory.used_bytes, 2 * BLOCK_BYTES);
     assert_int_equal(block_file_write(file, 0, content, NULL), RC_NO_MEMORY);
-    block_file_unref(&file);
+    block_file_close(&file);
     assert_int_equal(memory.used_bytes, 0);
 }
 
@@ -211,9 +211,9 @@ static void test_a_full_disk(void **state)
     assert_int_equal(block_file_open(directory, "a", &memory, &again, NULL), RC_OK);
     assert_int_equal(read_some(again, 0, BLOCK_BYTES), RC_OK);
     assert_int_equal(read_some(again, BLOCK_BYTES, 1), RC_AWAY);
-    block_file_unref(&file);
-    block_file_unref(&other);
-    block_file_unref(&again);
+    block_file_close(&file);
+    block_file_close(&other);
+    block_file_close(&again);
 }
 
 static void test_the_store_keeps_its_bound(void **state)
@@ -232,7 +232,7 @@ static void test_the_store_keeps_its_bound(void **state)
         usleep(5000); /* the clock of file times is coarse */
     }
     assert_int_equal(block_store_find(store, "0", &found, NULL), RC_OK); /* used again: it stays */
-    block_file_unref(&found);
+    block_file_close(&found);
     block_store_tidy(store);
     unsigned kept = 0;
     for (unsigned i = 0; i < 8; i++) {
@@ -241,9 +241,9 @@ static void test_the_store_keeps_its_bound(void **state)
         bool there = block_store_find(store, name, &found, NULL) == RC_OK;
         assert_int_equal(there, i == 0 || i >= 8 - kept || (i > 4 && there));
         kept += there;
-        block_file_unref(&found);
+        block_file_close(&found);
         assert_int_equal(read_some(file[i], 0, BLOCK_BYTES), RC_OK); /* for those who have it open, all are */
-        block_file_unref(&file[i]);
+        block_file_close(&file[i]);
     }
     assert_in_range(kept, 3, 4);
     assert_int_equal(block_store_find(store, "1", &found, NULL), RC_NOT_FOUND);

@@ -94,36 +94,6 @@ static void test_orientations(void **state)
     }
 }
 
-static void test_regions(void **state)
-{
-    (void)state;
-    static struct tiny from, up, part, turned;
-    from = tiny_numbered(6, 4);
-    for (uint8_t i = 0; i < 8; i++) {
-        up = tiny_turned(&from, symmetry_number(i));
-        for (uint32_t x = 0; x < up.w; x++)
-            for (uint32_t y = 0; y < up.h; y++)
-                for (uint32_t w = 1; w <= up.w - x; w++)
-                    for (uint32_t h = 1; h <= up.h - y; h++) {
-                        struct image_region before = image_symmetry_region_before(
-                            symmetry_number(i), (struct image_size){up.w, up.h},
-                            (struct image_region){x, y, w, h});
-                        assert_true(before.x_px + before.width_px <= 6 &&
-                                    before.y_px + before.height_px <= 4);
-                        part.w = before.width_px;
-                        part.h = before.height_px;
-                        for (uint32_t py = 0; py < part.h; py++)
-                            for (uint32_t px = 0; px < part.w; px++)
-                                part.at[py][px] = from.at[before.y_px + py][before.x_px + px];
-                        turned = tiny_turned(&part, symmetry_number(i));
-                        assert_true(turned.w == w && turned.h == h);
-                        for (uint32_t py = 0; py < h; py++)
-                            for (uint32_t px = 0; px < w; px++)
-                                assert_int_equal(turned.at[py][px], up.at[y + py][x + px]);
-                    }
-    }
-}
-
 /* Turns `from` plane by plane with the reference. */
 static void check_planes(const struct planes *from, const struct planes *to, struct image_symmetry symmetry)
 {
@@ -311,7 +281,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_composition),
         cmocka_unit_test(test_orientations),
-        cmocka_unit_test(test_regions),
         cmocka_unit_test(test_pixels_of_every_symmetry),
         cmocka_unit_test(test_identity_is_no_step),
         cmocka_unit_test(test_odd_rows_turn_around_only_without_subsampling),

@@ -145,8 +145,8 @@ static void there_and_back(int fd, const char *name, uint32_t page)
     assert_same_source(source, restored);
     OWN(image_record_done) struct image_record again = describe(restored);
     assert_same_bytes(&record.bytes, &again.bytes);
-    image_source_unref(&source);
-    image_source_unref(&restored);
+    image_source_close(&source);
+    image_source_close(&restored);
 }
 
 static unsigned for_each_file(void (*visit)(int fd, const char *name))
@@ -165,7 +165,7 @@ static unsigned for_each_file(void (*visit)(int fd, const char *name))
         struct err err;
         if (try_open(fd, 1, &roomy, &source, &err) != RC_OK)
             continue;
-        image_source_unref(&source);
+        image_source_close(&source);
         visit(fd, entry->d_name);
         count++;
     }
@@ -177,7 +177,7 @@ static void visit_there_and_back(int fd, const char *name)
 {
     struct image_source *source = open_page(fd, 1);
     uint32_t pages = source->pyramid.page_count;
-    image_source_unref(&source);
+    image_source_close(&source);
     for (uint32_t page = 1; page <= pages && page <= 3; page++)
         there_and_back(fd, name, page);
 }
@@ -212,7 +212,7 @@ static void visit_damaged(int fd, const char *name)
     (void)name;
     struct image_source *source = open_page(fd, 1);
     OWN(image_record_done) struct image_record record = describe(source);
-    image_source_unref(&source);
+    image_source_close(&source);
     struct bytes part = record.bytes;
     struct image_source *restored = NULL;
     for (size_t length = 0; length < record.bytes.length; length++) {
@@ -227,7 +227,7 @@ static void visit_damaged(int fd, const char *name)
             part.data[i] = (uint8_t)(was ^ (change == 0 ? 1 : change == 1 ? 0x80 : 0xff));
             if (try_restore(&part, fd, &restored, NULL) == RC_OK) {
                 read_all_windows(restored);
-                image_source_unref(&restored);
+                image_source_close(&restored);
             }
         }
         part.data[i] = was;
@@ -245,7 +245,7 @@ static void test_parts_that_are_gone(void **state)
     OWN_FD int fd = open(CORPUS "/pyramid.tif", O_RDONLY | O_CLOEXEC);
     struct image_source *source = open_page(fd, 1), *restored = NULL;
     OWN(image_record_done) struct image_record record = describe(source);
-    image_source_unref(&source);
+    image_source_close(&source);
     assert_true(record.part_count > 0);
     forget_books(state);
     assert_int_equal(try_restore(&record.bytes, fd, &restored, NULL), RC_CORRUPT);
@@ -260,7 +260,7 @@ static void test_limits_hold(void **state)
     const struct image_source_limits tight = {.max_source_pixels = 100, .max_decode_bytes = 64u << 20};
     struct image_blob *blob = NULL;
     struct err err;
-    image_source_unref(&source);
+    image_source_close(&source);
     assert_int_equal(image_blob_from_file(dup(fd), &blob, &err), RC_OK);
     assert_int_equal(image_source_restore(&record.bytes, &library, blob, &tight, &restored, &err),
                      RC_TOO_LARGE);
@@ -314,10 +314,10 @@ static void test_tile_places_go_through_the_shelf(void **state)
     assert_int_equal(stores, levels + 1);
     for (uint32_t level = 0; level < levels; level++)
         bytes_done(&shelved[level]);
-    image_source_unref(&first);
-    image_source_unref(&second);
-    image_source_unref(&third);
-    image_source_unref(&plain);
+    image_source_close(&first);
+    image_source_close(&second);
+    image_source_close(&third);
+    image_source_close(&plain);
 }
 
 static void test_packed_places(void **state)

@@ -33,8 +33,8 @@ static void put_sample(uint8_t *row, uint32_t index, unsigned bits, unsigned val
     }
 }
 
-static uint8_t *make_block(const struct recipe *r, uint32_t x0, uint32_t y0, uint32_t width, uint32_t height, int plane,
-                           size_t *ret_bytes)
+static uint8_t *make_block(const struct recipe *r, uint32_t x0, uint32_t y0, uint32_t width, uint32_t height,
+                           int plane, size_t *ret_bytes)
 {
     unsigned samples = plane >= 0 ? 1 : r->samples;
     size_t row_bytes = ((size_t)width * samples * r->bits + 7) / 8;
@@ -176,22 +176,25 @@ static void check_exact(struct recipe recipe, enum image_model model)
     for (unsigned p = 0; p < image_format_planes(&picture.format); p++)
         assert_plane(&picture, &r, p, p, NULL);
     picture_done(&picture);
-    image_source_unref(&source);
+    image_source_close(&source);
     assert_null(source);
 }
 
 static void test_codecs_and_layouts(void **state)
 {
     (void)state;
-    static const uint16_t codec[] = {COMPRESSION_NONE, COMPRESSION_PACKBITS, COMPRESSION_LZW,
-                                     COMPRESSION_ADOBE_DEFLATE, COMPRESSION_DEFLATE, COMPRESSION_ZSTD,
+    static const uint16_t codec[] = {COMPRESSION_NONE,          COMPRESSION_PACKBITS, COMPRESSION_LZW,
+                                     COMPRESSION_ADOBE_DEFLATE, COMPRESSION_DEFLATE,  COMPRESSION_ZSTD,
                                      COMPRESSION_WEBP};
     static const char *const mode[] = {"w", "wb", "w8", "w8b"};
     for (size_t c = 0; c < sizeof codec / sizeof codec[0]; c++)
         for (size_t m = 0; m < 4; m++)
             for (uint32_t tile = 0; tile <= 32; tile += 32) {
-                struct recipe r = {.mode = mode[m], .tile = tile, .compression = codec[c],
-                                   .photometric = PHOTOMETRIC_RGB, .samples = 3};
+                struct recipe r = {.mode = mode[m],
+                                   .tile = tile,
+                                   .compression = codec[c],
+                                   .photometric = PHOTOMETRIC_RGB,
+                                   .samples = 3};
                 check_exact(r, IMAGE_RGB);
                 r.bits = 16;
                 if (codec[c] != COMPRESSION_WEBP)
@@ -206,8 +209,12 @@ static void test_codecs_and_layouts(void **state)
 static void test_predictor_and_fill_order(void **state)
 {
     (void)state;
-    struct recipe r = {.compression = COMPRESSION_ADOBE_DEFLATE, .predictor = PREDICTOR_HORIZONTAL,
-                       .photometric = PHOTOMETRIC_RGB, .samples = 3, .mode = "wb", .bits = 16};
+    struct recipe r = {.compression = COMPRESSION_ADOBE_DEFLATE,
+                       .predictor = PREDICTOR_HORIZONTAL,
+                       .photometric = PHOTOMETRIC_RGB,
+                       .samples = 3,
+                       .mode = "wb",
+                       .bits = 16};
     check_exact(r, IMAGE_RGB);
     r.tile = 16;
     check_exact(r, IMAGE_RGB);
@@ -270,7 +277,7 @@ static void check_gray(struct recipe recipe, unsigned (*expect)(unsigned))
     assert_false(source->pyramid.has_colour);
     assert_plane(&picture, &r, 0, 0, expect);
     picture_done(&picture);
-    image_source_unref(&source);
+    image_source_close(&source);
 }
 
 static void test_gray_and_bilevel(void **state)
@@ -313,7 +320,8 @@ static unsigned palette_blue(unsigned v)
 static void test_palette(void **state)
 {
     (void)state;
-    struct recipe r = with_presets((struct recipe){.photometric = PHOTOMETRIC_PALETTE, .more = lengthy_palette});
+    struct recipe r = with_presets(
+        (struct recipe){.photometric = PHOTOMETRIC_PALETTE, .more = lengthy_palette});
     struct picture picture;
     struct image_source *source = open_recipe(r, &picture);
     assert_int_equal(picture.format.model, IMAGE_RGB);
@@ -321,10 +329,11 @@ static void test_palette(void **state)
     assert_plane(&picture, &r, 1, 0, NULL);
     assert_plane(&picture, &r, 2, 0, palette_blue);
     picture_done(&picture);
-    image_source_unref(&source);
+    image_source_close(&source);
 }
 
-static void check_lab(uint16_t photometric, uint16_t bits, unsigned (*lightness)(unsigned), unsigned (*ab)(unsigned))
+static void check_lab(uint16_t photometric, uint16_t bits, unsigned (*lightness)(unsigned),
+                      unsigned (*ab)(unsigned))
 {
     struct recipe r = with_presets((struct recipe){.photometric = photometric, .bits = bits, .samples = 3});
     struct picture picture;
@@ -334,7 +343,7 @@ static void check_lab(uint16_t photometric, uint16_t bits, unsigned (*lightness)
     assert_plane(&picture, &r, 1, 1, ab);
     assert_plane(&picture, &r, 2, 2, ab);
     picture_done(&picture);
-    image_source_unref(&source);
+    image_source_close(&source);
 }
 
 static void test_lab_has_one_meaning(void **state)
@@ -355,11 +364,15 @@ static void declare_late_alpha(TIFF *tiff)
 static void test_alpha_and_extra_samples(void **state)
 {
     (void)state;
-    static const enum image_alpha alpha[] = {IMAGE_ALPHA_NONE, IMAGE_ALPHA_PREMULTIPLIED, IMAGE_ALPHA_STRAIGHT};
+    static const enum image_alpha alpha[] = {IMAGE_ALPHA_NONE, IMAGE_ALPHA_PREMULTIPLIED,
+                                             IMAGE_ALPHA_STRAIGHT};
     for (uint16_t meaning = 0; meaning <= 2; meaning++)
         for (uint16_t planar = 1; planar <= 2; planar++) {
-            struct recipe r = with_presets((struct recipe){.photometric = PHOTOMETRIC_RGB, .samples = 4, .tile = 16,
-                                                           .alpha = meaning, .planar = planar});
+            struct recipe r = with_presets((struct recipe){.photometric = PHOTOMETRIC_RGB,
+                                                           .samples = 4,
+                                                           .tile = 16,
+                                                           .alpha = meaning,
+                                                           .planar = planar});
             struct picture picture;
             struct image_source *source = open_recipe(r, &picture);
             assert_int_equal(source->format.alpha, alpha[meaning]);
@@ -367,24 +380,26 @@ static void test_alpha_and_extra_samples(void **state)
             for (unsigned p = 0; p < image_format_planes(&source->format); p++)
                 assert_plane(&picture, &r, p, p, NULL);
             picture_done(&picture);
-            image_source_unref(&source);
+            image_source_close(&source);
         }
-    struct recipe late = with_presets((struct recipe){.photometric = PHOTOMETRIC_RGB, .samples = 5, .more = declare_late_alpha});
+    struct recipe late = with_presets(
+        (struct recipe){.photometric = PHOTOMETRIC_RGB, .samples = 5, .more = declare_late_alpha});
     struct picture picture;
     struct image_source *source = open_recipe(late, &picture);
     assert_int_equal(source->format.alpha, IMAGE_ALPHA_STRAIGHT);
     assert_plane(&picture, &late, 3, 4, NULL);
     picture_done(&picture);
-    image_source_unref(&source);
+    image_source_close(&source);
 
-    struct recipe ink = with_presets((struct recipe){.photometric = PHOTOMETRIC_SEPARATED, .samples = 5, .alpha = 2, .bits = 16});
+    struct recipe ink = with_presets(
+        (struct recipe){.photometric = PHOTOMETRIC_SEPARATED, .samples = 5, .alpha = 2, .bits = 16});
     source = open_recipe(ink, &picture);
     assert_int_equal(source->format.model, IMAGE_CMYK);
     assert_int_equal(source->format.alpha, IMAGE_ALPHA_NONE);
     for (unsigned p = 0; p < 4; p++)
         assert_plane(&picture, &ink, p, p, NULL);
     picture_done(&picture);
-    image_source_unref(&source);
+    image_source_close(&source);
 }
 
 static void limited_range(TIFF *tiff)
@@ -403,12 +418,13 @@ static void test_uncompressed_ycbcr(void **state)
 {
     (void)state;
     check_exact((struct recipe){.photometric = PHOTOMETRIC_YCBCR, .samples = 3}, IMAGE_YCBCR);
-    struct recipe r = with_presets((struct recipe){.photometric = PHOTOMETRIC_YCBCR, .samples = 3, .tile = 16, .more = limited_range});
+    struct recipe r = with_presets(
+        (struct recipe){.photometric = PHOTOMETRIC_YCBCR, .samples = 3, .tile = 16, .more = limited_range});
     struct picture picture;
     struct image_source *source = open_recipe(r, &picture);
     assert_plane(&picture, &r, 0, 0, widen_luma);
     picture_done(&picture);
-    image_source_unref(&source);
+    image_source_close(&source);
 }
 
 /* Units of 2 x 2: four Y, Cb, Cr. 6 x 5 pixels in strips of 4 and 1 rows. */
@@ -421,8 +437,13 @@ static void test_subsampled_ycbcr_units(void **state)
             strip[u / 6][u % 6 * 6 + i] = (uint8_t)(i < 4 ? u * 4 + i : 100 * (i - 3) + u);
     int fd = memfd_create("units", MFD_CLOEXEC);
     TIFF *tiff = TIFFFdOpen(dup(fd), "memory", "w");
-    struct recipe r = with_presets((struct recipe){.width = 6, .height = 5, .rows_per_strip = 4, .samples = 3,
-                                                   .photometric = PHOTOMETRIC_YCBCR, .sub_x = 2, .sub_y = 2});
+    struct recipe r = with_presets((struct recipe){.width = 6,
+                                                   .height = 5,
+                                                   .rows_per_strip = 4,
+                                                   .samples = 3,
+                                                   .photometric = PHOTOMETRIC_YCBCR,
+                                                   .sub_x = 2,
+                                                   .sub_y = 2});
     write_tags(tiff, &r);
     assert_true(TIFFWriteRawStrip(tiff, 0, strip[0], 36) == 36);
     assert_true(TIFFWriteRawStrip(tiff, 1, strip[1], 18) == 18);
@@ -440,7 +461,7 @@ static void test_subsampled_ycbcr_units(void **state)
             assert_int_equal(picture_sample(&picture, 2, x / 2, y / 2), 200 + unit);
         }
     picture_done(&picture);
-    image_source_unref(&source);
+    image_source_close(&source);
     close(fd);
 }
 
@@ -448,11 +469,16 @@ static void test_subsampled_ycbcr_units(void **state)
 static void test_one_high_strip_needs_little_memory(void **state)
 {
     (void)state;
-    static const uint16_t codec[] = {COMPRESSION_NONE, COMPRESSION_LZW, COMPRESSION_ADOBE_DEFLATE, COMPRESSION_PACKBITS};
+    static const uint16_t codec[] = {COMPRESSION_NONE, COMPRESSION_LZW, COMPRESSION_ADOBE_DEFLATE,
+                                     COMPRESSION_PACKBITS};
     for (uint16_t planar = 1; planar <= 2; planar++)
         for (size_t c = 0; c < 4; c++) {
-            struct recipe r = with_presets((struct recipe){.width = 200, .height = 2000, .rows_per_strip = 2000, .samples = 3,
-                                                           .compression = codec[c], .planar = planar,
+            struct recipe r = with_presets((struct recipe){.width = 200,
+                                                           .height = 2000,
+                                                           .rows_per_strip = 2000,
+                                                           .samples = 3,
+                                                           .compression = codec[c],
+                                                           .planar = planar,
                                                            .photometric = PHOTOMETRIC_RGB});
             int fd = write_one(r);
             struct image_source_limits limits = {.max_source_pixels = 1u << 20, .max_decode_bytes = 1000000};
@@ -466,7 +492,7 @@ static void test_one_high_strip_needs_little_memory(void **state)
             for (unsigned p = 0; p < 3; p++)
                 assert_int_equal(picture_sample(&part, p, 19, 9), sample_at(&r, 69, 1999, p));
             picture_done(&part);
-            image_source_unref(&source);
+            image_source_close(&source);
             close(fd);
         }
 }
@@ -490,13 +516,17 @@ static void old_reduced(TIFF *tiff)
 
 static struct recipe sized(uint32_t width, uint32_t height, uint32_t tile, void (*more)(TIFF *))
 {
-    return (struct recipe){.width = width, .height = height, .tile = tile, .more = more, .samples = 3,
+    return (struct recipe){.width = width,
+                           .height = height,
+                           .tile = tile,
+                           .more = more,
+                           .samples = 3,
                            .photometric = PHOTOMETRIC_RGB};
 }
 
 /* Expects levels of these widths on this page of so many. */
-static void check_levels(int fd, uint32_t page, uint32_t pages, const uint32_t *widths, const uint32_t *factors,
-                         uint32_t count)
+static void check_levels(int fd, uint32_t page, uint32_t pages, const uint32_t *widths,
+                         const uint32_t *factors, uint32_t count)
 {
     struct image_source *source = open_page(fd, page);
     const struct image_pyramid *pyramid = &source->pyramid;
@@ -507,7 +537,7 @@ static void check_levels(int fd, uint32_t page, uint32_t pages, const uint32_t *
         assert_int_equal(pyramid->level[i].scale_factor, factors[i]);
     }
     assert_windows_are_parts(source);
-    image_source_unref(&source);
+    image_source_close(&source);
 }
 
 static void check_no_page(int fd, uint32_t page)
@@ -520,14 +550,16 @@ static void check_no_page(int fd, uint32_t page)
 static void test_following_directories_are_levels(void **state)
 {
     (void)state;
-    const struct recipe bit[] = {sized(203, 101, 16, NULL), sized(102, 51, 16, reduced), sized(51, 26, 16, old_reduced)};
+    const struct recipe bit[] = {sized(203, 101, 16, NULL), sized(102, 51, 16, reduced),
+                                 sized(51, 26, 16, old_reduced)};
     int fd = write_pages(bit, 3);
     check_levels(fd, 1, 1, (uint32_t[]){203, 102, 51}, (uint32_t[]){1, 2, 4}, 3);
     check_no_page(fd, 2);
     check_no_page(fd, 0);
     close(fd);
     /* Without the bit the sizes tell, rounded down or up. */
-    const struct recipe plain[] = {sized(203, 101, 16, NULL), sized(101, 50, 16, NULL), sized(51, 26, 16, NULL), sized(25, 12, 16, NULL)};
+    const struct recipe plain[] = {sized(203, 101, 16, NULL), sized(101, 50, 16, NULL),
+                                   sized(51, 26, 16, NULL), sized(25, 12, 16, NULL)};
     fd = write_pages(plain, 4);
     check_levels(fd, 1, 1, (uint32_t[]){203, 101, 51, 25}, (uint32_t[]){1, 2, 4, 8}, 4);
     close(fd);
@@ -540,14 +572,14 @@ static void test_what_is_a_page(void **state)
     gray_half.samples = 1;
     gray_half.photometric = PHOTOMETRIC_MINISBLACK;
     const struct recipe file[] = {
-        sized(203, 101, 16, NULL), /* page 1 */
-        sized(101, 50, 16, NULL),  /* its half */
-        sized(101, 50, 16, mask),  /* a mask: nothing */
-        gray_half,                 /* page 2: other samples */
-        sized(203, 101, 16, NULL), /* page 3: as large as page 1 */
-        sized(203, 101, 16, NULL), /* page 4: as large as page 3 */
+        sized(203, 101, 16, NULL),  /* page 1 */
+        sized(101, 50, 16, NULL),   /* its half */
+        sized(101, 50, 16, mask),   /* a mask: nothing */
+        gray_half,                  /* page 2: other samples */
+        sized(203, 101, 16, NULL),  /* page 3: as large as page 1 */
+        sized(203, 101, 16, NULL),  /* page 4: as large as page 3 */
         sized(50, 25, 16, reduced), /* its quarter */
-        sized(99, 77, 16, NULL),   /* page 5: no power of two */
+        sized(99, 77, 16, NULL),    /* page 5: no power of two */
     };
     int fd = write_pages(file, 8);
     check_levels(fd, 1, 5, (uint32_t[]){203, 101}, (uint32_t[]){1, 2}, 2);
@@ -563,7 +595,8 @@ static void test_what_is_a_page(void **state)
 static void test_thumbnail_before_the_levels(void **state)
 {
     (void)state;
-    const struct recipe file[] = {sized(640, 400, 32, NULL), sized(77, 48, 0, NULL), sized(160, 100, 32, NULL), sized(40, 25, 32, NULL)};
+    const struct recipe file[] = {sized(640, 400, 32, NULL), sized(77, 48, 0, NULL),
+                                  sized(160, 100, 32, NULL), sized(40, 25, 32, NULL)};
     int fd = write_pages(file, 4);
     check_levels(fd, 1, 2, (uint32_t[]){640, 160, 40}, (uint32_t[]){1, 4, 16}, 3);
     check_levels(fd, 2, 2, (uint32_t[]){77}, (uint32_t[]){1}, 1);
@@ -577,7 +610,7 @@ static void test_unfit_levels_are_dropped(void **state)
     deep.bits = 16;
     const struct recipe file[] = {
         sized(400, 300, 16, NULL),
-        sized(100, 75, 16, reduced),  /* before the larger one: must be sorted */
+        sized(100, 75, 16, reduced), /* before the larger one: must be sorted */
         sized(200, 150, 16, reduced),
         sized(199, 151, 16, reduced), /* the same factor again */
         sized(50, 60, 16, reduced),   /* another shape */
@@ -601,7 +634,8 @@ static void test_sub_directories(void **state)
     for (unsigned big = 0; big < 2; big++) {
         struct recipe first = sized(203, 101, 16, two_sub_directories);
         first.mode = big ? "w8b" : "w";
-        const struct recipe file[] = {first, sized(101, 50, 16, reduced), sized(50, 25, 16, NULL), sized(203, 101, 16, NULL)};
+        const struct recipe file[] = {first, sized(101, 50, 16, reduced), sized(50, 25, 16, NULL),
+                                      sized(203, 101, 16, NULL)};
         int fd = write_pages(file, 4);
         check_levels(fd, 1, 2, (uint32_t[]){203, 101, 50}, (uint32_t[]){1, 2, 4}, 3);
         check_levels(fd, 2, 2, (uint32_t[]){203}, (uint32_t[]){1}, 1);

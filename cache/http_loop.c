@@ -172,6 +172,10 @@ static enum rc outcome(struct http_call *call, CURLcode code, struct err *err)
         return err_set(err, RC_LATE, "the origin did not answer in time");
     if (code == CURLE_OUT_OF_MEMORY)
         return err_set(err, RC_NO_MEMORY, "no memory for a request to the origin");
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return err_set(err, RC_ORIGIN,
+                       "the origin's certificate is not valid for its name, or nobody whom this system "
+                       "trusts vouches for it");
     return err_set(err, RC_ORIGIN, "the origin cannot be read: %s", curl_easy_strerror(code));
 }
 

@@ -166,7 +166,7 @@ static void land_part(struct remote_flight *flight, enum rc *rc)
     struct remote_file *file = flight->file;
     for (uint64_t i = 0; i < flight->block_count; i++)
         set_bit(flight->content->flying, flight->first_block + i, false);
-    if (is_weather(*rc) && is_all_here(flight))
+    if (remote_stale_is_weather(*rc) && is_all_here(flight))
         *rc = RC_OK;
     if (!flight->replaced)
         return;

@@ -170,12 +170,12 @@ static void learn_from_store(struct remote *remote, struct remote_file *file)
 static bool is_current(struct remote *remote, struct remote_file *file)
 {
     int64_t now_ms = clock_monotonic_ms();
-    if (file->content != NULL && file->checked_ms != 0 &&
+    if ((file->content != NULL || file->absent_ms != 0) && file->checked_ms != 0 &&
         now_ms - file->checked_ms < remote->options.revalidate_ms)
         return true;
     learn_from_store(remote, file);
     if (file->content == NULL)
-        return false;
+        return remote_stale_is_due(file, now_ms);
     int64_t age_ms = remote_age_ms(file->content);
     if (age_ms >= remote->options.revalidate_ms)
         return remote_stale_is_due(file, now_ms);
@@ -278,6 +278,8 @@ static enum rc find_current(struct remote *remote, const char *path, struct remo
         rc = err_set(err, RC_NO_MEMORY, "no memory to look for image '%.180s'", path);
     else if (!is_current(remote, file))
         rc = err_set(err, RC_AWAY, "image '%.180s' has to be looked for at its origin", path);
+    else if (file->content == NULL)
+        rc = err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", path);
     else
         *ret_content = remote_content_ref(file->content);
     pthread_mutex_unlock(&remote->mutex);
@@ -349,6 +351,8 @@ static void await_folder(struct remote *remote, const char *path, struct origin_
         waiter->ready(waiter, err_set(&err, RC_NO_MEMORY, "no memory to look into '%.180s'", path), &err);
     else
         remote_folders_await(remote->folders, folder, waiter);
+    if (remote->served)
+        shm_lease_ring(&remote->holder); /* when it is to be let go may have changed */
 }
 
 static void remote_await(struct origin *origin, const char *path, struct origin_waiter *waiter)
@@ -371,7 +375,7 @@ static void remote_await(struct origin *origin, const char *path, struct origin_
         rc = err_set(&err, RC_NO_MEMORY, "no memory to look for image '%.180s'", path);
     else if (!is_current(remote, file))
         rc = remote_flight_look(file, &flights, &err);
-    else
+    else if (file->content != NULL)
         rc = remote_flight_fetch(file, &flights, &err);
     if (rc == RC_OK && file->flights != NULL && !remote_stale_is_due(file, clock_monotonic_ms())) {
         waits = true;

@@ -144,9 +144,11 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
         remote_complain(remote, file->path, err->message);
         file->checked_ms = clock_monotonic_ms();
         *rc = RC_OK;
+        return; /* it may also be known to be absent */
     } else if (*rc == RC_NOT_FOUND) {
         remote_content_unref(file->content);
         file->content = NULL;
+        file->checked_ms = 0;
     }
     file->absent_ms = *rc == RC_NOT_FOUND ? clock_monotonic_ms() : 0;
 }

@@ -21,6 +21,7 @@ struct remote_folder {
     struct recent_entry recent;
     struct origin_waiter *waiters;
     bool flying, is_missing;
+    int64_t flying_ms;          /* since when */
     int64_t known_ms, asked_ms; /* monotonic; known_ms 0: nothing is known */
     struct arena *arena;        /* of the entries */
     struct origin_entry *entry;
@@ -33,6 +34,8 @@ struct remote_folders {
     int64_t revalidate_ms, stale_ms;
     pthread_mutex_t mutex;
     size_t entries;
+    bool silent;    /* the origin lets somebody wait who need not */
+    int64_t due_ms; /* when it has to be looked at again; 0: nobody waits who need not */
     struct recent known;
     struct recent_entry *bucket[BUCKETS];
 };
@@ -84,9 +87,24 @@ static struct remote_folder *find_or_add(struct remote_folders *folders, const c
     return folder;
 }
 
-static bool is_current(const struct remote_folders *folders, const struct remote_folder *folder)
+static bool is_kept(const struct remote_folder *folder, int64_t now_ms)
 {
-    return folder->known_ms != 0 && clock_monotonic_ms() - folder->known_ms < folders->revalidate_ms;
+    return folder->known_ms != 0 && now_ms - folder->asked_ms < folder->folders->stale_ms;
+}
+
+/* Of what is known, and asked for again, the answer is not waited for any longer. */
+static bool is_due(const struct remote_folder *folder, int64_t now_ms)
+{
+    return folder->flying &&
+           (folder->folders->silent || now_ms - folder->flying_ms >= REMOTE_STALE_PATIENCE_MS) &&
+           is_kept(folder, now_ms);
+}
+
+static bool is_current(const struct remote_folder *folder)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    return (folder->known_ms != 0 && now_ms - folder->known_ms < folder->folders->revalidate_ms) ||
+           is_due(folder, now_ms);
 }
 
 /* ---- listing ---- */
@@ -114,7 +132,7 @@ enum rc remote_folders_list(struct remote_folders *folders, const char *path, st
     enum rc rc = RC_OK;
     if (folder == NULL)
         rc = err_set(err, RC_NO_MEMORY, "no memory to look into folder '%.180s'", path);
-    else if (!is_current(folders, folder))
+    else if (!is_current(folder))
         rc = err_set(err, RC_AWAY, "folder '%.180s' has to be listed by its origin", path);
     else if (folder->is_missing)
         rc = err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
@@ -142,8 +160,9 @@ static struct arena *take_in(struct remote_folder *folder, enum rc *rc)
         folder->count = folder->is_missing ? 0 : folder->listing.count;
         folders->entries += folder->count;
         folder->known_ms = folder->asked_ms = now_ms;
+        folders->silent = false;
         *rc = RC_OK; /* that there is none, listing says */
-    } else if (remote_stale_is_weather(*rc) && folder->known_ms != 0 && now_ms - folder->asked_ms < folders->stale_ms) {
+    } else if (remote_stale_is_weather(*rc) && is_kept(folder, now_ms)) {
         folder->known_ms = now_ms;
         *rc = RC_OK;
     }
@@ -175,15 +194,19 @@ void remote_folders_await(struct remote_folders *folders, const char *path, stru
     struct transport_listing *listing = NULL;
     pthread_mutex_lock(&folders->mutex);
     struct remote_folder *folder = find_or_add(folders, path);
-    bool waits = folder != NULL && !is_current(folders, folder);
+    bool waits = folder != NULL && !is_current(folder);
+    if (waits && !folder->flying) {
+        folder->flying = true;
+        folder->flying_ms = clock_monotonic_ms();
+        folder->listing = (struct transport_listing){.path = folder->path, .done = on_listed};
+        listing = &folder->listing;
+        waits = !is_due(folder, folder->flying_ms);
+    }
     if (waits) {
         waiter->next = folder->waiters;
         folder->waiters = waiter;
-    }
-    if (waits && !folder->flying) {
-        folder->flying = true;
-        folder->listing = (struct transport_listing){.path = folder->path, .done = on_listed};
-        listing = &folder->listing;
+        if (folders->due_ms == 0 && is_kept(folder, folder->flying_ms))
+            folders->due_ms = folder->flying_ms + REMOTE_STALE_PATIENCE_MS;
     }
     pthread_mutex_unlock(&folders->mutex);
     if (listing != NULL)
@@ -193,6 +216,29 @@ void remote_folders_await(struct remote_folders *folders, const char *path, stru
                       folder != NULL ? RC_OK
                                      : err_set(&err, RC_NO_MEMORY, "no memory to look into '%.180s'", path),
                       folder != NULL ? NULL : &err);
+}
+
+struct origin_waiter *remote_folders_let_go(struct remote_folders *folders, int64_t now_ms,
+                                            int64_t *ret_due_ms)
+{
+    struct origin_waiter *taken = NULL;
+    pthread_mutex_lock(&folders->mutex);
+    bool is_time = folders->due_ms != 0 && folders->due_ms <= now_ms;
+    folders->due_ms = is_time ? 0 : folders->due_ms;
+    for (struct recent_entry *at = is_time ? folders->known.newest : NULL; at != NULL; at = at->older) {
+        struct remote_folder *folder = RECENT_THING(at, struct remote_folder, recent);
+        if (folder->waiters == NULL || !is_kept(folder, now_ms))
+            continue;
+        if (is_due(folder, now_ms)) {
+            folders->silent = true;
+            remote_stale_take(&folder->waiters, &taken);
+        } else if (folders->due_ms == 0 || folder->flying_ms + REMOTE_STALE_PATIENCE_MS < folders->due_ms) {
+            folders->due_ms = folder->flying_ms + REMOTE_STALE_PATIENCE_MS;
+        }
+    }
+    *ret_due_ms = folders->due_ms;
+    pthread_mutex_unlock(&folders->mutex);
+    return taken;
 }
 
 /* ---- coming and going ---- */

@@ -1,7 +1,7 @@
 /* What lies in the folders of an origin that is far: lists that were fetched, and who waits for one. For cache/remote.c.
  *
- * A list is used for `revalidate` (one second at least) without asking; afterwards it is fetched anew. While the origin fails, one that is
- * there is used on, for `stale_if_error`. Bounded in folders and entries, what was not used for longest leaves first. One mutex, never
+ * A list is used for `revalidate` (one second at least) without asking; afterwards it is fetched anew. While the origin fails, or says
+ * nothing (cache/remote_stale.h), one that is there is used on, for `stale_if_error`. Bounded in folders and entries, what was not used for longest leaves first. One mutex, never
  * held during I/O; any thread. Private to a process; a crash loses nothing that cannot be asked again. */
 #ifndef CACHE_REMOTE_FOLDERS_H
 #define CACHE_REMOTE_FOLDERS_H
@@ -21,5 +21,8 @@ RC_MUST_USE enum rc remote_folders_list(struct remote_folders *folders, const ch
                                         struct err *err);
 /* As origin_await(), for a folder. */
 void remote_folders_await(struct remote_folders *folders, const char *path, struct origin_waiter *waiter);
+/* As remote_stale_let_go(); *ret_due_ms: when it is to be asked again, 0: when somebody has come to wait. */
+struct origin_waiter *remote_folders_let_go(struct remote_folders *folders, int64_t now_ms,
+                                            int64_t *ret_due_ms);
 
 #endif

@@ -1,8 +1,8 @@
 #include "cache/remote_stale.h"
 
 #include "base/clock.h"
-
-#define PATIENCE_MS 1000
+#include "base/own.h"
+#include "cache/remote_folders.h"
 
 bool remote_stale_is_weather(enum rc rc)
 {
@@ -11,12 +11,15 @@ bool remote_stale_is_weather(enum rc rc)
 
 bool remote_stale_is_kept(const struct remote_file *file)
 {
-    return file->content != NULL && remote_age_ms(file->content) < file->remote->options.stale_if_error_ms;
+    int64_t stale_ms = file->remote->options.stale_if_error_ms;
+    if (file->content != NULL)
+        return remote_age_ms(file->content) < stale_ms;
+    return file->absent_ms != 0 && clock_monotonic_ms() - file->absent_ms < stale_ms;
 }
 
 bool remote_stale_is_due(const struct remote_file *file, int64_t now_ms)
 {
-    return file->looking && (file->remote->silent || now_ms - file->looked_ms >= PATIENCE_MS) &&
+    return file->looking && (file->remote->silent || now_ms - file->looked_ms >= REMOTE_STALE_PATIENCE_MS) &&
            remote_stale_is_kept(file);
 }
 
@@ -28,7 +31,7 @@ void remote_stale_expect(struct remote_file *file)
         return;
     if (remote->stale_due_ms ==
         0) { /* else the thread asks when the oldest is due, and learns of this one then */
-        remote->stale_due_ms = file->looked_ms + PATIENCE_MS;
+        remote->stale_due_ms = file->looked_ms + REMOTE_STALE_PATIENCE_MS;
         shm_lease_ring(&remote->holder);
     }
 }
@@ -39,35 +42,47 @@ void remote_stale_hear(struct remote *remote, enum rc rc)
         remote->silent = false;
 }
 
-struct origin_waiter *remote_stale_let_go(struct remote *remote, int64_t now_ms, int64_t *ret_wait_ms)
+void remote_stale_take(struct origin_waiter **waiters, struct origin_waiter **taken)
+{
+    struct origin_waiter **end = waiters;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = *taken;
+    *taken = TAKE_PTR(*waiters);
+}
+
+/* As remote_folders_let_go(). */
+static struct origin_waiter *let_go_of_looks(struct remote *remote, int64_t now_ms, int64_t *ret_due_ms)
 {
     struct origin_waiter *taken = NULL;
-    if (remote->stale_due_ms == 0 || now_ms < remote->stale_due_ms) {
-        *ret_wait_ms = remote->stale_due_ms == 0 ? INT64_MAX : remote->stale_due_ms - now_ms;
-        return NULL;
-    }
-    remote->stale_due_ms = 0;
-    for (struct recent_entry *at = remote->files.newest; at != NULL; at = at->older) {
+    bool is_time = remote->stale_due_ms != 0 && remote->stale_due_ms <= now_ms;
+    remote->stale_due_ms = is_time ? 0 : remote->stale_due_ms;
+    for (struct recent_entry *at = is_time ? remote->files.newest : NULL; at != NULL; at = at->older) {
         struct remote_file *file = RECENT_THING(at, struct remote_file, recent);
         if (!file->looking || file->waiters == NULL || !remote_stale_is_kept(file))
             continue;
-        int64_t due_ms = file->looked_ms + PATIENCE_MS;
-        if (due_ms > now_ms && !remote->silent) {
-            if (remote->stale_due_ms == 0 || due_ms < remote->stale_due_ms)
-                remote->stale_due_ms = due_ms;
-            continue;
+        if (remote_stale_is_due(file, now_ms)) {
+            if (!remote->silent)
+                remote_complain(remote, file->path, "the origin has not answered for a second");
+            remote->silent = true;
+            remote_stale_take(&file->waiters, &taken); /* who waits for parts as well joins them again */
+        } else if (remote->stale_due_ms == 0 ||
+                   file->looked_ms + REMOTE_STALE_PATIENCE_MS < remote->stale_due_ms) {
+            remote->stale_due_ms = file->looked_ms + REMOTE_STALE_PATIENCE_MS;
         }
-        if (!remote->silent)
-            remote_complain(remote, file->path, "the origin has not answered for a second");
-        remote->silent = true;
-        /* Who waits for parts as well starts over and joins them again. */
-        struct origin_waiter **end = &file->waiters;
-        while (*end != NULL)
-            end = &(*end)->next;
-        *end = taken;
-        taken = file->waiters;
-        file->waiters = NULL;
     }
-    *ret_wait_ms = remote->stale_due_ms == 0 ? INT64_MAX : remote->stale_due_ms - now_ms;
+    *ret_due_ms = remote->stale_due_ms;
+    return taken;
+}
+
+struct origin_waiter *remote_stale_let_go(struct remote *remote, int64_t now_ms, int64_t *ret_wait_ms)
+{
+    int64_t due_ms, folders_due_ms = 0;
+    struct origin_waiter *taken = let_go_of_looks(remote, now_ms, &due_ms), *others;
+    others = remote->folders != NULL ? remote_folders_let_go(remote->folders, now_ms, &folders_due_ms) : NULL;
+    remote_stale_take(&others, &taken);
+    if (due_ms == 0 || (folders_due_ms != 0 && folders_due_ms < due_ms))
+        due_ms = folders_due_ms;
+    *ret_wait_ms = due_ms == 0 ? INT64_MAX : due_ms > now_ms ? due_ms - now_ms : 0;
     return taken;
 }

@@ -247,6 +247,30 @@ def test_what_is_kept_is_served_while_the_store_is_silent(s3, ceph, between, ser
     assert server.get(THUMBNAIL.format("1.tif")).body == good["1.tif"]
 
 
+def test_what_lies_in_folders_is_known_while_the_store_is_silent(s3, ceph, between, images):
+    """Manifests, collections and the gallery ask for lists, and for files that are not there."""
+    for name in ("a.tif", "b.tif", "deeper/c.tif"):
+        ceph.put(f"quiet/{name}", read(images, "pyramid-jpeg-420.tif"))
+    server = s3("quiet", revalidate=1, fetch_timeout=60)
+    paths = ["/presentation/3/a.tif/manifest", "/presentation/3/collection", "/presentation/3/deeper/manifest", "/gallery.json",
+             "/iiif/3/none.tif/info.json"]
+    good = [server.get(path) for path in paths]
+    assert [reply.status for reply in good] == [200, 200, 200, 200, 404]
+    speaks = threading.Event()
+    between.fault = lambda seen: ("hold", speaks)
+    between.take()
+    time.sleep(1.2)
+    for _ in range(2):
+        for path, before in zip(paths, good):
+            reply = server.get(path)
+            assert (reply.status, reply.body) == (before.status, before.body), path
+    assert between.seen and not any(seen.status for seen in between.seen), "the store was asked and has not said a word"
+    ceph.put("quiet/d.tif", read(images, "pyramid-jpeg-420.tif"))
+    between.fault = None
+    speaks.set()
+    until(lambda: b"d.tif" in server.get("/presentation/3/collection").body, 5, "the new picture is listed once the store speaks")
+
+
 def test_what_is_kept_is_not_served_for_ever(s3, ceph, between, images):
     ceph.put("away/b.tif", read(images, "pyramid-jpeg-420.tif"))
     server = s3("away", revalidate=1, stale_if_error=3, fetch_tries=1)

@@ -283,7 +283,6 @@ static enum derivatives_found find_in_file(struct derivatives *derivatives, cons
     char name[DERIVATIVE_NAME_BYTES];
     uint64_t known_bytes = 0;
     derivative_name(key->hash, name);
-    shm_catalogue_expect(shared->catalogue, key->hash); /* it comes while the kernel looks for the file */
     OWN_FD int fd = derivative_folders_open(&derivatives->folders, derivatives->folder, name);
     if (fd < 0 && errno != ELOOP && errno != EACCES && errno != ENXIO && errno != EIO)
         return DERIVATIVES_MISS; /* there is none, or no descriptor is free: nothing is wrong with the file */
@@ -315,6 +314,9 @@ enum derivatives_found derivatives_find(struct derivatives *derivatives, const s
                                         enum derivatives_look look, struct derivative *ret_derivative)
 {
     struct shm_derivatives_counters *counters = derivatives->shared->counters;
+    /* The tables are large: what is looked at in one comes while another is looked at. */
+    shm_blobs_expect(derivatives->shared->blobs, key->hash);
+    shm_catalogue_expect(derivatives->shared->catalogue, key->hash);
     if (look != DERIVATIVES_AGAIN)
         count_request(derivatives, key);
     if (find_in_memory(derivatives, key, ret_derivative)) {

@@ -196,6 +196,16 @@ static bool read_blob(struct shm_blobs *blobs, struct blob_stripe *stripe, struc
     return true;
 }
 
+void shm_blobs_expect(const struct shm_blobs *blobs, struct shm_key key)
+{
+    if (blobs->chunks == 0)
+        return;
+    struct blob_stripe *stripe = choose_stripe((struct shm_blobs *)(uintptr_t)blobs, key);
+    const struct blob *blob = bucket_of(blobs, stripe, key);
+    for (uint32_t i = 0; i < WAYS; i++)
+        __builtin_prefetch(&blob[i]);
+}
+
 bool shm_blobs_get(struct shm_blobs *blobs, struct shm_key key, uint32_t clock, struct bytes *out)
 {
     if (blobs->chunks == 0)

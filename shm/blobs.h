@@ -44,6 +44,8 @@ enum shm_blobs_admit {
 /* Puts in the parts, one behind the other, in place of what the key had before. False: not now, or too large. */
 bool shm_blobs_put(struct shm_blobs *blobs, const struct shm_sketch *sketch, struct shm_key key,
                    const struct shm_blob_part *part, size_t parts, enum shm_blobs_admit admit);
+/* It will be looked for in a moment: brings near what is looked at first. */
+void shm_blobs_expect(const struct shm_blobs *blobs, struct shm_key key);
 /* Appends a copy to `out`. False: it is not there (or memory is out). */
 bool shm_blobs_get(struct shm_blobs *blobs, struct shm_key key, uint32_t clock, struct bytes *out);
 /* The key of every blob in turn: *cursor begins at 0. False: that was all. */

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #define MAX_SEGMENTS        5u
@@ -352,7 +353,9 @@ enum rc iiif_request_parse(enum iiif_version version, const char *path, size_t l
 {
     assert(version == IIIF_2 || version == IIIF_3);
     struct piece segments[MAX_SEGMENTS] = {{NULL, 0}};
-    struct iiif_request request = {.version = version};
+    struct iiif_request request;
+    memset(&request, 0, offsetof(struct iiif_request, identifier));
+    request.version = version;
     size_t count = piece_split((struct piece){path, length}, '/', segments, MAX_SEGMENTS);
     if (count == 1)
         request.what = IIIF_BASE;
@@ -371,6 +374,9 @@ enum rc iiif_request_parse(enum iiif_version version, const char *path, size_t l
         rc = read_image(segments, &request, err);
     if (rc != RC_OK)
         return rc;
-    *ret_request = request;
+    /* The texts have room for four kilobytes, which hardly one needs. */
+    memcpy(ret_request, &request, offsetof(struct iiif_request, identifier));
+    memcpy(ret_request->identifier, request.identifier, strlen(request.identifier) + 1);
+    memcpy(ret_request->raw_identifier, request.raw_identifier, strlen(request.raw_identifier) + 1);
     return RC_OK;
 }

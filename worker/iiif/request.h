@@ -44,10 +44,6 @@ enum iiif_format { IIIF_JPG, IIIF_PNG, IIIF_WEBP, IIIF_TIF, IIIF_GIF, IIIF_AVIF 
 struct iiif_request {
     enum iiif_version version;
     enum iiif_what what;
-    char identifier[IIIF_MAX_IDENTIFIER_BYTES + 1]; /* decoded, no NUL inside; page suffix still on it */
-    /* As it stood in the URL: `id` echoes it byte for byte. */
-    char raw_identifier[3 * IIIF_MAX_IDENTIFIER_BYTES + 1];
-
     enum iiif_region_form region_form;
     double region[4]; /* x, y, w, h: pixels, whole numbers up to UINT32_MAX, or percent, any decimal >= 0 */
     enum iiif_size_form size_form;
@@ -61,6 +57,10 @@ struct iiif_request {
     /* A tile by its place: region and size follow from the picture's size (iiif_zoom_resolve()). */
     enum iiif_zoom_protocol zoom;
     uint32_t zoom_level, zoom_column, zoom_row;
+
+    char identifier[IIIF_MAX_IDENTIFIER_BYTES + 1]; /* decoded, no NUL inside; page suffix still on it */
+    /* As it stood in the URL: `id` echoes it byte for byte. */
+    char raw_identifier[3 * IIIF_MAX_IDENTIFIER_BYTES + 1];
 };
 
 /* `path` is what follows "/iiif/{version}/" in the raw request target, without the query; `length` bytes, any

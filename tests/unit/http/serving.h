@@ -4,6 +4,7 @@
 #define TESTS_UNIT_HTTP_SERVING_H
 
 #include "base/clock.h"
+#include "base/sanitizer.h"
 #include "worker/http/reply.h"
 
 #include <arpa/inet.h>
@@ -215,13 +216,13 @@ static inline bool ends_within(struct client *client, int ms)
     return client->used == 0 && poll(&poll_fd, 1, ms) == 1 && recv(client->fd, &byte, 1, 0) <= 0;
 }
 
-/* Waits until `condition` holds; 10 s at most. */
-#define until(condition)                                            \
-    do {                                                            \
-        int64_t until_end_ms = clock_monotonic_ms() + 10000;        \
-        while (!(condition) && clock_monotonic_ms() < until_end_ms) \
-            usleep(1000);                                           \
-        assert_true(condition);                                     \
+/* Waits until `condition` holds; 10 s at most, and under a sanitizer, which makes all several times slower, 40. */
+#define until(condition)                                                                      \
+    do {                                                                                      \
+        int64_t until_end_ms = clock_monotonic_ms() + (BASE_UNDER_SANITIZER ? 40000 : 10000); \
+        while (!(condition) && clock_monotonic_ms() < until_end_ms)                           \
+            usleep(1000);                                                                     \
+        assert_true(condition);                                                               \
     } while (0)
 
 static inline void pause_ms(unsigned ms)

@@ -105,6 +105,7 @@ static uint8_t mean_of(const uint8_t *from, size_t step, uint32_t count)
 {
     uint32_t sum = count / 2;
 
+    assert(count > 0);
     for (uint32_t i = 0; i < count; i++)
         sum += from[i * step];
     return (uint8_t)(sum / count);

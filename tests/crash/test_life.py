@@ -199,7 +199,7 @@ def takes_signals(pid):
 
 def test_term_while_workers_start(folder):
     served = server.Vitrine(folder)
-    os.makedirs(served.cache)
+    served.prepare()
     served.port, served.admin_port = server.free_port(), server.free_port()
     with open(served.log_path, "wb") as log:
         served.process = server.subprocess.Popen(served.command(), stdout=log, stderr=log, start_new_session=True)

@@ -41,7 +41,7 @@ static void tiff_unpack_bits(const struct image_tiff_plane *plane, unsigned bits
     unsigned mask = (1u << bits) - 1;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t at = (uint64_t)(x_px + i) * bits;
-        to[i] = plane->map[row[at / 8] >> (8 - bits - at % 8) & mask];
+        to[i] = plane->map[(unsigned)row[at / 8] >> (8 - bits - at % 8) & mask];
     }
 }
 

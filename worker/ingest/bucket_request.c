@@ -5,6 +5,7 @@
 #include "cache/http_loop.h"
 #include "cache/s3_credentials.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +119,7 @@ static enum rc try_once(struct ingest_bucket *bucket, const struct ingest_bucket
         rc = sign_try(bucket, (const char *)path.data, &try, err);
     if (rc != RC_OK)
         return rc;
+    assert(request->expect == NULL || request->out != NULL);
     if (request->out != NULL)
         request->out->length = 0;
     if (request->fd >= 0 && request->body == NULL &&

@@ -252,7 +252,7 @@ enum rc ingest_convert(const char *source_path, const char *destination_path,
     OWN(target_done) struct target target = {.fd = -1};
     OWN(image_source_close) struct image_source *source = NULL;
     OWN(ingest_plan_done) struct ingest_plan plan = {.colour = NULL};
-    struct stat master;
+    struct stat master = {.st_size = 0};
 
     enum rc rc = check_options(options, err);
     if (rc == RC_OK)

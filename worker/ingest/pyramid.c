@@ -364,7 +364,7 @@ static enum rc open_level(struct ingest_pyramid *p, uint32_t number, const char 
     if (tiles > UINT32_MAX / 16)
         return err_set(err, RC_TOO_LARGE, "the pyramid would have more than %u tiles", UINT32_MAX / 16);
     level->out.tile_bytes = calloc((size_t)tiles, sizeof *level->out.tile_bytes);
-    level->block = calloc(level->tiles_across, sizeof *level->block);
+    level->block = calloc(level->tiles_across, sizeof(struct ingest_block *));
     bool enough = level->out.tile_bytes != NULL && level->block != NULL;
     for (uint32_t plane = 0; plane < p->planes; plane++) {
         bool chroma = format->model == IMAGE_YCBCR && plane > 0;
@@ -401,7 +401,7 @@ enum rc ingest_pyramid_open(const struct ingest_levels *levels, const struct ima
     }
     p->task = calloc(p->task_count, sizeof *p->task);
     p->spare_out = calloc(p->task_count, sizeof *p->spare_out);
-    p->encoder = calloc(threads, sizeof *p->encoder);
+    p->encoder = calloc(threads, sizeof(struct image_tile_encoder *));
     p->plain = calloc(threads, sizeof *p->plain);
     p->blocks = (struct ingest_blocks){.format = tiles->format, .size = {tiles->tile_px, tiles->tile_px}};
     p->most_given = ingest_levels_tiles(levels->size[0].width_px, tiles->tile_px) / 2;

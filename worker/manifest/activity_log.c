@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define MAP_BYTES    ((size_t)16 << 30) /* address space; the file grows as it is filled */
@@ -146,6 +148,24 @@ static bool is_no_log(int fault)
            fault == MDB_PAGE_NOTFOUND || fault == MDB_INCOMPATIBLE;
 }
 
+/* All workers find the damage at once, and the first removes the file: under a lock, so that no other removes what the first has begun, which
+ * the scanner would write and nobody read. */
+static int begin_anew(struct activity_log *log, const char *path)
+{
+    OWN_FREE char *lock_path = NULL;
+    if (asprintf(&lock_path, "%s.anew", path) < 0)
+        return ENOMEM;
+    OWN_FD int lock = open(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX) != 0)
+        return errno;
+    int fault = open_env(log, path);
+    if (!is_no_log(fault))
+        return fault;
+    log_error("the log of changes %s is damaged (%s): it is begun anew", path, mdb_strerror(fault));
+    unlinkat(AT_FDCWD, path, 0);
+    return open_env(log, path);
+}
+
 enum rc activity_log_open(const char *path, uint64_t most_records, struct activity_log **ret_log,
                           struct err *err)
 {
@@ -154,11 +174,8 @@ enum rc activity_log_open(const char *path, uint64_t most_records, struct activi
         return err_set(err, RC_NO_MEMORY, "no memory for the log of changes");
     log->most_records = most_records;
     int fault = open_env(log, path);
-    if (is_no_log(fault)) {
-        log_error("the log of changes %s is damaged (%s): it is begun anew", path, mdb_strerror(fault));
-        unlinkat(AT_FDCWD, path, 0);
-        fault = open_env(log, path);
-    }
+    if (is_no_log(fault))
+        fault = begin_anew(log, path);
     if (fault != 0)
         return failed(fault, err);
     *ret_log = TAKE_PTR(log);

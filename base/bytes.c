@@ -10,7 +10,8 @@ enum rc bytes_reserve(struct bytes *bytes, size_t more_bytes, struct err *err)
     if (more_bytes <= bytes->capacity - bytes->length)
         return RC_OK;
     if (more_bytes > SIZE_MAX / 2 - bytes->length)
-        return err_set(err, RC_NO_MEMORY, "a buffer of %zu bytes cannot grow by %zu", bytes->length, more_bytes);
+        return err_set(err, RC_NO_MEMORY, "a buffer of %zu bytes cannot grow by %zu", bytes->length,
+                       more_bytes);
     size_t capacity = bytes->capacity < 4096 ? 4096 : bytes->capacity;
     while (capacity < bytes->length + more_bytes)
         capacity += capacity / 2;

@@ -7,8 +7,8 @@
 #undef err_set /* err.h: a macro for the analyzer */
 #undef err_set_errno
 
-__attribute__((format(printf, 4, 0)))
-static void err_write(struct err *err, enum rc rc, int os_errno, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void err_write(struct err *err, enum rc rc, int os_errno,
+                                                            const char *format, va_list args)
 {
     err->rc = rc;
     err->os_errno = os_errno;

@@ -19,25 +19,25 @@ static inline void own_close(const int *fd)
 }
 
 #define OWN_FREE __attribute__((cleanup(own_free)))
-#define OWN_FD __attribute__((cleanup(own_close)))
+#define OWN_FD   __attribute__((cleanup(own_close)))
 
 /* Cleanup for a library handle: OWN(tiff_close) struct tiff *t. `function` takes the address of the variable. */
 #define OWN(function) __attribute__((cleanup(function)))
 
-#define TAKE_PTR(variable)                 \
-    ({                                     \
+#define TAKE_PTR(variable)                             \
+    ({                                                 \
         __typeof__(variable) *own_slot_ = &(variable); \
         __typeof__(variable) own_value_ = *own_slot_;  \
-        *own_slot_ = NULL;                 \
-        own_value_;                        \
+        *own_slot_ = NULL;                             \
+        own_value_;                                    \
     })
 
-#define TAKE_FD(variable)          \
-    ({                             \
+#define TAKE_FD(variable)             \
+    ({                                \
         int *own_slot_ = &(variable); \
         int own_value_ = *own_slot_;  \
-        *own_slot_ = -1;           \
-        own_value_;                \
+        *own_slot_ = -1;              \
+        own_value_;                   \
     })
 
 #endif

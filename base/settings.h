@@ -20,13 +20,13 @@ struct settings {
     char *listen, *admin; /* ADDR:PORT, [V6]:PORT; admin empty: no admin listener */
     char *admin_socket, *admin_socket_mode,
         *admin_socket_group; /* PATH, auto or empty; octal digits; a name or empty */
-    char *admin_token;    /* empty: nothing is changed by way of the admin listener */
-    char *images;         /* the image roots, as base/roots.h reads them */
-    char *cache;          /* directory for caches; empty: none */
-    char *base_url;       /* empty: from the request */
+    char *admin_token;       /* empty: nothing is changed by way of the admin listener */
+    char *images;            /* the image roots, as base/roots.h reads them */
+    char *cache;             /* directory for caches; empty: none */
+    char *base_url;          /* empty: from the request */
     char *trusted_proxies;
-    char *identifier_rules; /* text file; empty: none */
-    char *retired;          /* text file; empty: none */
+    char *identifier_rules;              /* text file; empty: none */
+    char *retired;                       /* text file; empty: none */
     char *catalogue, *catalogue_columns; /* CSV; empty: none; worker/manifest/catalogue.h */
     int64_t activity_scan_s;             /* 0: never */
     int64_t activity_records;
@@ -38,7 +38,7 @@ struct settings {
     char *access_log;        /* off | stderr | syslog[:PATH] | FILE */
     char *access_log_format; /* common | combined | json */
     int64_t slow_request_ms; /* 0: none is */
-    char *log_level; /* error | warning | info | debug */
+    char *log_level;         /* error | warning | info | debug */
     /* protection */
     int64_t render_hang_timeout_s, worker_hang_timeout_s;
     int64_t quarantine_s;        /* 0: none */
@@ -66,12 +66,12 @@ struct settings {
     char *slow_folder; /* auto | always | never */
     int64_t folder_threads;
     bool derivative_cache;
-    int64_t memory_cache;           /* bytes of small derivatives in memory */
-    int64_t tile_memory;            /* bytes of stored tiles in the memory of each worker; 0: none */
+    int64_t memory_cache;            /* bytes of small derivatives in memory */
+    int64_t tile_memory;             /* bytes of stored tiles in the memory of each worker; 0: none */
     int64_t cache_size, cache_files; /* bytes and number of files; 0: none */
-    int64_t cache_max_age_s;        /* 0: any */
-    char *derivative_tier;          /* DIR or s3://BUCKET/PREFIX; empty: none */
-    int64_t derivative_tier_size; /* bytes, of a DIR; 0: any */
+    int64_t cache_max_age_s;         /* 0: any */
+    char *derivative_tier;           /* DIR or s3://BUCKET/PREFIX; empty: none */
+    int64_t derivative_tier_size;    /* bytes, of a DIR; 0: any */
     int64_t derivative_tier_cost_ms, derivative_tier_wait_ms;
     /* limits */
     int64_t max_source_pixels, max_decode_bytes, pixel_memory_bytes;
@@ -98,7 +98,7 @@ struct settings {
     int64_t ingest_jobs;    /* files at the same time; 0: one per CPU */
     int64_t ingest_threads; /* per file; 0: CPUs by jobs */
     int64_t ingest_hang_timeout_s;
-    char *ingest_scratch; /* empty: the system's */
+    char *ingest_scratch;   /* empty: the system's */
     char *ingest_manifests; /* empty: beside the pyramids */
 };
 

@@ -71,7 +71,9 @@ static const char *settings_check_socket(const char *value)
 
 static const char *settings_check_mode(const char *value)
 {
-    return strlen(value) == 3 && strspn(value, "01234567") == 3 ? NULL : "rights are three octal digits, such as 660";
+    return strlen(value) == 3 && strspn(value, "01234567") == 3
+               ? NULL
+               : "rights are three octal digits, such as 660";
 }
 
 static const char *settings_check_log(const char *value)

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static const char *const folder_name[CACHE_FOLDERS] = {"index", "blocks", "derivatives", "gateway",
-                                                    "manifest", "gallery"};
+static const char *const folder_name[CACHE_FOLDERS] = {"index",   "blocks",   "derivatives",
+                                                       "gateway", "manifest", "gallery"};
 
 static enum rc open_folder(int directory, const char *path, const char *name, uid_t user, gid_t group,
                            int *ret_fd, struct err *err)

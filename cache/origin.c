@@ -234,7 +234,9 @@ enum rc origin_list(struct origin *origin, const char *path, struct arena *arena
                     struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
 {
     if (origin->ops->list == NULL)
-        return err_set(err, RC_UNSUPPORTED, "what lies in a folder cannot be asked where these images are; a manifest of a single image can be made");
+        return err_set(err, RC_UNSUPPORTED,
+                       "what lies in a folder cannot be asked where these images are; a manifest of a single "
+                       "image can be made");
     return origin->ops->list(origin, path, arena, ret_entries, ret_count, err);
 }
 
@@ -250,7 +252,8 @@ static enum rc visit_list(struct origin *origin, const char *path,
         return err_set(err, RC_NO_MEMORY, "no memory for a folder");
     enum rc rc = origin_list(origin, path, arena, &entry, &count, err);
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
-        const struct origin_name name = {.name = entry[i].name, .is_folder = entry[i].is_folder, .is_link = entry[i].is_link};
+        const struct origin_name name = {
+            .name = entry[i].name, .is_folder = entry[i].is_folder, .is_link = entry[i].is_link};
         rc = visit(context, &name, err);
     }
     arena_free(arena);

@@ -88,7 +88,7 @@ RC_MUST_USE enum rc origin_wait(struct origin *origin, const char *path, struct 
 struct origin_entry {
     const char *name;
     bool is_folder;
-    bool is_link; /* what it leads to lies below the root, and has another name there */
+    bool is_link;                  /* what it leads to lies below the root, and has another name there */
     struct origin_version version; /* of a file */
 };
 

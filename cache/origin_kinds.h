@@ -52,8 +52,7 @@ RC_MUST_USE enum rc origin_folder_open_file(int root_fd, const char *path, uint6
 
 /* Lists a folder beneath the root; `goes_on` (or NULL) is asked after each entry, and ends it with RC_CANCELLED. Shared likewise. */
 RC_MUST_USE enum rc origin_folder_list(int root_fd, const char *path, bool (*goes_on)(void *context),
-                                       void *context, struct arena *arena,
-                                       struct origin_entry **ret_entries, size_t *ret_count,
-                                       struct err *err);
+                                       void *context, struct arena *arena, struct origin_entry **ret_entries,
+                                       size_t *ret_count, struct err *err);
 
 #endif

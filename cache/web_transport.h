@@ -14,7 +14,8 @@
 
 /* For an image root whose place begins with s3://, http:// or https://. Fills in what it needs of the system. RC_BAD_REQUEST,
  * RC_NO_MEMORY. */
-RC_MUST_USE enum rc web_transport_open(const struct settings *settings, const char *place, struct transport **ret_transport,
-                                       struct origin_needs *ret_needs, struct err *err);
+RC_MUST_USE enum rc web_transport_open(const struct settings *settings, const char *place,
+                                       struct transport **ret_transport, struct origin_needs *ret_needs,
+                                       struct err *err);
 
 #endif

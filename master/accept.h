@@ -13,8 +13,8 @@ struct master_acceptor {
     int fd; /* the listener; -1: closed */
     bool is_admin;
     const struct settings *local; /* of a UNIX socket: says who may come in; else NULL */
-    uint64_t event_data; /* what epoll says of this listener */
-    bool is_paused;      /* out of descriptors: not listened to until resume_at_ms */
+    uint64_t event_data;          /* what epoll says of this listener */
+    bool is_paused;               /* out of descriptors: not listened to until resume_at_ms */
     int64_t resume_at_ms;
     int64_t refusal_logged_ms;
     uint64_t refusals_unlogged;

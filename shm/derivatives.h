@@ -20,8 +20,9 @@ struct shm_derivatives_counters {
     _Atomic uint32_t purges_known;  /* the list of purges has been read (cache/purges.h) */
     /* The lower tier (cache/tier.h). */
     _Atomic uint64_t tier_hits, tier_misses, tier_failures; /* failures: it did not answer, or not in time */
-    _Atomic uint64_t tier_stored, tier_refused;             /* refused: written in vain, or not for want of time */
-    _Atomic int64_t tier_asked_ms, tier_known_ms; /* monotonic: when its purges were last asked for, and had */
+    _Atomic uint64_t tier_stored, tier_refused; /* refused: written in vain, or not for want of time */
+    _Atomic int64_t tier_asked_ms,
+        tier_known_ms; /* monotonic: when its purges were last asked for, and had */
     /* Room in it (cache/tier_room.h): looked for when, monotonic, and since when; the time that the last line read or written there names; what
      * there was when it was last swept; what this server has written since; whether its disk was found full. */
     _Atomic int64_t tier_looked_ms;

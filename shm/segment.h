@@ -75,11 +75,12 @@ struct shm_segment {
     struct shm_quarantine quarantine;
     struct shm_index_shared index;
     struct shm_sightings sightings;
-    struct shm_leases leases;  /* of derivatives */
-    struct shm_leases fetches; /* of blocks of sources: so many at times that they have a table of their own */
+    struct shm_leases leases; /* of derivatives */
+    struct shm_leases
+        fetches; /* of blocks of sources: so many at times that they have a table of their own */
     struct shm_troubles troubles;
     struct shm_clients clients;
-    struct shm_tally tally[SHM_MAX_WORKERS]; /* by the worker in that slot, and whoever had it before */
+    struct shm_tally tally[SHM_MAX_WORKERS];       /* by the worker in that slot, and whoever had it before */
     struct shm_log_ring log_ring[SHM_MAX_WORKERS]; /* likewise */
     struct shm_beats beats[SHM_MAX_WORKERS]; /* of the worker in that slot; untouched ones cost no memory */
 };

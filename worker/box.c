@@ -221,13 +221,14 @@ static enum rc close_box(const struct settings *settings, const struct remains *
 enum rc worker_box_enter(const struct settings *settings, const struct worker_box_openings *openings,
                          const char **ret_note, struct err *err)
 {
-    struct remains remains = {.opening = {{.fd = openings->cache_fd, .is_folder = true, .is_writable = true},
-                                          {.fd = openings->derivatives_fd, .is_folder = true, .is_writable = true},
-                                          {.fd = openings->tier_fd, .is_folder = true, .is_writable = true}},
-                              .opening_count = 3,
-                              .network = openings->network,
-                              .port = openings->port,
-                              .port_count = openings->port_count};
+    struct remains remains = {
+        .opening = {{.fd = openings->cache_fd, .is_folder = true, .is_writable = true},
+                    {.fd = openings->derivatives_fd, .is_folder = true, .is_writable = true},
+                    {.fd = openings->tier_fd, .is_folder = true, .is_writable = true}},
+        .opening_count = 3,
+        .network = openings->network,
+        .port = openings->port,
+        .port_count = openings->port_count};
     *ret_note = NULL;
     if (BASE_UNDER_SANITIZER)
         return RC_OK;

@@ -29,7 +29,7 @@ struct worker_box_openings {
     size_t root_count;
     int cache_fd; /* the cache directory, or -1 */
     int derivatives_fd; /* a folder in it, or -1: named by itself, since the kernel goes up from each file to what is named */
-    int tier_fd;  /* the folder of the lower tier, or -1 */
+    int tier_fd; /* the folder of the lower tier, or -1 */
     /* Whether it may make connections: over TCP to `port` (where the kernel's Landlock knows ports), and to name
      * servers; and read what that takes: /etc, certificates. */
     bool network;

@@ -320,7 +320,8 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
     request->exchange = exchange;
     request->condemned = strikes == WORKER_POISON_STRIKES;
     request->warms_up = warms_up;
-    request->deadline_ms = http_exchange_account(exchange)->begun_us / 1000 + service->settings->render_timeout_s * 1000;
+    request->deadline_ms = http_exchange_account(exchange)->begun_us / 1000 +
+                           service->settings->render_timeout_s * 1000;
     request->base_url = find_base_url(request);
     if (request->base_url == NULL)
         request_out_of_memory(request);

@@ -17,8 +17,8 @@
 /* Ten million pictures take three GB; beyond the most the index is begun anew. */
 #define INDEX_LEAST_BYTES ((size_t)16 << 20)
 /* Documents about folders and pictures that a worker keeps in memory. */
-#define DOCUMENT_BYTES ((size_t)64 << 20)
-#define INDEX_MOST_BYTES  ((size_t)64 << 30)
+#define DOCUMENT_BYTES   ((size_t)64 << 20)
+#define INDEX_MOST_BYTES ((size_t)64 << 30)
 
 static enum render_metadata metadata_policy(const char *name)
 {
@@ -113,9 +113,8 @@ static enum rc open_pictures(struct worker_service *service, uint64_t root,
 
 static enum rc open_gallery(struct worker_service *service, uint64_t root, struct err *err)
 {
-    const struct web_roll_options options = {.origin = service->origin,
-                                             .root = root,
-                                             .folder_fd = service->cache.folder[CACHE_GALLERY]};
+    const struct web_roll_options options = {
+        .origin = service->origin, .root = root, .folder_fd = service->cache.folder[CACHE_GALLERY]};
     enum rc rc = web_folders_new(service->origin, service->settings->revalidate_s * 1000, &service->folders,
                                  err);
     return rc == RC_OK ? web_roll_new(&options, &service->roll, err) : rc;
@@ -178,8 +177,9 @@ static enum rc enter_box(const struct worker_heritage *heritage, const struct wo
 {
     const char *note = NULL;
     struct origin_needs needs[ROOTS_MOST];
-    struct worker_box_openings openings = {
-        .cache_fd = service->cache.fd, .derivatives_fd = service->cache.folder[CACHE_DERIVATIVES], .tier_fd = -1};
+    struct worker_box_openings openings = {.cache_fd = service->cache.fd,
+                                           .derivatives_fd = service->cache.folder[CACHE_DERIVATIVES],
+                                           .tier_fd = -1};
     openings.root_count = origin_needs(service->origin, needs);
     for (size_t i = 0; i < openings.root_count; i++) {
         openings.root_fd[i] = needs[i].root_fd;

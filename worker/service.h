@@ -29,7 +29,7 @@ struct worker_service {
     struct manifest_catalogue_live *catalogue;
     char manifest_folder[CACHE_DIRECTORY_PATH_BYTES];
     struct manifest_kept *documents;
-    struct kept_tiles *tiles; /* the event thread's */
+    struct kept_tiles *tiles;  /* the event thread's */
     struct activity *activity; /* NULL: changes are not written down */
     struct shm_segment *segment;
     struct shm_journal *journal;

@@ -409,21 +409,22 @@ enum rc worker_check_settings(const struct settings *settings, const char **ret_
         char images[256];
         *ret_name = "images";
         roots_text(settings->images, images, sizeof images);
-        return err_set(err, RC_BAD_REQUEST, "images is \"%s\", which needs a cache directory for what is fetched: add --cache DIR",
+        return err_set(err, RC_BAD_REQUEST,
+                       "images is \"%s\", which needs a cache directory for what is fetched: add --cache DIR",
                        images);
     }
     if (settings->derivative_tier[0] != '\0' && (settings->cache[0] == '\0' || !settings->derivative_cache)) {
         *ret_name = "derivative_tier";
         return err_set(err, RC_BAD_REQUEST,
-                       "derivative_tier is \"%s\", which is below a cache of derivatives: add --cache DIR, and leave derivative_cache on",
+                       "derivative_tier is \"%s\", which is below a cache of derivatives: add --cache DIR, "
+                       "and leave derivative_cache on",
                        settings->derivative_tier);
     }
     const struct gateway_options options = {.rules = settings->identifier_rules,
                                             .retired = settings->retired,
                                             .folder = settings->cache[0] != '\0' ? settings->cache : NULL};
-    const struct manifest_catalogue_options catalogue = {.file = settings->catalogue,
-                                                         .columns = settings->catalogue_columns,
-                                                         .folder = options.folder};
+    const struct manifest_catalogue_options catalogue = {
+        .file = settings->catalogue, .columns = settings->catalogue_columns, .folder = options.folder};
     enum rc rc = gateway_check(&options, ret_name, err);
     return rc == RC_OK ? manifest_catalogue_check(&catalogue, ret_name, err) : rc;
 }

@@ -25,7 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(exact);
     derivative_text_path((const char *)data, size, path);
     memcpy(folder, data, size < 3 ? size : 3);
-    memcpy(file, data + (size < 3 ? size : 3), size < 3 ? 0 : size - 3 < sizeof file - 1 ? size - 3 : sizeof file - 1);
+    memcpy(file, data + (size < 3 ? size : 3),
+           size < 3                     ? 0
+           : size - 3 < sizeof file - 1 ? size - 3
+                                        : sizeof file - 1);
     struct shm_key hash;
     char name[DERIVATIVE_NAME_BYTES];
     folder[2] = '\0';

@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     uint64_t rows = 0;
     struct err err = {0};
-    if (manifest_catalogue_load(fd, columns, NULL, NULL, NULL, &rows, &err) != RC_OK && err.message[0] == '\0')
+    if (manifest_catalogue_load(fd, columns, NULL, NULL, NULL, &rows, &err) != RC_OK &&
+        err.message[0] == '\0')
         abort();
     close(fd);
     return 0;

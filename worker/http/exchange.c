@@ -384,7 +384,8 @@ uint64_t http_exchange_connection_id(const struct http_exchange *exchange)
 
 int64_t http_exchange_age_s(const struct http_exchange *exchange)
 {
-    int64_t ticks = (int64_t)time(NULL) - exchange->date_s; /* the second of its beginning may just have ended */
+    int64_t ticks = (int64_t)time(NULL) -
+                    exchange->date_s; /* the second of its beginning may just have ended */
     return ticks > 1 ? ticks - 1 : 0;
 }
 

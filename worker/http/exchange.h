@@ -28,10 +28,10 @@ enum http_stage {
 struct http_exchange {
     struct http_connection *connection;
     struct MHD_Connection *mhd;
-    struct arena *arena;   /* NULL between requests */
-    const char *target;    /* origin form or "*" */
-    const char *authority; /* of an absolute-form target: counts as Host; else NULL */
-    const char *line_end;  /* where MHD's copy of the target ends, to notice a NUL in it */
+    struct arena *arena;     /* NULL between requests */
+    const char *target;      /* origin form or "*" */
+    const char *authority;   /* of an absolute-form target: counts as Host; else NULL */
+    const char *line_end;    /* where MHD's copy of the target ends, to notice a NUL in it */
     const char *method_name; /* MHD's, while it has the request */
     const char *given_id;    /* by a trusted proxy */
     bool has_looked_for_id;
@@ -51,8 +51,8 @@ struct http_exchange {
      * ended. */
     unsigned status;
     struct MHD_Response *response;
-    uint64_t head_bytes; /* of the names and values of its headers */
-    const char *etag;    /* one of them, or NULL */
+    uint64_t head_bytes;        /* of the names and values of its headers */
+    const char *etag;           /* one of them, or NULL */
     struct http_stream *stream; /* what the response is read from, where its length is not known */
 };
 

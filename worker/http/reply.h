@@ -54,7 +54,8 @@ struct http_content {
     const uint8_t *data; /* NULL: in the file */
     int fd;              /* taken over, and closed when the answer is sent; sendfile() */
     uint64_t offset;
-    void (*release)(void *context); /* of memory: called once when the answer is sent or was not needed; may be NULL */
+    void (*release)(
+        void *context); /* of memory: called once when the answer is sent or was not needed; may be NULL */
     void *context;
 };
 

@@ -189,7 +189,8 @@ bool http_wire_may_answer(struct http_wire *wire, uint64_t fingerprint, bool siz
     struct shm_journal_mark *mark = shm_journal_mark(wire->slot);
     if (wire->skip_bytes > 0 && atomic_load_explicit(&mark->fingerprint, memory_order_acquire) != fingerprint)
         return false;
-    atomic_store_explicit(&mark->framing, sized ? SHM_JOURNAL_SIZED : SHM_JOURNAL_STREAMED, memory_order_relaxed);
+    atomic_store_explicit(&mark->framing, sized ? SHM_JOURNAL_SIZED : SHM_JOURNAL_STREAMED,
+                          memory_order_relaxed);
     atomic_store_explicit(&mark->fingerprint, fingerprint, memory_order_release);
     return true;
 }

@@ -14,7 +14,7 @@ struct iiif_limits {
     uint32_t max_width_px, max_height_px; /* of the answer before rotation; never 0 */
     uint64_t max_area_px;                 /* never 0 */
     bool allow_upscaling;                 /* ^ forms, and 2.x sizes above the region */
-    bool join_tiles;                      /* larger tiles are offered where stored ones can be joined by copying */
+    bool join_tiles; /* larger tiles are offered where stored ones can be joined by copying */
 };
 
 struct iiif_size {

@@ -17,12 +17,12 @@
 
 /* What the colour planes mean. Bilevel and palette pictures are expanded by their reader to GRAY or RGB, 8 bits. */
 enum image_model {
-    IMAGE_GRAY,  /* 1 plane, 0 is black whatever the file's polarity */
-    IMAGE_RGB,   /* 3 planes */
+    IMAGE_GRAY, /* 1 plane, 0 is black whatever the file's polarity */
+    IMAGE_RGB,  /* 3 planes */
     IMAGE_YCBCR, /* 3 planes, ITU-R BT.601 full range as in JFIF; planes 1 and 2 may be subsampled, sited centrally;
                     8 bits only */
-    IMAGE_CMYK,  /* 4 planes, 0 is no ink whatever the file's polarity */
-    IMAGE_LAB,   /* 3 planes: L 0..max for 0..100; a and b offset by half (8 bits: 128 + a; 16: 32768 + 256 a) */
+    IMAGE_CMYK, /* 4 planes, 0 is no ink whatever the file's polarity */
+    IMAGE_LAB, /* 3 planes: L 0..max for 0..100; a and b offset by half (8 bits: 128 + a; 16: 32768 + 256 a) */
 };
 
 enum image_alpha {
@@ -46,8 +46,8 @@ static inline uint32_t image_format_planes(const struct image_format *format)
     return colours + (format->alpha != IMAGE_ALPHA_NONE);
 }
 
-static inline uint32_t image_plane_extent(const struct image_format *format, uint32_t plane, uint32_t extent_px,
-                                          uint8_t sub_log2)
+static inline uint32_t image_plane_extent(const struct image_format *format, uint32_t plane,
+                                          uint32_t extent_px, uint8_t sub_log2)
 {
     bool chroma = format->model == IMAGE_YCBCR && (plane == 1 || plane == 2);
     return chroma ? (uint32_t)(((uint64_t)extent_px + (1u << sub_log2) - 1) >> sub_log2) : extent_px;
@@ -58,7 +58,8 @@ static inline uint32_t image_plane_width(const struct image_format *format, uint
     return image_plane_extent(format, plane, width_px, format->sub_x_log2);
 }
 
-static inline uint32_t image_plane_height(const struct image_format *format, uint32_t plane, uint32_t height_px)
+static inline uint32_t image_plane_height(const struct image_format *format, uint32_t plane,
+                                          uint32_t height_px)
 {
     return image_plane_extent(format, plane, height_px, format->sub_y_log2);
 }

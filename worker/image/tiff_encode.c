@@ -122,14 +122,15 @@ static bool set_layout(struct encoder *e)
 static bool set_exif_part(struct encoder *e, enum image_exif_part part, uint32_t link_tag)
 {
     uint64_t offset = e->out->length - e->start;
-    if (image_exif_directory(e->options->exif, part, e->sink.size, (uint32_t)offset, e->out, e->failure.err) != RC_OK)
+    if (image_exif_directory(e->options->exif, part, e->sink.size, (uint32_t)offset, e->out,
+                             e->failure.err) != RC_OK)
         return false;
     return e->out->length - e->start == offset || TIFFSetField(e->tiff, link_tag, offset);
 }
 
 static bool set_exif(struct encoder *e)
 {
-    static const uint32_t described[] = {TIFFTAG_IMAGEDESCRIPTION, TIFFTAG_MAKE,   TIFFTAG_MODEL,
+    static const uint32_t described[] = {TIFFTAG_IMAGEDESCRIPTION, TIFFTAG_MAKE,     TIFFTAG_MODEL,
                                          TIFFTAG_SOFTWARE,         TIFFTAG_DATETIME, TIFFTAG_ARTIST,
                                          TIFFTAG_HOSTCOMPUTER,     TIFFTAG_COPYRIGHT};
     const char *text;
@@ -141,7 +142,8 @@ static bool set_exif(struct encoder *e)
         if (copy == NULL || !TIFFSetField(e->tiff, described[i], copy))
             return false;
     }
-    return set_exif_part(e, IMAGE_EXIF_CAMERA, TIFFTAG_EXIFIFD) && set_exif_part(e, IMAGE_EXIF_GPS, TIFFTAG_GPSIFD);
+    return set_exif_part(e, IMAGE_EXIF_CAMERA, TIFFTAG_EXIFIFD) &&
+           set_exif_part(e, IMAGE_EXIF_GPS, TIFFTAG_GPSIFD);
 }
 
 static bool set_metadata(struct encoder *e)

@@ -15,8 +15,9 @@ struct image_tiff_file {
     struct image_blob *blob; /* borrowed */
     uint64_t file_bytes;
     bool big_endian, big_tiff;
-    bool never_waits;        /* reads are RC_BUSY where they would wait: for the event thread */
-    bool trusts_tags;        /* about chroma, without a look into each level's JPEG data: tiff_source.c confirms it with one */
+    bool never_waits; /* reads are RC_BUSY where they would wait: for the event thread */
+    bool
+        trusts_tags; /* about chroma, without a look into each level's JPEG data: tiff_source.c confirms it with one */
     uint64_t first_ifd; /* 0: no directory at all */
 };
 

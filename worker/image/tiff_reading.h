@@ -34,7 +34,8 @@ RC_MUST_USE enum rc image_tiff_samples_read_chroma(const struct image_tiff_readi
 
 /* Both of these to and from a record; restoring needs chunks as well, and checks what reading does. */
 void image_tiff_samples_describe(const struct image_tiff_picture *picture, struct image_record *record);
-RC_MUST_USE enum rc image_tiff_samples_restore(struct image_tiff_reading *r, struct image_record_reader *reader);
+RC_MUST_USE enum rc image_tiff_samples_restore(struct image_tiff_reading *r,
+                                               struct image_record_reader *reader);
 
 /* From tiff_picture.c: how many tiles or strips there are. RC_CORRUPT where they have no size. */
 RC_MUST_USE enum rc image_tiff_reading_count_chunks(const struct image_tiff_reading *r);
@@ -43,7 +44,8 @@ RC_MUST_USE enum rc image_tiff_reading_check_compression(const struct image_tiff
 RC_MUST_USE enum rc image_tiff_reading_check_memory(const struct image_tiff_reading *r);
 
 /* Whether a picture's JPEG data is as its tags have said. RC_IO, RC_AWAY, RC_NO_MEMORY. */
-RC_MUST_USE enum rc image_tiff_samples_confirm(const struct image_tiff_file *file, const struct image_tiff_picture *picture,
-                                               bool *ret_right, struct err *err);
+RC_MUST_USE enum rc image_tiff_samples_confirm(const struct image_tiff_file *file,
+                                               const struct image_tiff_picture *picture, bool *ret_right,
+                                               struct err *err);
 
 #endif

@@ -248,11 +248,12 @@ static enum rc tiff_first_frame(const struct image_tiff_file *file, const struct
     if (rc != RC_OK)
         return rc;
     if (frame.components != (picture->separate ? 1 : picture->samples))
-        return err_set(err, RC_CORRUPT, "the TIFF has %u samples per pixel but its JPEG data has %u", picture->samples,
-                       frame.components);
+        return err_set(err, RC_CORRUPT, "the TIFF has %u samples per pixel but its JPEG data has %u",
+                       picture->samples, frame.components);
     bool subsampled = frame.sub_x_log2 > 0 || frame.sub_y_log2 > 0;
     if (!frame.planes || (subsampled && picture->format.model != IMAGE_YCBCR))
-        return err_set(err, RC_UNSUPPORTED, "the TIFF's JPEG data is subsampled in a way that is not supported");
+        return err_set(err, RC_UNSUPPORTED,
+                       "the TIFF's JPEG data is subsampled in a way that is not supported");
     *ret_frame = frame;
     return RC_OK;
 }
@@ -290,8 +291,8 @@ static enum rc tiff_look_into_jpeg(const struct image_tiff_reading *r)
     return RC_OK;
 }
 
-enum rc image_tiff_samples_confirm(const struct image_tiff_file *file, const struct image_tiff_picture *picture, bool *ret_right,
-                                   struct err *err)
+enum rc image_tiff_samples_confirm(const struct image_tiff_file *file,
+                                   const struct image_tiff_picture *picture, bool *ret_right, struct err *err)
 {
     struct image_jpeg_frame frame = {0};
     enum rc rc = picture->compression == TIFF_JPEG ? tiff_first_frame(file, picture, &frame, err) : RC_OK;
@@ -358,7 +359,8 @@ void image_tiff_samples_describe(const struct image_tiff_picture *picture, struc
         mapped |= (unsigned)picture->plane[p].mapped << p;
     image_record_put(record, mapped);
     for (unsigned p = 0; p < 3; p++) {
-        maps.data = (uint8_t *)(uintptr_t)picture->plane[p].map; /* only read, until the record is done with */
+        maps.data =
+            (uint8_t *)(uintptr_t)picture->plane[p].map; /* only read, until the record is done with */
         maps.length = (mapped >> p & 1) != 0 ? sizeof picture->plane[p].map : 0;
         if (maps.length > 0)
             image_record_put_part(record, &maps);
@@ -401,7 +403,8 @@ enum rc image_tiff_samples_restore(struct image_tiff_reading *r, struct image_re
     bool subsampled = format->sub_x_log2 > 0 || format->sub_y_log2 > 0;
     if (rc != RC_OK || (subsampled && format->model != IMAGE_YCBCR) ||
         (format->model == IMAGE_YCBCR && picture->compression != TIFF_JPEG && picture->samples != 3) ||
-        (has_alpha && (alpha < r->colours || alpha >= picture->samples || picture->photometric > PHOTOMETRIC_RGB)))
+        (has_alpha &&
+         (alpha < r->colours || alpha >= picture->samples || picture->photometric > PHOTOMETRIC_RGB)))
         return err_set(r->err, RC_CORRUPT, "the record of the TIFF contradicts itself");
     if (has_alpha)
         picture->plane[r->colours].sample = (uint8_t)alpha;

@@ -47,7 +47,8 @@ static enum rc tiff_stored_tile(struct image_source *source, uint32_t level, uin
     return image_tiff_stored_tile(tiff_of(source), level, column, row, may_block, ret_tile, err);
 }
 
-static enum rc tiff_want(struct image_source *source, uint32_t level, const struct image_region *window, struct err *err)
+static enum rc tiff_want(struct image_source *source, uint32_t level, const struct image_region *window,
+                         struct err *err)
 {
     return image_tiff_want(tiff_of(source), level, window, err);
 }
@@ -183,8 +184,8 @@ static enum rc tiff_read_candidate(struct image_tiff_source *tiff, uint64_t at, 
 }
 
 /* *ret_right: what the tags say about chroma is true, or was not relied on. */
-static enum rc tiff_open(const struct image_source_input *input, bool trusts_tags, struct image_source **ret_source,
-                         bool *ret_right, struct err *err)
+static enum rc tiff_open(const struct image_source_input *input, bool trusts_tags,
+                         struct image_source **ret_source, bool *ret_right, struct err *err)
 {
     OWN(tiff_discard) struct image_tiff_source *tiff = calloc(1, sizeof *tiff);
     if (tiff == NULL)
@@ -201,7 +202,8 @@ static enum rc tiff_open(const struct image_source_input *input, bool trusts_tag
     for (uint32_t i = 0; rc == RC_OK && i < page.candidate_count; i++)
         rc = tiff_read_candidate(tiff, page.candidate_at[i], err);
     if (rc == RC_OK && trusts_tags)
-        rc = image_tiff_samples_confirm(&tiff->file, &tiff->level[tiff->source.pyramid.level_count - 1], &right, err);
+        rc = image_tiff_samples_confirm(&tiff->file, &tiff->level[tiff->source.pyramid.level_count - 1],
+                                        &right, err);
     if (rc == RC_OK && right)
         rc = image_tiff_tiles_join(tiff, &tiff->source.pyramid.tiles_join, err);
     if (rc != RC_OK)

@@ -36,8 +36,8 @@ RC_MUST_USE enum rc image_tiff_chunks(struct image_tiff_source *tiff, uint32_t l
                                       uint32_t count, uint64_t *ret_at, uint64_t *ret_bytes, struct err *err);
 
 /* image_source_want() (tiff_want.c). */
-RC_MUST_USE enum rc image_tiff_want(const struct image_tiff_source *tiff, uint32_t level, const struct image_region *window,
-                                    struct err *err);
+RC_MUST_USE enum rc image_tiff_want(const struct image_tiff_source *tiff, uint32_t level,
+                                    const struct image_region *window, struct err *err);
 
 /* image_source_stored_tile() for JPEG and WebP tiles (tiff_tiles.c). */
 RC_MUST_USE enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, uint32_t column,

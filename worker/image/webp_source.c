@@ -269,7 +269,8 @@ static void webp_close(struct image_source *source)
     free(source);
 }
 
-static enum rc webp_metadata(struct image_source *source, struct image_metadata *ret_metadata, struct err *err)
+static enum rc webp_metadata(struct image_source *source, struct image_metadata *ret_metadata,
+                             struct err *err)
 {
     const struct image_source_input input = {.blob = source->blob, .limits = source->limits};
     struct webp_facts facts = {0};

@@ -50,7 +50,8 @@ static struct pixels count(const struct picture *picture, const struct iiif_plan
         height_px = level->size.height_px;
     return (struct pixels){.read = (uint64_t)(width_px * height_px),
                            .made = image_size_area(plan->size),
-                           .decode = picture->source != NULL && picture->source->shrinks ? STEP_DECODE_JPEG : STEP_DECODE_OTHER};
+                           .decode = picture->source != NULL && picture->source->shrinks ? STEP_DECODE_JPEG
+                                                                                         : STEP_DECODE_OTHER};
 }
 
 static double step_ms(const struct shm_effort *effort, unsigned step, uint64_t units)

@@ -15,7 +15,7 @@ bool render_passthrough_applies(const struct picture *picture, const struct iiif
 /* Appends the answer to the empty `out`. RC_UNSUPPORTED: the plan has to be rendered. RC_BUSY (only when `may_block` is
  * false): the bytes are not in memory. RC_IO, RC_CORRUPT, RC_NO_MEMORY. After a failure `out` is garbage. */
 RC_MUST_USE enum rc render_passthrough(const struct picture *picture, const struct iiif_plan *plan,
-                                       const struct render_options *options, bool may_block, struct bytes *out,
-                                       struct err *err);
+                                       const struct render_options *options, bool may_block,
+                                       struct bytes *out, struct err *err);
 
 #endif

@@ -24,9 +24,9 @@ enum image_file_type render_file_type(enum iiif_format format)
 /* Where to read: a window in the stored pixels of a level, after the decoder has shrunk it. */
 struct reading {
     uint32_t level, shrink_log2;
-    struct image_size level_size;  /* stored, after shrinking */
-    struct image_window window;    /* wanted, stored orientation */
-    struct image_size wanted;      /* the answer's size, stored orientation */
+    struct image_size level_size; /* stored, after shrinking */
+    struct image_window window;   /* wanted, stored orientation */
+    struct image_size wanted;     /* the answer's size, stored orientation */
 };
 
 static bool is_free_angle(const struct iiif_plan *plan)
@@ -52,7 +52,8 @@ static struct image_window window_before(struct image_symmetry symmetry, double 
     return w;
 }
 
-static void choose_reading(const struct image_source *source, const struct iiif_plan *plan, struct reading *ret)
+static void choose_reading(const struct image_source *source, const struct iiif_plan *plan,
+                           struct reading *ret)
 {
     const struct image_pyramid *pyramid = &source->pyramid;
     const struct image_level *level = &pyramid->level[plan->level];
@@ -78,7 +79,8 @@ static void choose_reading(const struct image_source *source, const struct iiif_
 }
 
 /* The same part of the level in stored pixels. */
-static struct image_region before_shrinking(const struct image_region *region, uint32_t shrink_log2, struct image_size level)
+static struct image_region before_shrinking(const struct image_region *region, uint32_t shrink_log2,
+                                            struct image_size level)
 {
     uint64_t right = ((uint64_t)region->x_px + region->width_px) << shrink_log2,
              bottom = ((uint64_t)region->y_px + region->height_px) << shrink_log2;
@@ -131,8 +133,8 @@ bool render_carries_metadata(const struct picture *picture, const struct iiif_pl
 }
 
 enum rc render_choose_metadata(const struct picture *picture, const struct iiif_plan *plan,
-                               const struct render_options *options, bool gray, struct image_encode_options *encode,
-                               struct err *err)
+                               const struct render_options *options, bool gray,
+                               struct image_encode_options *encode, struct err *err)
 {
     const struct image_metadata *metadata = NULL;
     if (!render_carries_metadata(picture, plan, options))
@@ -149,35 +151,43 @@ enum rc render_choose_metadata(const struct picture *picture, const struct iiif_
 }
 
 /* The encoder and the turning: everything behind the finished, upright-or-not pixels of size `wanted`. */
-static enum rc chain_end(const struct picture *picture, const struct iiif_plan *plan, const struct reading *reading,
-                         const struct render_options *options, struct chain *chain, struct err *err)
+static enum rc chain_end(const struct picture *picture, const struct iiif_plan *plan,
+                         const struct reading *reading, const struct render_options *options,
+                         struct chain *chain, struct err *err)
 {
     enum image_file_type type = render_file_type(plan->format);
     struct image_symmetry symmetry = image_symmetry_then(
         image_symmetry_of_orientation(picture->source->pyramid.orientation),
         (struct image_symmetry){.mirror = plan->mirror,
-                                .quarter_turns = is_free_angle(plan) ? 0 : (uint8_t)(plan->rotation_deg / 90.0)});
+                                .quarter_turns = is_free_angle(plan) ? 0
+                                                                     : (uint8_t)(plan->rotation_deg / 90.0)});
     struct image_size turned = image_symmetry_size(symmetry, reading->wanted);
     struct image_size canvas = is_free_angle(plan) ? image_rotate_canvas(turned, plan->rotation_deg) : turned;
     uint32_t edge_px = canvas.width_px > canvas.height_px ? canvas.width_px : canvas.height_px;
     if (edge_px > image_encode_max_edge_px(type))
-        return err_set(err, RC_BAD_REQUEST, "format '%s' holds at most %u pixels along an edge, the answer has %u",
+        return err_set(err, RC_BAD_REQUEST,
+                       "format '%s' holds at most %u pixels along an edge, the answer has %u",
                        iiif_format_name(plan->format), image_encode_max_edge_px(type), edge_px);
 
     struct image_format offered = offered_format(picture, plan);
     struct image_format format = image_encode_input(type, &offered);
     format = image_symmetry_format(symmetry, reading->wanted, &format);
-    chain->encode = (struct image_encode_options){
-        .jpeg_quality = options->jpeg_quality, .webp_quality = options->webp_quality,
-        .avif_quality = options->avif_quality, .bitonal = plan->quality == IIIF_BITONAL && !is_free_angle(plan)};
-    enum rc rc = render_choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &chain->encode, err);
+    chain->encode = (struct image_encode_options){.jpeg_quality = options->jpeg_quality,
+                                                  .webp_quality = options->webp_quality,
+                                                  .avif_quality = options->avif_quality,
+                                                  .bitonal = plan->quality == IIIF_BITONAL &&
+                                                             !is_free_angle(plan)};
+    enum rc rc = render_choose_metadata(picture, plan, options, format.model == IMAGE_GRAY, &chain->encode,
+                                        err);
     if (rc == RC_OK)
-        rc = image_encode_open(type, &format, canvas, &chain->encode, chain->output->bytes, &chain->sink, err);
+        rc = image_encode_open(type, &format, canvas, &chain->encode, chain->output->bytes, &chain->sink,
+                               err);
     if (rc == RC_OK)
         rc = render_tap_open(TAKE_PTR(chain->sink), chain->output, image_encode_streams(type), chain->spent,
                              &chain->sink, err);
     if (rc == RC_OK && is_free_angle(plan))
-        rc = image_rotate_by_degrees(plan->rotation_deg, turned, &format, TAKE_PTR(chain->sink), &chain->sink, err);
+        rc = image_rotate_by_degrees(plan->rotation_deg, turned, &format, TAKE_PTR(chain->sink), &chain->sink,
+                                     err);
     if (rc == RC_OK)
         rc = image_rotate_by_symmetry(symmetry, reading->wanted, TAKE_PTR(chain->sink), &chain->sink, err);
     return rc;
@@ -227,8 +237,8 @@ static enum rc run(const struct picture *picture, const struct iiif_plan *plan,
     rc = image_source_want(picture->source, reading.level, &whole, err);
     if (rc == RC_OK && output->help != NULL &&
         render_ahead_suits(picture->source, reading.level, reading.shrink_log2, &region))
-        rc = render_ahead_read(picture->source, reading.level, reading.shrink_log2, &region, output->help, spent,
-                               &reader, err);
+        rc = render_ahead_read(picture->source, reading.level, reading.shrink_log2, &region, output->help,
+                               spent, &reader, err);
     else if (rc == RC_OK)
         rc = image_source_read(picture->source, reading.level, reading.shrink_log2, &region, &reader, err);
     if (rc == RC_OK)
@@ -248,7 +258,8 @@ enum rc render_want(const struct picture *picture, const struct iiif_plan *plan,
         return RC_OK;
     choose_reading(source, plan, &reading);
     const struct image_format *format = &source->format;
-    struct image_region region = image_resample_reads(format, format, reading.level_size, &reading.window, reading.wanted);
+    struct image_region region = image_resample_reads(format, format, reading.level_size, &reading.window,
+                                                      reading.wanted);
     region = before_shrinking(&region, reading.shrink_log2, source->pyramid.level[reading.level].size);
     return image_source_want(source, reading.level, &region, err);
 }

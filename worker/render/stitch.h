@@ -10,7 +10,8 @@
 /* On the event thread: what is in memory and small, above all where tiles are joined by copying. Appends the answer to the empty `out`. RC_UNSUPPORTED: the
  * plan is none for this file; RC_BUSY: a render thread has to look. RC_NO_MEMORY. After a failure `out` is garbage. */
 RC_MUST_USE enum rc render_stitch_resident(const struct picture *picture, const struct iiif_plan *plan,
-                                           const struct render_options *options, struct bytes *out, struct err *err);
+                                           const struct render_options *options, struct bytes *out,
+                                           struct err *err);
 
 /* On a render thread. RC_UNSUPPORTED: it has to be decoded; nothing has been made then, output->bytes is empty. Else the codes of
  * render_picture(). */

@@ -177,8 +177,7 @@ static void test_texts(void **state)
     (void)state;
     assert_taken("images", "/srv/images");
     assert_string_equal(settings.images, "/srv/images");
-    assert_refused("images", "",
-                   "images is \"\": a directory, s3://BUCKET or http(s)://HOST must be named");
+    assert_refused("images", "", "images is \"\": a directory, s3://BUCKET or http(s)://HOST must be named");
     assert_taken("images", "s3://bucket/x");
     assert_refused("images", "ftp://host/x",
                    "images is \"ftp://host/x\": addresses begin with s3://, http:// or https://");

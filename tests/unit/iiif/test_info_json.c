@@ -312,7 +312,8 @@ static void test_limits_below_the_levels(void **state)
     const char *const tiles = "[{\"width\":256,\"height\":128,\"scaleFactors\":[1,2,4]}]";
     assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){1000, 1000, 1000000, true, false}, two, tiles);
     assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 388, 1000000, true, false}, one, tiles);
-    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 2000, 501 * 389 - 1, true, false}, one, tiles);
+    assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 2000, 501 * 389 - 1, true, false}, one,
+                           tiles);
     assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){250, 250, 100000, true, false}, NULL,
                            "[{\"width\":128,\"height\":128,\"scaleFactors\":[1,2,4,8]}]");
     assert_sizes_and_tiles(&pyramid, &(struct iiif_limits){2000, 2000, 256 * 128 - 1, true, false}, NULL,
@@ -428,18 +429,12 @@ static void test_media_types(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_version_3),
-        cmocka_unit_test(test_version_2),
-        cmocka_unit_test(test_tiles_that_join),
-        cmocka_unit_test(test_without_upscaling),
-        cmocka_unit_test(test_gray_and_alpha),
-        cmocka_unit_test(test_orientation),
-        cmocka_unit_test(test_flat_pictures),
-        cmocka_unit_test(test_limits_below_the_levels),
-        cmocka_unit_test(test_uneven_pyramids),
-        cmocka_unit_test(test_tiled_without_smaller_levels),
-        cmocka_unit_test(test_identifiers),
-        cmocka_unit_test(test_media_types),
+        cmocka_unit_test(test_version_3),       cmocka_unit_test(test_version_2),
+        cmocka_unit_test(test_tiles_that_join), cmocka_unit_test(test_without_upscaling),
+        cmocka_unit_test(test_gray_and_alpha),  cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_flat_pictures),   cmocka_unit_test(test_limits_below_the_levels),
+        cmocka_unit_test(test_uneven_pyramids), cmocka_unit_test(test_tiled_without_smaller_levels),
+        cmocka_unit_test(test_identifiers),     cmocka_unit_test(test_media_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,14 +90,11 @@ static void test_an_edge_of_our_own_fits_the_grid(void **state)
         bool exact;
     } rows[] = {
         {"0,512,512,129/128,", {128, 33}, true}, /* 32.25 alone would be 32 */
-        {"512,0,488,641/,161", {122, 161}, true},
-        {"full/250,", {250, 161}, true}, /* 160.25 */
-        {"full/500,", {500, 321}, true},
-        {"896,0,104,512/26,", {26, 128}, true},
+        {"512,0,488,641/,161", {122, 161}, true}, {"full/250,", {250, 161}, true}, /* 160.25 */
+        {"full/500,", {500, 321}, true},          {"896,0,104,512/26,", {26, 128}, true},
         {"896,512,97,129/25,", {25, 33}, false}, /* its remainder is not at the edge of the picture */
         {"896,0,101,512/26,", {26, 132}, false}, /* tile arithmetic would be far from the region's shape */
-        {"full/249,", {249, 160}, false},
-        {"0,512,512,129/128,32", {128, 32}, false},
+        {"full/249,", {249, 160}, false},         {"0,512,512,129/128,32", {128, 32}, false},
     };
     struct image_pyramid pyramid = flat(1000, 641);
     pyramid.level_count = 3;
@@ -238,7 +235,8 @@ static void test_canonical_3(void **state)
         {"full/^max/0/default.jpg", "full/max/0/default.jpg"},
         {"0,0,60,60/^150,/0/default.jpg", "0,0,60,60/^max/0/default.jpg"},
     };
-    check_canonical(IIIF_3, &pyramid, &(struct iiif_limits){150, 150, 100000, true, false}, limited, COUNT(limited));
+    check_canonical(IIIF_3, &pyramid, &(struct iiif_limits){150, 150, 100000, true, false}, limited,
+                    COUNT(limited));
 }
 
 static void test_canonical_2(void **state)
@@ -264,7 +262,8 @@ static void test_canonical_2(void **state)
     struct image_pyramid pyramid = flat(300, 200);
     check_canonical(IIIF_2, &pyramid, &wide, rows, COUNT(rows));
     static const struct pair limited[] = {{"full/max/0/default.jpg", "full/150,/0/default.jpg"}};
-    check_canonical(IIIF_2, &pyramid, &(struct iiif_limits){150, 150, 100000, true, false}, limited, COUNT(limited));
+    check_canonical(IIIF_2, &pyramid, &(struct iiif_limits){150, 150, 100000, true, false}, limited,
+                    COUNT(limited));
 }
 
 static void test_canonical_quality_of_a_gray_picture(void **state)
@@ -355,7 +354,8 @@ static void test_canonical_form_of_anything_is_stable(void **state)
     for (int i = 0; i < 60000; i++) {
         enum iiif_version version = i % 2 == 0 ? IIIF_2 : IIIF_3;
         struct image_pyramid pyramid = flat(1 + below(2500), 1 + below(2500));
-        struct iiif_limits limits = {1 + below(4000), 1 + below(4000), 1 + below(9000000), below(4) != 0, false};
+        struct iiif_limits limits = {1 + below(4000), 1 + below(4000), 1 + below(9000000), below(4) != 0,
+                                     false};
         pyramid.has_colour = below(2) == 0;
         char region[64], size[64], asked[256], form[IIIF_CANONICAL_BYTES], again[IIIF_CANONICAL_BYTES];
         random_region(region, sizeof region);

@@ -242,10 +242,18 @@ static void test_above_the_limits(void **state)
          {1000, 1100, 1000000000, true, false},
          "size '1001,': a width of 1001 px is above maxWidth, 1000 px"},
         {"1001,1", {1000, 1000, 1000000000, true, false}, "1001 px is above maxWidth"},
-        {",801", {3000, 800, 1000000000, true, false}, "size ',801': a height of 801 px is above maxHeight, 800 px"},
-        {"pct:50", {1000, 1000, 1000000000, true, false}, "size 'pct:50': a width of 1500 px is above maxWidth"},
-        {"pct:33.5", {2000, 669, 1000000000, true, false}, "size 'pct:33.5': a height of 670 px is above maxHeight"},
-        {"1000,", {1000, 1000, 666999, true, false}, "size '1000,': 1000 x 667 px is above maxArea, 666999 px"},
+        {",801",
+         {3000, 800, 1000000000, true, false},
+         "size ',801': a height of 801 px is above maxHeight, 800 px"},
+        {"pct:50",
+         {1000, 1000, 1000000000, true, false},
+         "size 'pct:50': a width of 1500 px is above maxWidth"},
+        {"pct:33.5",
+         {2000, 669, 1000000000, true, false},
+         "size 'pct:33.5': a height of 670 px is above maxHeight"},
+        {"1000,",
+         {1000, 1000, 666999, true, false},
+         "size '1000,': 1000 x 667 px is above maxArea, 666999 px"},
         {"900,900", {1000, 1000, 809999, true, false}, "900 x 900 px is above maxArea"},
         {"3000,2000", {1000, 1000, 1000000000, true, false}, "size '3000,2000': a width of 3000 px"},
     };
@@ -283,7 +291,8 @@ static void test_fitting_at_random(void **state)
                                     1 + (uint32_t)(nrand48(seed) >> (nrand48(seed) % 30))};
         struct iiif_limits limits = {1 + (uint32_t)(nrand48(seed) >> (nrand48(seed) % 30)),
                                      1 + (uint32_t)(nrand48(seed) >> (nrand48(seed) % 30)),
-                                     1 + ((uint64_t)nrand48(seed) << 20 >> (nrand48(seed) % 50)), true, false};
+                                     1 + ((uint64_t)nrand48(seed) << 20 >> (nrand48(seed) % 50)), true,
+                                     false};
         struct iiif_size max, caret_max;
         struct err err = {0};
         assert_int_equal(resolve(IIIF_3, "max", region, &limits, &max, &err), RC_OK);

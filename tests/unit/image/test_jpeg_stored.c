@@ -65,8 +65,8 @@ static void made_done(struct made *made)
     bytes_done(&made->tile);
 }
 
-static enum rc finish(const struct made *made, enum image_model model, struct image_size size, struct bytes *out,
-                      struct err *err)
+static enum rc finish(const struct made *made, enum image_model model, struct image_size size,
+                      struct bytes *out, struct err *err)
 {
     const struct image_stored_tile tile = {
         .length_bytes = (uint32_t)made->tile.length, .size = size, .tables = &made->tables};
@@ -116,7 +116,8 @@ static void test_every_coding_is_taken_for_what_it_is(void **state)
         if (finish(&made, kind[i % 3].model, (struct image_size){WIDTH, HEIGHT}, &out, &err) != RC_OK)
             fail_msg("%zu: %s", i, err.message);
         assert_int_equal(decode(&out, first), kind[i % 3].space);
-        assert_in_range(first[0], 0, 8); /* the first sample is 0: Cb or Cr taken for colour would be far off */
+        assert_in_range(first[0], 0,
+                        8); /* the first sample is 0: Cb or Cr taken for colour would be far off */
         bytes_done(&out);
         made_done(&made);
     }
@@ -129,14 +130,19 @@ static void test_a_tile_that_says_something_else_is_left_to_the_decoder(void **s
     struct bytes out = {0};
     struct err err = {0};
     make(&made, JCS_YCbCr, true);
-    assert_int_equal(finish(&made, IMAGE_RGB, (struct image_size){WIDTH, HEIGHT}, &out, &err), RC_UNSUPPORTED);
-    assert_int_equal(finish(&made, IMAGE_GRAY, (struct image_size){WIDTH, HEIGHT}, &out, &err), RC_UNSUPPORTED);
-    assert_int_equal(finish(&made, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT + 8}, &out, &err), RC_UNSUPPORTED);
+    assert_int_equal(finish(&made, IMAGE_RGB, (struct image_size){WIDTH, HEIGHT}, &out, &err),
+                     RC_UNSUPPORTED);
+    assert_int_equal(finish(&made, IMAGE_GRAY, (struct image_size){WIDTH, HEIGHT}, &out, &err),
+                     RC_UNSUPPORTED);
+    assert_int_equal(finish(&made, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT + 8}, &out, &err),
+                     RC_UNSUPPORTED);
     assert_non_null(strstr(err.message, "64 x 48"));
     made.tables.length -= 1; /* tables that do not end */
-    assert_int_equal(finish(&made, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT}, &out, &err), RC_UNSUPPORTED);
+    assert_int_equal(finish(&made, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT}, &out, &err),
+                     RC_UNSUPPORTED);
     made.tables.length += 1;
-    for (size_t length = 0; length < made.tile.length; length += 7) { /* cut anywhere before the scan: refused */
+    for (size_t length = 0; length < made.tile.length;
+         length += 7) { /* cut anywhere before the scan: refused */
         struct made cut = {.tables = made.tables, .tile = {.data = made.tile.data, .length = length}};
         enum rc rc = finish(&cut, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT}, &out, &err);
         assert_true(rc == RC_UNSUPPORTED || length > 40);
@@ -155,10 +161,12 @@ static void test_codings_that_browsers_do_not_know(void **state)
     uint8_t *frame = memmem(made.tile.data, made.tile.length, "\xff\xc0", 2);
     assert_non_null(frame);
     frame[1] = 0xc9; /* arithmetic */
-    assert_int_equal(finish(&made, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT}, &out, &err), RC_UNSUPPORTED);
+    assert_int_equal(finish(&made, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT}, &out, &err),
+                     RC_UNSUPPORTED);
     frame[1] = 0xc0;
     frame[4] = 12; /* bits */
-    assert_int_equal(finish(&made, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT}, &out, &err), RC_UNSUPPORTED);
+    assert_int_equal(finish(&made, IMAGE_YCBCR, (struct image_size){WIDTH, HEIGHT}, &out, &err),
+                     RC_UNSUPPORTED);
     bytes_done(&out);
     made_done(&made);
 }

@@ -445,9 +445,11 @@ static void test_what_the_kernel_lacks_is_said(void **state)
     if (child == 0) {
         struct err err;
         const char *note = NULL;
-        const struct worker_box_openings openings = {
-            .root_fd = {open(images, O_PATH | O_DIRECTORY)}, .root_count = 1, .tier_fd = -1,
-            .cache_fd = -1, .derivatives_fd = -1};
+        const struct worker_box_openings openings = {.root_fd = {open(images, O_PATH | O_DIRECTORY)},
+                                                     .root_count = 1,
+                                                     .tier_fd = -1,
+                                                     .cache_fd = -1,
+                                                     .derivatives_fd = -1};
         enum rc rc = worker_box_enter(&settings, &openings, &note, &err);
         _exit(rc != RC_OK ? NOT_IN_BOX : note != NULL);
     }

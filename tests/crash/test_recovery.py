@@ -84,11 +84,11 @@ def test_an_answer_of_this_kind_survives(shared, stop, kind, where):
 
 @pytest.fixture(scope="module")
 def shared(folder, stop):
-    """One server for all of them: it loses a worker in each."""
+    """One server for all of them: it loses a worker in each. It takes requests longer than the journal, too."""
     before = {name: os.environ.get(name) for name in stop.environment()}
     os.environ.update(stop.environment())
     try:
-        with server.Vitrine(folder, settings={"derivative_cache": "false"}) as served:
+        with server.Vitrine(folder, settings={"derivative_cache": "false", "max_header_bytes": 32768}) as served:
             yield served
     finally:
         for name, value in before.items():

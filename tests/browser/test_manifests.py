@@ -11,6 +11,7 @@ import threading
 import pytest
 from PIL import Image
 
+import node_packages
 from server import ROOT, Vitrine, patience
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -50,9 +51,7 @@ def fetch(name, version, digest):
 
 @pytest.fixture(scope="module")
 def site():
-    if not os.path.isdir(os.path.join(HERE, "node_modules", "@iiif", "parser")):
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--prefer-offline"], cwd=HERE, check=True, capture_output=True,
-                       timeout=120)
+    node_packages.fetch()
     for package in PACKAGES:
         fetch(*package)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Site, directory=HERE))

@@ -10,6 +10,7 @@ import urllib.parse
 import pytest
 from PIL import Image
 
+import node_packages
 from server import ROOT, Vitrine, patience
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -54,9 +55,7 @@ def server(shelf):
 @pytest.fixture(scope="module")
 def driven(server):
     """What happened in each scenario of pages.mjs."""
-    if not os.path.isdir(os.path.join(HERE, "node_modules", "playwright-core")):
-        command = ["npm", "ci", "--ignore-scripts", "--prefer-offline"]
-        subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=120)
+    node_packages.fetch()
     os.makedirs(SHOTS, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     assert chromium, "Chromium is not installed"

@@ -10,6 +10,7 @@ import threading
 import pytest
 from PIL import Image
 
+import node_packages
 from data.pictures import square_colour, squares
 from server import ROOT, binary, patience
 
@@ -25,9 +26,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def page():
     """The viewer's page on a port of its own, so that the images come from another origin."""
-    if not os.path.isdir(os.path.join(HERE, "node_modules", "openseadragon")):
-        command = ["npm", "ci", "--ignore-scripts", "--prefer-offline"]
-        subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=120)
+    node_packages.fetch()
     site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HERE))
     threading.Thread(target=site.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{site.server_port}/viewer.html"

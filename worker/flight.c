@@ -72,11 +72,11 @@ bool worker_flight_join(struct worker_derivatives *derivatives, struct worker_wa
 {
     bool is_ours;
     struct worker_flight *flight = worker_flight_table_enter(derivatives, wanted, &is_ours);
+    if (flight != NULL && !is_ours)
+        return true; /* whoever makes it may have answered already: the caller's memory is gone then */
     *ret_flight = flight;
     if (flight == NULL)
         return false;
-    if (!is_ours)
-        return true;
     /* Somebody may have made it between our look and the lease. */
     if (worker_derivative_look(derivatives, wanted, DERIVATIVES_AGAIN) != DERIVATIVES_HIT)
         return false;

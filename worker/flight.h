@@ -9,8 +9,8 @@
 
 #include "worker/derivative.h"
 
-/* Joins the flight. True: it waits, or has been answered. False: the caller makes it, with *ret_flight (NULL: for itself
- * alone). */
+/* Joins the flight. True: it waits, or has been answered and is gone; *ret_flight is not touched. False: the caller makes it,
+ * with *ret_flight (NULL: for itself alone). */
 bool worker_flight_join(struct worker_derivatives *derivatives, struct worker_wanted *wanted,
                         struct worker_flight **ret_flight);
 

@@ -111,7 +111,7 @@ def test_who_may_and_how_it_is_said(served, start, folder):
 def test_a_render_from_before_a_purge_is_not_kept(start, folder, how):
     """It was begun before, so nobody knows what it was made of."""
     served = start(folder, settings=SETTINGS, workers=1)
-    slow = target("noise.tif", size="1000,", rest="17/default.png")
+    slow = target("noise.tif", size="^2500,", rest="17/default.png")
     served.get("/iiif/3/noise.tif/info.json")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         answer = pool.submit(served.get, slow)

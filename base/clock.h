@@ -10,6 +10,7 @@
 
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
+int64_t clock_wall_ms(void); /* since 1970 */
 /* CPU time of the calling thread. */
 int64_t clock_thread_cpu_ns(void);
 

@@ -117,17 +117,10 @@ static struct remote_file *find_or_add(struct remote *remote, const char *path)
     return file;
 }
 
-int64_t remote_wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* How long ago the version was confirmed, by whichever worker. */
 int64_t remote_age_ms(struct remote_content *content)
 {
-    int64_t confirmed_ms = block_file_confirmed_ms(content->blocks), age_ms = remote_wall_ms() - confirmed_ms;
+    int64_t confirmed_ms = block_file_confirmed_ms(content->blocks), age_ms = clock_wall_ms() - confirmed_ms;
     return confirmed_ms == 0 || age_ms < 0 ? INT64_MAX : age_ms;
 }
 

@@ -138,7 +138,7 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
             remote_content_unref(file->content);
             file->content = remote_content_ref(flight->content);
         }
-        block_file_confirm(file->content->blocks, remote_wall_ms());
+        block_file_confirm(file->content->blocks, clock_wall_ms());
         file->checked_ms = clock_monotonic_ms();
     } else if (remote_stale_is_weather(*rc) && remote_stale_is_kept(file)) {
         remote_complain(remote, file->path, err->message);

@@ -15,13 +15,6 @@
 #define GIVEN_UP_MS UINT64_C(600000) /* who began so long ago will not end it */
 #define FULL_MS     UINT64_C(10000)  /* between sweeps because the disk is full */
 
-static uint64_t wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* ---- the line ---- */
 
 void tier_room_write(const struct tier_room *room, char ret_line[TIER_ROOM_LINE_BYTES])
@@ -99,7 +92,7 @@ static enum rc read_line(struct tier *tier, struct tier_room *ret_room, struct e
 
 static enum rc write_line(struct tier *tier, uint64_t bytes, bool is_swept, struct err *err)
 {
-    const struct tier_room room = {.at_ms = wall_ms(), .bytes = bytes, .is_swept = is_swept};
+    const struct tier_room room = {.at_ms = (uint64_t)clock_wall_ms(), .bytes = bytes, .is_swept = is_swept};
     char line[TIER_ROOM_LINE_BYTES];
     tier_room_write(&room, line);
     atomic_store_explicit(&counters_of(tier)->tier_line_ms, room.at_ms, memory_order_relaxed);
@@ -147,10 +140,10 @@ static void look(struct tier *tier)
     struct tier_room room;
     struct err err;
     uint64_t never = 0; /* has it looked: the first time is now */
-    atomic_compare_exchange_strong(&counters->tier_since_ms, &never, wall_ms());
+    atomic_compare_exchange_strong(&counters->tier_since_ms, &never, (uint64_t)clock_wall_ms());
     enum rc rc = read_line(tier, &room, &err);
     const struct tier_room_view view = {
-        .now_ms = wall_ms(),
+        .now_ms = (uint64_t)clock_wall_ms(),
         .since_ms = atomic_load_explicit(&counters->tier_since_ms, memory_order_relaxed),
         .most_bytes = tier->most_bytes,
         .written_bytes = atomic_load_explicit(&counters->tier_written_bytes, memory_order_relaxed),

@@ -1,10 +1,10 @@
 #include "shm/troubles.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static uint64_t checksum_of(const struct shm_trouble *trouble)
@@ -16,10 +16,8 @@ void shm_troubles_add(struct shm_troubles *troubles, uint32_t level, const char 
 {
     struct shm_trouble trouble = {.level = level, .pid = (int32_t)getpid()};
     uint64_t words[SHM_TROUBLES_WORDS];
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     trouble.number = atomic_fetch_add_explicit(&troubles->next, 1, memory_order_relaxed) + 1;
-    trouble.time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    trouble.time_ms = clock_wall_ms();
     snprintf(trouble.id, sizeof trouble.id, "%s", id);
     snprintf(trouble.text, sizeof trouble.text, "%s", text);
     trouble.checksum = checksum_of(&trouble);

@@ -1,12 +1,12 @@
 #include "worker/account.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/access_line.h"
 #include "worker/http/caller.h"
 #include "worker/limits.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static_assert(SHM_TALLY_SEND < HTTP_ACCOUNT_STAGES, "an account has room for every stage");
 
@@ -66,10 +66,8 @@ static void write_access(struct worker_service *service, struct http_exchange *e
     enum access_format format = format_of(service->settings);
     char text[ACCESS_LINE_BYTES], client[HTTP_CALLER_TEXT_BYTES];
     struct in6_addr caller = http_exchange_caller(exchange);
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     http_caller_text(&caller, client);
-    struct access_line line = {.time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+    struct access_line line = {.time_ms = clock_wall_ms(),
                                .client = client,
                                .method = http_exchange_method_name(exchange),
                                .target = http_exchange_target(exchange),

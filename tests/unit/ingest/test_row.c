@@ -109,24 +109,27 @@ static void deep_samples_stay_as_they_are(void **state)
 static void halves_do_not_see_the_tiles(void **state)
 {
     (void)state;
-    take_blocks((struct image_format){.model = IMAGE_GRAY, .depth_bits = 8});
-    for (uint32_t width = ACROSS_PX - 1; width <= ACROSS_PX; width++) {
-        const struct ingest_axis axis = ingest_axis_init(width, 0);
+    take_blocks(
+        (struct image_format){.model = IMAGE_YCBCR, .depth_bits = 8, .sub_x_log2 = 1, .sub_y_log2 = 1});
+    for (uint32_t i = 0; i < 8; i++) {
+        unsigned plane = i %
+                         2; /* of chroma the last sample may stand for one pixel, the others stand for two */
+        const struct ingest_axis axis = ingest_axis_init(ACROSS_PX - i / 2, plane);
         uint8_t above[ACROSS_PX], below[ACROSS_PX];
         uint16_t to[ACROSS_PX], right[ACROSS_PX];
-        for (uint32_t x = 0; x < width; x++) {
+        for (uint32_t x = 0; x < axis.count; x++) {
             above[x] = (uint8_t)(x * 91);
             below[x] = (uint8_t)(x * x);
         }
-        const struct ingest_row upper = row_of(0, 6, &axis), lower = row_of(0, 7, &axis);
+        const struct ingest_row upper = row_of(plane, 6, &axis), lower = row_of(plane, 7, &axis);
         ingest_row_put(&upper, above);
         ingest_row_put(&lower, below);
         ingest_row_halve(&lower, false, to);
         ingest_halve_narrow(above, below, &axis, right);
-        assert_memory_equal(to, right, (width + 1) / 2 * sizeof *to);
+        assert_memory_equal(to, right, (axis.count + 1) / 2 * sizeof *to);
         ingest_row_halve(&lower, true, to);
         ingest_halve_narrow(below, below, &axis, right);
-        assert_memory_equal(to, right, (width + 1) / 2 * sizeof *to);
+        assert_memory_equal(to, right, (axis.count + 1) / 2 * sizeof *to);
     }
     put_blocks();
 }

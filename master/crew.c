@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "master/dealing.h"
 #include "master/inquest.h"
 
 #include <errno.h>
@@ -12,79 +13,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define RETRY_MS        10   /* while channels are full */
-#define CLOSED_GRACE_MS 1000 /* between the end of a worker's channel and the end of its process */
-#define KILL_GRACE_MS   5000 /* until a killed process that does not go is left to its fate */
-/* For the replacement of a worker that died: it takes a few ms as a rule. Without this the others would get
- * all its connections, keep-alive ones for good, and the new one none. */
-#define HOLD_MS          50
+#define RETRY_MS         10   /* while a channel is full */
+#define CLOSED_GRACE_MS  1000 /* between the end of a worker's channel and the end of its process */
+#define KILL_GRACE_MS    5000 /* until a killed process that does not go is left to its fate */
 #define MESSAGES_AT_ONCE 256
-
-/* Connections and workers -------------------------------------------------------------------------------- */
-
-/* Connections it holds and renders that wait in it. The second number comes from shared memory, where a
- * broken worker can write anything: it is bounded, and the worst it can do is to attract or repel
- * connections. */
-static uint64_t crew_load(const struct master_crew *crew, const struct master_child *child)
-{
-    uint64_t queued = atomic_load_explicit(&crew->segment->slot[child->slot].queued, memory_order_relaxed);
-    uint64_t most = (uint64_t)crew->settings->queue_length + SHM_MAX_WORKERS;
-    return master_connection_count(crew->connections, child->slot) + (queued < most ? queued : most);
-}
-
-/* The least busy of those that take connections, NULL when there is none. While the server leaves, workers
- * that drain still get what had been accepted before, and who asks on the admin listener. */
-static struct master_child *crew_choose(struct master_crew *crew)
-{
-    struct master_child *best = NULL;
-    uint64_t least = 0;
-    for (uint32_t i = 0; i < crew->count; i++) {
-        struct master_child *child = &crew->child[i];
-        bool serves = child->state == CHILD_SERVING || (crew->is_leaving && child->state == CHILD_DRAINING);
-        if (!serves || child->is_full)
-            continue;
-        uint64_t load = crew_load(crew, child);
-        if (best == NULL || load < least) {
-            best = child;
-            least = load;
-        }
-    }
-    return best;
-}
-
-/* Gives every connection that waits to a worker, as far as workers take them. */
-static void crew_hand_out(struct master_crew *crew)
-{
-    struct master_connection *connection;
-    struct master_child *child;
-    while (!crew->is_held &&
-           (connection = master_connection_first(crew->connections, MASTER_CONNECTION_WAITING)) != NULL &&
-           (child = crew_choose(crew)) != NULL) {
-        struct worker_message message;
-        memset(&message, 0, sizeof message);
-        message.kind = WORKER_ADOPT;
-        message.admin = connection->is_admin;
-        message.connection_id = master_connection_id(connection);
-        message.peer = connection->peer;
-        struct err err = {0};
-        enum rc rc = master_child_send(child, &message, connection->fd, &err);
-        if (rc == RC_OK)
-            master_connection_move(crew->connections, connection, child->slot);
-        else if (rc != RC_BUSY)
-            child->is_full = true; /* its end of the channel is gone; the event that says so is on its way */
-    }
-}
-
-/* What a dead worker leaves: connections that nobody serves. Another goes on with each where the journal says
- * that it stands. */
-static void crew_orphans(struct master_crew *crew, uint32_t slot)
-{
-    struct master_connection *connection;
-    uint32_t count = master_connection_count(crew->connections, slot);
-    while ((connection = master_connection_first(crew->connections, slot)) != NULL)
-        master_connection_move(crew->connections, connection, MASTER_CONNECTION_WAITING);
-    atomic_fetch_add_explicit(&crew->segment->counters.connections_recovered, count, memory_order_relaxed);
-}
 
 /* The life of a worker ----------------------------------------------------------------------------------- */
 
@@ -197,6 +129,33 @@ static void crew_ready(struct master_crew *crew, struct master_child *child)
     log_info("worker %u (pid %d) %s", child->slot, (int)child->pid, is_next ? "is ready" : "serves");
 }
 
+/* Does what one message says; false where it is none that workers send. */
+static bool crew_heed(struct master_crew *crew, struct master_child *child,
+                      const struct worker_message *message)
+{
+    struct master_connection *named;
+    switch (message->kind) {
+    case WORKER_READY:
+        crew_ready(crew, child);
+        return true;
+    case WORKER_CLOSED:
+        for (uint32_t i = 0; message->count <= WORKER_CLOSED_AT_ONCE && i < message->count; i++)
+            if ((named = master_connection_find(crew->connections, child->slot, message->closed[i])) != NULL)
+                master_connection_end(crew->connections, named);
+        return message->count <= WORKER_CLOSED_AT_ONCE;
+    case WORKER_REPLACE:
+        child->is_to_be_replaced = true;
+        return true;
+    case WORKER_RELEASED:
+        named = master_connection_find(crew->connections, child->slot, message->connection_id);
+        if (named != NULL)
+            master_connection_move(crew->connections, named, MASTER_CONNECTION_WAITING);
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Hears a worker out, at most so many messages at a time. */
 static void crew_hear_out(struct master_crew *crew, struct master_child *child)
 {
@@ -206,29 +165,14 @@ static void crew_hear_out(struct master_crew *crew, struct master_child *child)
         enum rc rc = master_child_receive(child, &message, &err);
         if (rc == RC_BUSY)
             return;
-        if (rc == RC_OK && message.kind == WORKER_READY) {
-            crew_ready(crew, child);
-        } else if (rc == RC_OK && message.kind == WORKER_CLOSED && message.count <= WORKER_CLOSED_AT_ONCE) {
-            for (uint32_t k = 0; k < message.count; k++) {
-                struct master_connection *ended = master_connection_find(crew->connections, child->slot,
-                                                                         message.closed[k]);
-                if (ended != NULL)
-                    master_connection_end(crew->connections, ended);
-            }
-        } else if (rc == RC_OK && message.kind == WORKER_REPLACE) {
-            child->is_to_be_replaced = true;
-        } else if (rc == RC_OK && message.kind == WORKER_RELEASED) {
-            struct master_connection *released = master_connection_find(crew->connections, child->slot,
-                                                                        message.connection_id);
-            if (released != NULL)
-                master_connection_move(crew->connections, released, MASTER_CONNECTION_WAITING);
-        } else if (rc == RC_IO) {
+        if (rc == RC_IO) {
             /* Usually the process ends now. One that only closed its channel is of no use to anybody. */
             epoll_ctl(crew->epoll, EPOLL_CTL_DEL, child->channel, NULL);
             master_crew_set_state(crew, child, CHILD_LEAVING);
             child->kill_at_ms = clock_earlier_ms(child->kill_at_ms, clock_monotonic_ms() + CLOSED_GRACE_MS);
             return;
-        } else {
+        }
+        if (rc != RC_OK || !crew_heed(crew, child, &message)) {
             log_error("worker %u (pid %d) talks nonsense and is killed", child->slot, (int)child->pid);
             master_child_kill(child, SIGKILL);
             return;
@@ -266,7 +210,7 @@ static void crew_ended(struct master_crew *crew, struct master_child *child, int
     crew_log_end(crew, child, pid, status);
     epoll_ctl(crew->epoll, EPOLL_CTL_DEL, child->channel, NULL);
     close(TAKE_FD(child->channel));
-    crew_orphans(crew, child->slot);
+    master_dealing_recover(crew, child->slot);
     master_crew_set_state(crew, child, CHILD_NONE);
     atomic_store_explicit(&crew->segment->slot[child->slot].pid, 0, memory_order_relaxed);
     child->kill_at_ms = child->respawn_at_ms = 0;
@@ -277,7 +221,7 @@ static void crew_ended(struct master_crew *crew, struct master_child *child, int
         return;
     if (child->was_ready) {
         crew_spawn(crew, child);
-        crew->hold_until_ms = clock_monotonic_ms() + HOLD_MS;
+        master_dealing_hold(crew);
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG && !crew->ran_well) {
         log_error("worker %u is not started again", child->slot);
     } else { /* also CONFIG, once these settings have been seen to work: a disc may be away */
@@ -347,7 +291,7 @@ void master_crew_done(struct master_crew *crew)
 void master_crew_drain(struct master_crew *crew)
 {
     master_succession_abandon(crew);
-    crew_hand_out(crew);
+    master_dealing_hand_out(crew);
     crew->is_leaving = true;
     int64_t kill_at_ms = clock_monotonic_ms() + crew->settings->drain_timeout_s * 1000;
     for (uint32_t i = 0; i < crew->count; i++) {
@@ -452,18 +396,7 @@ int64_t master_crew_due(struct master_crew *crew, int64_t now_ms)
     int64_t next_ms = clock_earlier_ms(crew->give_up_ms, master_watchdog_look(crew->watchdog, crew, now_ms));
     for (uint32_t i = 0; i < crew->count; i++)
         next_ms = clock_earlier_ms(next_ms, crew_due(crew, &crew->child[i], now_ms));
-    if (crew->hold_until_ms > now_ms) {
-        next_ms = clock_earlier_ms(next_ms, crew->hold_until_ms);
-    } else {
-        crew->hold_until_ms = 0;
-        crew_hand_out(crew);
-    }
-    /* Workers that took no more are asked again soon. Where there is no worker at all, its READY will be the
-     * event. */
-    if (master_connection_first(crew->connections, MASTER_CONNECTION_WAITING) != NULL)
-        for (uint32_t i = 0; i < crew->count; i++)
-            next_ms = clock_earlier_ms(next_ms, crew->child[i].is_full ? now_ms + RETRY_MS : 0);
-    return next_ms;
+    return clock_earlier_ms(next_ms, master_dealing_due(crew, now_ms));
 }
 
 bool master_crew_is_gone(const struct master_crew *crew)

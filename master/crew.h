@@ -1,5 +1,6 @@
-/* The workers together: who gets the next connection, what becomes of one that dies, and how all of them
- * leave. How new ones with other settings come beside them is in master/succession.h.
+/* The workers together: what they say, what becomes of one that dies, and how all of them leave. Which of them
+ * gets the next connection is in master/dealing.h, how new ones with other settings come beside them in
+ * master/succession.h.
  *
  * Owned by the supervisor and used by its one thread. Nothing here waits: a worker that takes nothing is
  * passed over, a worker that does not leave is killed when its time is up. */

@@ -7,6 +7,7 @@ import { chromium } from "playwright-core";
 const [program, site, admin, folder] = process.argv.slice(2);
 const LIMIT_MS = 40000;
 let report = null;  // of the scenario that runs
+let opened = [];    // its pages: {page, unanswered}
 
 const browser = await chromium.launch({
     executablePath: program,
@@ -17,10 +18,14 @@ const browser = await chromium.launch({
 async function open(options = {}) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 850 }, reducedMotion: "reduce", ...options });
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-    const page = await context.newPage(), own = report;
+    const page = await context.newPage(), own = report, unanswered = new Set();
+    opened.push({ page, unanswered });
     page.setDefaultTimeout(LIMIT_MS);
+    page.on("request", (request) => unanswered.add(request.url()));
+    page.on("requestfinished", (request) => unanswered.delete(request.url()));
     page.on("response", (reply) => own.responses.push({ url: reply.url(), status: reply.status() }));
     page.on("requestfailed", (request) => {
+        unanswered.delete(request.url());
         if (request.failure()?.errorText !== "net::ERR_ABORTED") own.failed.push({ url: request.url(), why: request.failure()?.errorText });
     });
     page.on("pageerror", (error) => own.errors.push(String(error)));
@@ -31,6 +36,23 @@ async function open(options = {}) {
 const shot = (page, file) => page.screenshot({ path: `${folder}/${file}.png` });
 const clip = (page) => page.evaluate(() => navigator.clipboard.readText());
 const loaded = (page) => page.waitForFunction(() => window.vitrineViewer?.world.getItemAt(0)?.getFullyLoaded());
+
+/* The picture of this identifier, and no earlier one, is in the address and on the stage. */
+const shown = (page, id) => page.waitForFunction((id) => {
+    const item = window.vitrineViewer?.world.getItemAt(0);
+    return location.pathname.endsWith(`/view/${id}`) && item?.source._id.endsWith(`/iiif/3/${id}`) && item.getFullyLoaded();
+}, id);
+
+/* Where a page stands that did not get to where it was waited for. */
+async function standing({ page, unanswered }) {
+    const state = await page.evaluate(() => {
+        const item = window.vitrineViewer?.world.getItemAt(0);
+        const text = (what) => document.querySelector(what)?.textContent;
+        return { title: document.title, subtitle: text("#subtitle"), current: text("[aria-current]"), cannot: text(".cannot"),
+            picture: item?.source._id, isLoaded: item?.getFullyLoaded() };
+    }).catch((error) => String(error));
+    return JSON.stringify({ url: page.url(), ...state, unanswered: [...unanswered] });
+}
 const bounds = (page) => page.evaluate(() => {
     const item = window.vitrineViewer.world.getItemAt(0);
     const { x, y, width, height } = item.viewportToImageRectangle(window.vitrineViewer.viewport.getBounds(false));
@@ -200,24 +222,46 @@ const scenarios = {
     async pages() {
         const page = await open(), seen = {};
         await page.goto(`${site}/view/pages.tif`);
-        await loaded(page);
+        await shown(page, "pages.tif");
         await page.waitForSelector("#strip li");
         seen.strip = await page.locator("#strip span").allTextContents();
         seen.subtitle = await page.textContent("#subtitle");
         await page.click("#after");
-        await page.waitForFunction(() => location.pathname.endsWith("pages.tif;2"));
-        await loaded(page);
+        await shown(page, "pages.tif;2");
         seen.second = [await page.textContent("#subtitle"), await page.locator("[aria-current]").textContent()];
         await page.keyboard.press("PageDown");
-        await page.waitForFunction(() => location.pathname.endsWith("pages.tif;3"));
-        await loaded(page);
+        await shown(page, "pages.tif;3");
         await page.waitForFunction(() => document.querySelector("#after").hidden);
         await page.goBack();
         await page.waitForFunction(() => document.querySelector("#subtitle").textContent.startsWith("Page 2"));
         await page.goto(`${site}/view/many%2F75.png`);
-        await loaded(page);
+        await shown(page, "many%2F75.png");
         await page.waitForSelector("#strip [aria-current]");
         seen.neighbours = [await page.locator("#strip li").count(), await page.locator("[aria-current]").textContent()];
+        return seen;
+    },
+
+    /* Who turns pages faster than they come gets as far as he turned, and back by the same steps. */
+    async hurry() {
+        const page = await open(), seen = {};
+        let release;
+        const held = new Promise((resolve) => { release = resolve; });
+        await page.route("**/iiif/3/pages.tif;2/info.json", async (route) => {
+            await held;
+            await route.continue();
+        });
+        await page.goto(`${site}/view/pages.tif`);
+        await shown(page, "pages.tif");
+        await page.keyboard.press("PageDown");
+        await page.keyboard.press("PageDown");
+        await shown(page, "pages.tif;3");
+        release();
+        await page.waitForResponse((reply) => reply.url().endsWith("pages.tif;2/info.json"));
+        seen.last = await page.textContent("#subtitle");
+        await page.goBack();
+        await shown(page, "pages.tif;2");
+        await page.goBack();
+        await shown(page, "pages.tif");
         return seen;
     },
 
@@ -244,10 +288,11 @@ const scenarios = {
 const reports = {};
 for (const [name, run] of Object.entries(scenarios)) {
     report = reports[name] = { responses: [], failed: [], errors: [], seen: null };
+    opened = [];
     try {
         report.seen = await run();
     } catch (error) {
-        report.errors.push(String(error));
+        report.errors.push(error.stack, ...await Promise.all(opened.map(standing)));
     }
     for (const context of browser.contexts()) await context.close();
 }

@@ -69,7 +69,7 @@ def driven(server):
 
 def clean(report, missing=()):
     """Nothing was said on the console, nothing failed, nothing came from elsewhere; `missing` may be answered by errors."""
-    assert report["seen"] is not None, report["errors"]
+    assert report["seen"] is not None, "\n".join(report["errors"])
     wrong = [one for one in report["responses"] if one["status"] >= 400 and not any(part in one["url"] for part in missing)]
     errors = [one for one in report["errors"] if not (missing and "Failed to load resource" in one)]
     assert not wrong and not report["failed"] and not errors, (wrong, report["failed"], errors)
@@ -158,6 +158,10 @@ def test_pages_and_neighbours(driven):
     assert seen["strip"] == ["1", "2", "3"] and seen["subtitle"] == "Page 1 of 3"
     assert seen["second"] == ["Page 2 of 3", "2"]
     assert seen["neighbours"] == [80, "75"]
+
+
+def test_turning_pages_faster_than_they_come(driven):
+    assert clean(driven["hurry"])["last"] == "Page 3 of 3"
 
 
 def test_the_status_page(driven):

@@ -7,7 +7,7 @@ import { makeStrip, neighboursOf, partsOf, same } from "./strip.js";
 const ui = Object.fromEntries(["back", "title", "subtitle", "toggle", "main", "stage", "controls", "before", "after", "told", "strip", "about"]
     .map((id) => [id, document.getElementById(id)]));
 const manifests = new Map();  // by file: most pages share one
-let now = null;               // {id, info, manifest, ...} of what is shown
+let wanted = "";              // identifier of what is shown or, when it has come, will be: steps start there
 let turn = 0;                 // of those that are still loading, the last counts
 
 /* ---- telling ---- */
@@ -61,7 +61,7 @@ function head(id, manifest) {
 
 function turns() {
     for (const [button, step] of [[ui.before, -1], [ui.after, 1]]) {
-        const beside = strip.beside(now.id, step);
+        const beside = strip.beside(wanted, step);
         const had = document.activeElement === button;
         button.hidden = beside === null;
         if (had && button.hidden) ui.stage.focus();
@@ -79,6 +79,11 @@ function addresses(id, info, manifest) {
 async function open(id, { region = null, pushes = false } = {}) {
     const own = ++turn;
     const { file, name } = partsOf(id);
+    wanted = id;
+    if (strip.pages().length > 0) {
+        strip.show(strip.pages(), id);
+        turns();
+    }
     if (pushes) history.pushState(null, "", `${base}/view/${id}`);
     let info;
     try {
@@ -92,9 +97,7 @@ async function open(id, { region = null, pushes = false } = {}) {
         return;
     }
     if (own !== turn) return;
-    now = { id };
     stage.show(id, info, head(id, null), region);
-    if (strip.pages().length > 0) strip.show(strip.pages(), id);
     const manifest = await manifestOf(file);
     if (own !== turn) return;
     head(id, manifest);
@@ -111,7 +114,7 @@ async function open(id, { region = null, pushes = false } = {}) {
 }
 
 function step(by) {
-    const beside = now === null ? null : strip.beside(now.id, by);
+    const beside = strip.beside(wanted, by);
     if (beside !== null) open(beside, { pushes: true });
 }
 
@@ -154,7 +157,7 @@ async function begin() {
     open(id, { region });
 }
 
-let wanted = "";
-try { wanted = sessionStorage.getItem("about") ?? ""; } catch { /* nothing is remembered */ }
-if (wanted === "1" && matchMedia("(min-width: 56rem)").matches) toggleAbout(true);
+let remembered = "";
+try { remembered = sessionStorage.getItem("about") ?? ""; } catch { /* nothing is remembered */ }
+if (remembered === "1" && matchMedia("(min-width: 56rem)").matches) toggleAbout(true);
 begin();

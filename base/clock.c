@@ -32,6 +32,12 @@ int64_t clock_thread_cpu_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+bool clock_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t end_ms)
+{
+    const struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
+    return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, &end) == 0;
+}
+
 static char *put_number(char *to, int number, int digits)
 {
     for (int i = digits - 1; i >= 0; i--, number /= 10)

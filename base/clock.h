@@ -2,6 +2,7 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -13,6 +14,10 @@ int64_t clock_monotonic_us(void);
 int64_t clock_wall_ms(void); /* since 1970 */
 /* CPU time of the calling thread. */
 int64_t clock_thread_cpu_ns(void);
+
+/* pthread_cond_wait() with an end on the monotonic clock, whatever clock `condition` was made with. False: the end
+ * has come. */
+bool clock_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t end_ms);
 
 /* The earlier of two deadlines, where 0 means: none. */
 static inline int64_t clock_earlier_ms(int64_t a_ms, int64_t b_ms)

@@ -1,5 +1,6 @@
 #include "cache/block_store.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "base/turns.h"
@@ -63,9 +64,7 @@ static void look_at(struct block_store *store, const char *name, struct findings
     if (fstatat(store->directory_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode))
         return;
     if (name[0] == '.') {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        if (strcmp(name, LOCK_NAME) != 0 && now.tv_sec - status.st_mtim.tv_sec > ABANDONED_S)
+        if (strcmp(name, LOCK_NAME) != 0 && time(NULL) - status.st_mtim.tv_sec > ABANDONED_S)
             unlinkat(store->directory_fd, name, 0);
         return;
     }
@@ -143,11 +142,8 @@ static void *tidy_thread(void *argument)
         if (store->let_go != NULL)
             store->let_go(store->let_go_context);
         pthread_mutex_lock(&store->mutex);
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += LOOK_S;
-        while (!store->is_due && !store->stopping &&
-               pthread_cond_timedwait(&store->due, &store->mutex, &until) != ETIMEDOUT)
+        int64_t look_ms = clock_monotonic_ms() + LOOK_S * 1000;
+        while (!store->is_due && !store->stopping && clock_wait_until(&store->due, &store->mutex, look_ms))
             continue;
     }
     pthread_mutex_unlock(&store->mutex);

@@ -290,14 +290,9 @@ static void take_office(struct janitor *janitor)
 
 static void wait_a_little(struct janitor *janitor)
 {
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_nsec += LOOK_EVERY_MS * 1000000L;
-    end.tv_sec += end.tv_nsec / 1000000000;
-    end.tv_nsec %= 1000000000;
     pthread_mutex_lock(&janitor->mutex);
     if (!janitor->stops)
-        pthread_cond_clockwait(&janitor->wake, &janitor->mutex, CLOCK_MONOTONIC, &end);
+        clock_wait_until(&janitor->wake, &janitor->mutex, clock_monotonic_ms() + LOOK_EVERY_MS);
     pthread_mutex_unlock(&janitor->mutex);
 }
 

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 
 #define PIECE_BYTES (1u << 20)
 

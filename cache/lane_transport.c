@@ -117,12 +117,7 @@ static void *watch_thread(void *argument)
     while (!lane->stopping) {
         struct given_up given_up = find_overdue(lane, clock_monotonic_ms());
         if (!is_any(&given_up)) {
-            struct timespec until;
-            clock_gettime(CLOCK_REALTIME, &until);
-            until.tv_nsec += WATCH_MS * 1000000L;
-            until.tv_sec += until.tv_nsec / 1000000000L;
-            until.tv_nsec %= 1000000000L;
-            pthread_cond_timedwait(&lane->ended, &lane->mutex, &until);
+            clock_wait_until(&lane->ended, &lane->mutex, clock_monotonic_ms() + WATCH_MS);
             continue;
         }
         struct err err;

@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define KNOWN_FOR_MS  60000 /* what is known of purges is good for so long */
 #define POLL_LEAST_MS 1000
@@ -178,7 +177,6 @@ static enum rc raise_fence(struct tier *tier, const struct tier_order *order, st
 enum rc tier_purge(struct tier *tier, enum shm_purge purge, const char *text, uint64_t epoch, struct err *err)
 {
     struct tier_order *order = calloc(1, sizeof *order);
-    struct timespec until;
     if (order == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory to tell other servers of a purge");
     order->purge = purge;
@@ -189,17 +187,15 @@ enum rc tier_purge(struct tier *tier, enum shm_purge purge, const char *text, ui
         free(order);
         return rc;
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += TELL_S;
+    int64_t end_ms = clock_monotonic_ms() + TELL_S * 1000;
     pthread_mutex_lock(&tier->mutex);
     struct tier_order **last = &tier->orders;
     while (*last != NULL)
         last = &(*last)->next;
     *last = order;
     pthread_cond_signal(&tier->kept);
-    int timed_out = 0;
-    while (!order->is_done && !tier->cancelled && timed_out == 0)
-        timed_out = pthread_cond_clockwait(&tier->changed, &tier->mutex, CLOCK_MONOTONIC, &until);
+    while (!order->is_done && !tier->cancelled && clock_wait_until(&tier->changed, &tier->mutex, end_ms))
+        continue;
     bool is_done = order->is_done;
     order->is_left = !is_done;
     pthread_mutex_unlock(&tier->mutex);

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define LINE_NAME   "room/swept"
 #define AGAIN_MS    UINT64_C(3600000)
@@ -160,9 +159,7 @@ void *tier_room_keep(void *argument)
     pthread_setname_np(pthread_self(), "tier room");
     pthread_mutex_lock(&tier->mutex);
     while (!tier->stopping) {
-        int64_t until_ms = clock_monotonic_ms() + tier->poll_ms / 2;
-        const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-        pthread_cond_clockwait(&tier->stops, &tier->mutex, CLOCK_MONOTONIC, &until);
+        clock_wait_until(&tier->stops, &tier->mutex, clock_monotonic_ms() + tier->poll_ms / 2);
         if (tier->stopping)
             break;
         pthread_mutex_unlock(&tier->mutex);

@@ -221,8 +221,7 @@ static void *watch(void *argument)
         int64_t now_ms = clock_monotonic_ms(), next_ms = now_ms + 60000;
         struct tier_waiter *waiter = find_overdue(tier, now_ms, &next_ms);
         if (waiter == NULL) {
-            const struct timespec until = {.tv_sec = next_ms / 1000, .tv_nsec = next_ms % 1000 * 1000000};
-            pthread_cond_clockwait(&tier->changed, &tier->mutex, CLOCK_MONOTONIC, &until);
+            clock_wait_until(&tier->changed, &tier->mutex, next_ms);
             continue;
         }
         enum rc rc = tier->cancelled ? RC_CANCELLED : RC_LATE;
@@ -345,10 +344,8 @@ static void look_for_purges(struct tier *tier)
 
 static void wait_for_work(struct tier *tier)
 {
-    int64_t until_ms = clock_monotonic_ms() + tier->poll_ms / 2;
-    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     if (tier->orders == NULL && tier->keep_count == 0 && !tier->stopping)
-        pthread_cond_clockwait(&tier->kept, &tier->mutex, CLOCK_MONOTONIC, &until);
+        clock_wait_until(&tier->kept, &tier->mutex, clock_monotonic_ms() + tier->poll_ms / 2);
 }
 
 static void *keep_for_all(void *argument)
@@ -411,17 +408,15 @@ enum rc tier_threads_start(struct tier *tier, struct err *err)
 
 bool tier_threads_stop(struct tier *tier)
 {
-    int64_t until_ms = clock_monotonic_ms() + CLOSE_PATIENCE_MS;
-    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-    int timed_out = 0;
+    int64_t end_ms = clock_monotonic_ms() + CLOSE_PATIENCE_MS;
     pthread_mutex_lock(&tier->mutex);
     tier->stopping = true;
     pthread_cond_broadcast(&tier->asked);
     pthread_cond_broadcast(&tier->kept);
     pthread_cond_broadcast(&tier->stops);
     pthread_cond_broadcast(&tier->changed);
-    while (tier->threads > 0 && timed_out == 0)
-        timed_out = pthread_cond_clockwait(&tier->changed, &tier->mutex, CLOCK_MONOTONIC, &until);
+    while (tier->threads > 0 && clock_wait_until(&tier->changed, &tier->mutex, end_ms))
+        continue;
     bool all_ended = tier->threads == 0;
     for (struct tier_job *job = tier->first, *next; all_ended && job != NULL; job = next) {
         next = job->next;

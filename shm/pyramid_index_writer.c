@@ -4,9 +4,7 @@
 #include "base/own.h"
 #include "base/turns.h"
 
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define QUEUE_BYTES      ((size_t)32 << 20)
 #define BATCH_WRITES     512u /* in one transaction */
@@ -354,17 +352,13 @@ static bool commit(struct shm_index *index, struct shm_index_write *batch)
 
 static void wait_for_work(struct shm_index *index)
 {
-    struct timespec until;
+    int64_t reopen_ms = clock_monotonic_ms() + REOPEN_MS;
     while (index->first == NULL && !index->is_stopping &&
            !atomic_load_explicit(&index->needs_care, memory_order_relaxed)) {
-        if (index->file.env != NULL) {
+        if (index->file.env != NULL)
             pthread_cond_wait(&index->queue_grew, &index->queue_lock);
-        } else {
-            clock_gettime(CLOCK_REALTIME, &until);
-            until.tv_sec += REOPEN_MS / 1000;
-            if (pthread_cond_timedwait(&index->queue_grew, &index->queue_lock, &until) == ETIMEDOUT)
-                return;
-        }
+        else if (!clock_wait_until(&index->queue_grew, &index->queue_lock, reopen_ms))
+            return;
     }
 }
 
@@ -378,16 +372,8 @@ static bool is_urgent(const struct shm_index *index)
 /* One write alone goes at once. Of many, those that come soon after each other share a transaction. */
 static void gather(struct shm_index *index)
 {
-    int64_t wait_ms = index->written_ms + GATHER_MS - clock_monotonic_ms();
-    struct timespec until;
-    if (wait_ms <= 0)
-        return;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += wait_ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     while (!is_urgent(index) &&
-           pthread_cond_timedwait(&index->queue_grew, &index->queue_lock, &until) != ETIMEDOUT)
+           clock_wait_until(&index->queue_grew, &index->queue_lock, index->written_ms + GATHER_MS))
         continue;
 }
 

@@ -5,8 +5,8 @@
 #include "worker/heritage.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -132,14 +132,9 @@ static bool write_batch(struct access_log *log)
 
 static void wait_for_lines(struct access_log *log, int ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&log->lock);
     if (!log->ends && !atomic_load_explicit(&log->is_urgent, memory_order_relaxed))
-        pthread_cond_timedwait(&log->wake, &log->lock, &until);
+        clock_wait_until(&log->wake, &log->lock, clock_monotonic_ms() + ms);
     pthread_mutex_unlock(&log->lock);
 }
 
@@ -218,11 +213,7 @@ enum rc access_log_start(const struct settings *settings, struct shm_log_ring *r
     log->tally = tally;
     log->syslog_path = settings_syslog_path(settings->access_log);
     log->is_stderr = strcmp(settings->access_log, "stderr") == 0;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&log->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&log->wake, NULL);
     pthread_mutex_init(&log->lock, NULL);
     int failed = pthread_create(&log->thread, NULL, run, log);
     if (failed != 0) {

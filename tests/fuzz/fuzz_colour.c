@@ -2,7 +2,6 @@
 #include "worker/image/colour.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define WIDTH_PX 9u
 #define ROWS     2u

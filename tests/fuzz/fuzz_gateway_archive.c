@@ -2,7 +2,6 @@
 #include "worker/gateway/archive.h"
 #include "worker/iiif/request.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -5,7 +5,6 @@
 #include "worker/ingest/tiff_file.h"
 
 #include <assert.h>
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -10,7 +10,6 @@
 #include "worker/image/jpeg_head.h"
 
 #include <assert.h>
-#include <string.h>
 
 enum { TILE_PX = 32, MOST_TILES = 9 };
 

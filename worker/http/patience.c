@@ -7,7 +7,6 @@
 #include "worker/http/exchange.h"
 
 #include <linux/tcp.h> /* the one of the C library has no tcpi_bytes_received */
-#include <time.h>
 
 #define HTTP_PATIENCE_BATCH 256u /* connections looked at before others get the lock */
 #define HTTP_DRAIN_EVERY_MS 50
@@ -89,19 +88,6 @@ static int64_t pause_ms(const struct http_server *server, bool draining)
     return pause > 2000 ? 2000 : pause;
 }
 
-static struct timespec after_ms(int64_t ms)
-{
-    struct timespec when;
-    clock_gettime(CLOCK_MONOTONIC, &when);
-    when.tv_sec += ms / 1000;
-    when.tv_nsec += ms % 1000 * 1000000;
-    if (when.tv_nsec >= 1000000000) {
-        when.tv_sec++;
-        when.tv_nsec -= 1000000000;
-    }
-    return when;
-}
-
 static void *run(void *context)
 {
     struct http_server *server = context;
@@ -113,8 +99,7 @@ static void *run(void *context)
         look_at_all(server, draining);
         if (server->patience_ends || (draining && !had_been))
             continue;
-        struct timespec until = after_ms(pause_ms(server, draining));
-        pthread_cond_timedwait(&server->wake, &server->lock, &until);
+        clock_wait_until(&server->wake, &server->lock, clock_monotonic_ms() + pause_ms(server, draining));
     }
     pthread_mutex_unlock(&server->lock);
     return NULL;

@@ -151,16 +151,6 @@ static void free_server(struct http_server *server)
     free(server);
 }
 
-static void init_lock(struct http_server *server)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&server->lock, NULL);
-}
-
 enum rc http_server_start(const struct http_server_options *options, struct http_server **ret_server,
                           struct err *err)
 {
@@ -173,7 +163,8 @@ enum rc http_server_start(const struct http_server_options *options, struct http
     }
     server->options = *options;
     server->table = table;
-    init_lock(server);
+    pthread_cond_init(&server->wake, NULL);
+    pthread_mutex_init(&server->lock, NULL);
     turns_ask_short(); /* for the event thread, too */
     server->daemon = start_daemon(server);
     if (server->daemon == NULL) {

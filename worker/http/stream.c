@@ -1,12 +1,11 @@
 #include "worker/http/stream.h"
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "worker/http/exchange.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 struct piece {
     struct piece *next;
@@ -35,11 +34,7 @@ struct http_stream *http_stream_new(struct http_exchange *exchange)
     struct http_stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
         return NULL;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&stream->room, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&stream->room, NULL);
     pthread_mutex_init(&stream->mutex, NULL);
     stream->connection = exchange->connection;
     stream->chunked = !exchange->is_http_1_0;
@@ -204,18 +199,11 @@ bool http_stream_is_full(struct http_stream *stream)
 
 bool http_stream_wait(struct http_stream *stream, int most_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += most_ms / 1000;
-    until.tv_nsec += (long)(most_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    int64_t end_ms = clock_monotonic_ms() + most_ms;
     pthread_mutex_lock(&stream->mutex);
-    bool timed_out = false;
-    while (!is_lost(stream) && stream->held_bytes > HTTP_STREAM_AHEAD_BYTES / 2 && !timed_out)
-        timed_out = pthread_cond_timedwait(&stream->room, &stream->mutex, &until) == ETIMEDOUT;
+    while (!is_lost(stream) && stream->held_bytes > HTTP_STREAM_AHEAD_BYTES / 2 &&
+           clock_wait_until(&stream->room, &stream->mutex, end_ms))
+        continue;
     bool has_room = is_lost(stream) || stream->held_bytes <= HTTP_STREAM_AHEAD_BYTES / 2;
     pthread_mutex_unlock(&stream->mutex);
     return has_room;

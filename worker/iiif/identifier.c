@@ -2,7 +2,6 @@
 
 #include "worker/iiif/quote.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 /* The length of the path in front of ";digits", or the whole length when there is no such suffix. */

@@ -98,14 +98,9 @@ static void take_office(struct activity *activity)
 
 static void wait_a_little(struct activity *activity)
 {
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_nsec += LOOK_EVERY_MS * 1000000L;
-    end.tv_sec += end.tv_nsec / 1000000000;
-    end.tv_nsec %= 1000000000;
     pthread_mutex_lock(&activity->mutex);
     if (!activity->stops)
-        pthread_cond_clockwait(&activity->wake, &activity->mutex, CLOCK_MONOTONIC, &end);
+        clock_wait_until(&activity->wake, &activity->mutex, clock_monotonic_ms() + LOOK_EVERY_MS);
     pthread_mutex_unlock(&activity->mutex);
 }
 

@@ -122,11 +122,7 @@ enum rc render_pool_start(const struct render_pool_options *options, struct rend
     pool->options = *options;
     pool->most_threads = threads;
     pthread_mutex_init(&pool->mutex, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->memory, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&pool->memory, NULL);
     init_lanes(pool);
     enum rc rc = RC_OK;
     pthread_mutex_lock(&pool->mutex);

@@ -2,8 +2,6 @@
 
 #include "base/clock.h"
 
-#include <time.h>
-
 #define CLAIM_AGAIN_MS  5 /* other workers give memory back without a word */
 #define URGENT_AFTER_MS 1000
 
@@ -16,14 +14,7 @@ static bool try_claim(struct render_pool *pool, uint64_t memory_bytes, bool urge
 /* Until some memory is given back here, or may have been elsewhere. With the lock. */
 static void wait_for_memory(struct render_pool *pool)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += CLAIM_AGAIN_MS * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&pool->memory, &pool->mutex, &until);
+    clock_wait_until(&pool->memory, &pool->mutex, clock_monotonic_ms() + CLAIM_AGAIN_MS);
 }
 
 bool render_pool_claim(struct render_pool *pool, uint64_t memory_bytes, bool (*is_left)(void *context),

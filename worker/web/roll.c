@@ -209,14 +209,9 @@ static void look(struct web_roll *roll)
 
 static void wait_a_moment(struct web_roll *roll)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += PATIENCE_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    while (roll->is_walking && roll->file == NULL &&
-           pthread_cond_timedwait(&roll->changed, &roll->mutex, &until) == 0)
-        ;
+    int64_t end_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (roll->is_walking && roll->file == NULL && clock_wait_until(&roll->changed, &roll->mutex, end_ms))
+        continue;
 }
 
 enum rc web_roll_get(struct web_roll *roll, struct web_roll_file **ret_file, uint64_t *ret_names,
@@ -246,16 +241,12 @@ enum rc web_roll_get(struct web_roll *roll, struct web_roll_file **ret_file, uin
 
 enum rc web_roll_new(const struct web_roll_options *options, struct web_roll **ret_roll, struct err *err)
 {
-    pthread_condattr_t clock;
     struct web_roll *roll = calloc(1, sizeof *roll);
     if (roll == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the gallery");
     roll->options = *options;
     pthread_mutex_init(&roll->mutex, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&roll->changed, &clock);
-    pthread_condattr_destroy(&clock);
+    pthread_cond_init(&roll->changed, NULL);
     *ret_roll = roll;
     return RC_OK;
 }

@@ -1,4 +1,4 @@
-/* Dates of HTTP in their three forms. */
+/* Dates of HTTP in their three forms; deadlines. */
 #include "base/clock.h"
 
 #include <setjmp.h>
@@ -88,6 +88,20 @@ static void test_no_deadline_is_later_than_any(void **state)
     assert_int_equal(clock_earlier_ms(5, 7), 5);
 }
 
+static void test_a_wait_ends_no_earlier_than_it_is_to(void **state)
+{
+    (void)state;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+    int64_t begun_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&mutex);
+    while (clock_wait_until(&condition, &mutex, begun_ms + 3))
+        continue; /* for no reason, which POSIX allows */
+    assert_true(clock_monotonic_ms() >= begun_ms + 3);
+    assert_false(clock_wait_until(&condition, &mutex, begun_ms));
+    pthread_mutex_unlock(&mutex);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -97,6 +111,7 @@ int main(void)
         cmocka_unit_test(test_what_is_no_date_is_refused),
         cmocka_unit_test(test_monotonic_goes_forward),
         cmocka_unit_test(test_no_deadline_is_later_than_any),
+        cmocka_unit_test(test_a_wait_ends_no_earlier_than_it_is_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

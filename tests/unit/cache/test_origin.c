@@ -3,7 +3,6 @@
 
 #include "base/own.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

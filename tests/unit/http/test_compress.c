@@ -7,7 +7,6 @@
 
 #include "worker/http/compress.h"
 
-#include <string.h>
 #include <zlib.h>
 #include <zstd.h>
 

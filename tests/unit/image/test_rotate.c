@@ -2,8 +2,6 @@
 
 #include "worker/image/rotate.h"
 
-#include <stdio.h>
-
 static struct image_symmetry symmetry_number(uint8_t i)
 {
     return (struct image_symmetry){i >= 4, i % 4};

@@ -8,7 +8,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void sizes_are_halved_and_rounded_up(void **state)
 {

@@ -7,8 +7,6 @@
 
 #include "worker/manifest/embedded.h"
 
-#include <string.h>
-
 static const char xmp[] =
     "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
     "<rdf:Description rdf:about='' xmlns:dc='http://purl.org/dc/elements/1.1/' "

@@ -4,7 +4,6 @@
 #include "tests/unit/master/peers.h"
 #include "worker/heritage.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,6 @@
 #include "tests/unit/master/peers.h"
 #include "worker/heritage.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>

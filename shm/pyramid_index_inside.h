@@ -1,5 +1,5 @@
-/* What the two halves of the pyramid index share: pyramid_index.c, which reads, and pyramid_index_writer.c. For
- * these two only. */
+/* What the two halves of the pyramid index share: pyramid_index.c, which reads, and pyramid_index_writer.c with its batches
+ * (pyramid_index_batch.c, pyramid_index_sweep.c). For these only. */
 #ifndef SHM_PYRAMID_INDEX_INSIDE_H
 #define SHM_PYRAMID_INDEX_INSIDE_H
 

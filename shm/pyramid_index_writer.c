@@ -1,38 +1,22 @@
-#include "shm/pyramid_index_sweep.h"
+#include "shm/pyramid_index_batch.h"
 
 #include "base/clock.h"
 #include "base/own.h"
 #include "base/turns.h"
+#include "shm/pyramid_index_sweep.h"
 
 #include <string.h>
 
 #define QUEUE_BYTES      ((size_t)32 << 20)
-#define BATCH_WRITES     512u /* in one transaction */
-#define GATHER_MS        100 /* from one transaction to the next, which waits for the disk, unless a batch is full */
+#define BATCH_WRITES     512u  /* in one transaction */
+#define GATHER_MS        100   /* between transactions, which wait for the disk, unless a batch is full */
 #define REOPEN_MS        1000  /* until opening is tried again */
 #define CHECK_READERS_MS 10000 /* between looks for readers that have died */
 #define MOST_TRIES       64    /* at one batch: the mapping may double that often */
 
-enum write_kind { WRITE_RECORD, WRITE_TILES, WRITE_REMOVAL };
-
-/* One queued change. What it carries lies behind it: the value, then each blob's. */
-struct shm_index_write {
-    struct shm_index_write *next;
-    enum write_kind kind;
-    struct shm_index_key key;
-    uint32_t level;
-    size_t all_bytes;
-    size_t value_bytes; /* with its head */
-    uint32_t blob_count;
-    struct {
-        uint64_t id;
-        size_t bytes; /* with its head */
-    } blob[];
-};
-
 /* ---- queueing ---- */
 
-static struct shm_index_write *write_new(enum write_kind kind, const struct shm_index_key *key,
+static struct shm_index_write *write_new(enum shm_index_write_kind kind, const struct shm_index_key *key,
                                          size_t value_bytes, const struct shm_index_blob *blobs,
                                          uint32_t blob_count)
 {
@@ -50,11 +34,6 @@ static struct shm_index_write *write_new(enum write_kind kind, const struct shm_
         write->blob[i].bytes = SHM_INDEX_HEAD_BYTES + blobs[i].length;
     }
     return write;
-}
-
-static uint8_t *write_value(struct shm_index_write *write)
-{
-    return (uint8_t *)&write->blob[write->blob_count];
 }
 
 /* Takes `write` over; NULL where memory was out. */
@@ -86,12 +65,12 @@ void shm_index_put(struct shm_index *index, const struct shm_index_key *key, uin
     for (uint32_t i = 0; i < blob_count; i++)
         fits = fits && blobs[i].length <= SHM_INDEX_MAX_VALUE_BYTES;
     size_t ids_bytes = 1 + 8 * (size_t)blob_count;
-    struct shm_index_write *write = fits ? write_new(WRITE_RECORD, key,
+    struct shm_index_write *write = fits ? write_new(SHM_INDEX_WRITE_RECORD, key,
                                                      SHM_INDEX_HEAD_BYTES + ids_bytes + record->length, blobs,
                                                      blob_count)
                                          : NULL;
     if (write != NULL) {
-        uint8_t *to = write_value(write);
+        uint8_t *to = shm_index_write_value(write);
         to[SHM_INDEX_HEAD_BYTES] = (uint8_t)blob_count;
         for (uint32_t i = 0; i < blob_count; i++)
             memcpy(to + SHM_INDEX_HEAD_BYTES + 1 + 8 * (size_t)i, &blobs[i].id, 8);
@@ -116,19 +95,19 @@ void shm_index_put_tiles(struct shm_index *index, const struct shm_index_key *ke
     assert(level <= UINT8_MAX);
     bool fits = tiles->length <= SHM_INDEX_MAX_VALUE_BYTES;
     struct shm_index_write *write =
-        fits ? write_new(WRITE_TILES, key, SHM_INDEX_HEAD_BYTES + tiles->length, NULL, 0) : NULL;
+        fits ? write_new(SHM_INDEX_WRITE_TILES, key, SHM_INDEX_HEAD_BYTES + tiles->length, NULL, 0) : NULL;
     if (write != NULL) {
         write->level = level;
-        memcpy(write_value(write) + SHM_INDEX_HEAD_BYTES, tiles->data, tiles->length);
+        memcpy(shm_index_write_value(write) + SHM_INDEX_HEAD_BYTES, tiles->data, tiles->length);
         shm_index_seal(index->options.dialect, shm_index_name_tiles(&name, key, level), version,
-                       write_value(write), write->value_bytes);
+                       shm_index_write_value(write), write->value_bytes);
     }
     submit(index, write);
 }
 
 void shm_index_remove(struct shm_index *index, const struct shm_index_key *key)
 {
-    submit(index, write_new(WRITE_REMOVAL, key, 0, NULL, 0));
+    submit(index, write_new(SHM_INDEX_WRITE_REMOVAL, key, 0, NULL, 0));
 }
 
 void shm_index_settle(struct shm_index *index)
@@ -140,137 +119,6 @@ void shm_index_settle(struct shm_index *index)
         pthread_cond_wait(&index->queue_emptied, &index->queue_lock);
     index->settling--;
     pthread_mutex_unlock(&index->queue_lock);
-}
-
-/* ---- writing: the writer's thread ---- */
-
-static bool is_same(const MDB_val *known, const uint8_t *value, size_t length)
-{
-    return known->mv_size == length && memcmp(known->mv_data, value, length) == 0;
-}
-
-/* Puts a value unless it stands there already. */
-static int put(MDB_txn *txn, MDB_dbi table, MDB_val *key, const uint8_t *value, size_t length, bool *changed)
-{
-    MDB_val known, place = {.mv_size = length};
-    int status = mdb_get(txn, table, key, &known);
-    if (status == 0 && is_same(&known, value, length))
-        return 0;
-    if (status != 0 && status != MDB_NOTFOUND)
-        return status;
-    *changed = true;
-    status = mdb_put(txn, table, key, &place, MDB_RESERVE);
-    if (status == 0)
-        memcpy(place.mv_data, value, length);
-    return status;
-}
-
-/* A cursor's place after a deletion at the end of a page is nothing to build on: each is looked for anew. */
-static int drop_tiles(MDB_txn *txn, const struct shm_index_file *file, const struct shm_index_key *key)
-{
-    struct shm_index_name name;
-    MDB_cursor *cursor;
-    int status = mdb_cursor_open(txn, file->table[SHM_INDEX_TILES], &cursor);
-    if (status != 0)
-        return status;
-    while (status == 0) {
-        MDB_val found = *shm_index_name_tiles(&name, key, 0), value;
-        status = mdb_cursor_get(cursor, &found, &value, MDB_SET_RANGE);
-        if (status == 0 && (found.mv_size != 17 || memcmp(found.mv_data, key->word, 16) != 0))
-            break;
-        if (status == 0)
-            status = mdb_cursor_del(cursor, 0);
-    }
-    mdb_cursor_close(cursor);
-    return status == MDB_NOTFOUND ? 0 : status;
-}
-
-static int write_blobs(struct shm_index *index, MDB_txn *txn, const struct shm_index_write *write,
-                       const uint8_t *value, bool *changed, bool *ret_clash)
-{
-    MDB_dbi table = index->file.table[SHM_INDEX_BLOBS];
-    for (uint32_t i = 0; i < write->blob_count; i++) {
-        struct shm_index_name name;
-        MDB_val known, *key = shm_index_name_blob(&name, write->blob[i].id);
-        int status = mdb_get(txn, table, key, &known);
-        /* The same id for other bytes, which are right: somebody else's. */
-        if (status == 0 && !is_same(&known, value, write->blob[i].bytes) &&
-            shm_index_is_sealed(index->options.dialect, key, &known)) {
-            *ret_clash = true;
-            return 0;
-        }
-        status = put(txn, table, key, value, write->blob[i].bytes, changed);
-        if (status != 0)
-            return status;
-        value += write->blob[i].bytes;
-    }
-    return 0;
-}
-
-static int write_record(struct shm_index *index, MDB_txn *txn, struct shm_index_write *write, bool *changed)
-{
-    struct shm_index_name name;
-    MDB_dbi table = index->file.table[SHM_INDEX_IMAGES];
-    MDB_val known, *key = shm_index_name_image(&name, &write->key);
-    const uint8_t *value = write_value(write);
-    bool clash = false;
-    int status = write_blobs(index, txn, write, value + write->value_bytes, changed, &clash);
-    if (status != 0 || clash) {
-        shm_index_count(&index->options.shared->dropped, clash);
-        return status;
-    }
-    status = mdb_get(txn, table, key, &known);
-    if (status == 0 && (known.mv_size < SHM_INDEX_HEAD_BYTES ||
-                        memcmp((uint8_t *)known.mv_data + 4, value + 4, SHM_INDEX_HEAD_BYTES - 4) != 0))
-        status = drop_tiles(txn, &index->file, &write->key);
-    else if (status == MDB_NOTFOUND)
-        status = 0;
-    return status == 0 ? put(txn, table, key, value, write->value_bytes, changed) : status;
-}
-
-static int remove_record(struct shm_index *index, MDB_txn *txn, const struct shm_index_write *write,
-                         bool *changed)
-{
-    struct shm_index_name name;
-    int status = mdb_del(txn, index->file.table[SHM_INDEX_IMAGES], shm_index_name_image(&name, &write->key),
-                         NULL);
-    if (status == MDB_NOTFOUND)
-        return 0;
-    *changed = true;
-    return status == 0 ? drop_tiles(txn, &index->file, &write->key) : status;
-}
-
-static int write_one(struct shm_index *index, MDB_txn *txn, struct shm_index_write *write, bool *changed)
-{
-    struct shm_index_name name;
-    switch (write->kind) {
-    case WRITE_RECORD:
-        return write_record(index, txn, write, changed);
-    case WRITE_TILES:
-        return put(txn, index->file.table[SHM_INDEX_TILES],
-                   shm_index_name_tiles(&name, &write->key, write->level), write_value(write),
-                   write->value_bytes, changed);
-    case WRITE_REMOVAL:
-        break;
-    }
-    return remove_record(index, txn, write, changed);
-}
-
-static int write_batch(struct shm_index *index, struct shm_index_write *batch, bool *ret_must_sweep)
-{
-    MDB_txn *txn = NULL;
-    bool changed = false;
-    shm_index_enter(&index->file, index->options.shared);
-    int status = mdb_txn_begin(index->file.env, NULL, 0, &txn);
-    for (struct shm_index_write *write = batch; status == 0 && write != NULL; write = write->next)
-        status = write_one(index, txn, write, &changed);
-    *ret_must_sweep = status == 0 && changed && shm_index_sweep_is_due(index, txn);
-    if (status == 0 && changed)
-        status = mdb_txn_commit(txn);
-    else if (txn != NULL)
-        mdb_txn_abort(txn);
-    shm_index_leave();
-    return status;
 }
 
 /* ---- the file's care ---- */
@@ -333,7 +181,7 @@ static bool commit(struct shm_index *index, struct shm_index_write *batch)
 {
     for (int i = 0; i < MOST_TRIES && index->file.env != NULL; i++) {
         bool must_sweep = false;
-        int status = write_batch(index, batch, &must_sweep);
+        int status = shm_index_write_batch(index, batch, &must_sweep);
         if (status == 0 && must_sweep)
             shm_index_sweep(index);
         if (status == 0)
@@ -399,7 +247,7 @@ static void free_batch(struct shm_index *index, struct shm_index_write *batch, b
     struct shm_index_shared *shared = index->options.shared;
     while (batch != NULL) {
         struct shm_index_write *next = batch->next;
-        if (!was_written || batch->kind == WRITE_RECORD)
+        if (!was_written || batch->kind == SHM_INDEX_WRITE_RECORD)
             shm_index_count(was_written ? &shared->written : &shared->dropped, 1);
         free(batch);
         batch = next;

@@ -6,6 +6,7 @@
 
 VARIANT ?= release
 PORT    ?= 8080
+IMAGES  ?=
 prefix  ?= /usr/local
 sysconfdir ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
 mandir  ?= $(prefix)/share/man
@@ -84,10 +85,10 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 all: vitrine ## build ./vitrine (the default)
 
-run: ## install what is missing, build, fetch the sample photographs, serve them (PORT=8080)
-	@deploy/dependencies/install build run
-	@$(MAKE) --no-print-directory samples
-	@deploy/samples/serve ./vitrine $(PORT)
+run: ## install what is missing, build, fetch the sample photographs, serve them (PORT=8080), or a folder (IMAGES=/srv/images)
+	@deploy/dependencies/install build $(if $(IMAGES),,run)
+	@$(MAKE) --no-print-directory $(if $(IMAGES),$(JOBS) vitrine,samples)
+	@deploy/samples/serve ./vitrine $(PORT) '$(IMAGES)'
 
 check: ## install what the tests need, build, run every test
 	@deploy/dependencies/install build test package $(BROWSER)

@@ -30,6 +30,8 @@ struct origin_version {
     uint64_t size_bytes;
     uint64_t inode; /* or a hash of the ETag */
     struct timespec modified;
+    /* No part of it: when the origin has said so (monotonic), where that is not just now; else 0. */
+    int64_t confirmed_ms;
 };
 
 /* Embedded in whatever waits; the origin's from origin_await() until `ready` is called. */

@@ -229,6 +229,9 @@ static void note_version(struct pictures *pictures, const struct origin_version 
 {
     wanted->version = origin_version_hash(version);
     wanted->modified_s = version->modified.tv_sec;
+    /* Or what the origin has kept for `revalidate` would be kept here for as long again. */
+    if (version->confirmed_ms != 0 && version->confirmed_ms < wanted->checked_ms)
+        wanted->checked_ms = version->confirmed_ms;
     shm_sightings_note(pictures->options.sightings, &wanted->sighting, wanted->version, wanted->checked_ms);
 }
 

@@ -257,9 +257,16 @@ static bool is_plain(const char *path)
     }
 }
 
+/* Under the lock. When the origin has confirmed what is used; 0, which is as good as now, where it is used because the origin is away. */
+static int64_t when_confirmed(const struct remote *remote, const struct remote_file *file)
+{
+    bool is_young = clock_monotonic_ms() - file->checked_ms < remote->options.revalidate_ms;
+    return is_young ? file->checked_ms : 0;
+}
+
 /* What is known and current of the file, with a reference. */
 static enum rc find_current(struct remote *remote, const char *path, struct remote_content **ret_content,
-                            struct err *err)
+                            int64_t *ret_confirmed_ms, struct err *err)
 {
     char name[BLOCK_NAME_BYTES];
     if (!is_plain(path) || !remote_name(remote, path, name))
@@ -273,8 +280,10 @@ static enum rc find_current(struct remote *remote, const char *path, struct remo
         rc = err_set(err, RC_AWAY, "image '%.180s' has to be looked for at its origin", path);
     else if (file->content == NULL)
         rc = err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", path);
-    else
+    if (rc == RC_OK) {
         *ret_content = remote_content_ref(file->content);
+        *ret_confirmed_ms = when_confirmed(remote, file);
+    }
     pthread_mutex_unlock(&remote->mutex);
     return rc;
 }
@@ -283,7 +292,8 @@ static enum rc remote_open_blob(struct origin *origin, const char *path, struct 
                                 struct origin_version *ret_version, struct err *err)
 {
     struct remote_content *content = NULL;
-    enum rc rc = find_current(remote_of(origin), path, &content, err);
+    int64_t confirmed_ms;
+    enum rc rc = find_current(remote_of(origin), path, &content, &confirmed_ms, err);
     if (rc != RC_OK)
         return rc;
     struct remote_blob *blob = calloc(1, sizeof *blob);
@@ -295,6 +305,7 @@ static enum rc remote_open_blob(struct origin *origin, const char *path, struct 
     blob->blob = (struct image_blob){.ops = &blob_ops, .size_bytes = version->size_bytes};
     blob->content = content;
     *ret_version = *version;
+    ret_version->confirmed_ms = confirmed_ms;
     *ret_blob = &blob->blob;
     return RC_OK;
 }
@@ -303,10 +314,12 @@ static enum rc remote_stat_file(struct origin *origin, const char *path, struct 
                                 struct err *err)
 {
     struct remote_content *content = NULL;
-    enum rc rc = find_current(remote_of(origin), path, &content, err);
+    int64_t confirmed_ms;
+    enum rc rc = find_current(remote_of(origin), path, &content, &confirmed_ms, err);
     if (rc != RC_OK)
         return rc;
     *ret_version = block_file_subject(content->blocks)->version;
+    ret_version->confirmed_ms = confirmed_ms;
     remote_content_unref(content);
     return RC_OK;
 }

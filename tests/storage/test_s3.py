@@ -208,6 +208,20 @@ def test_a_replaced_object_is_noticed(s3, ceph, between, served, images):
     until(lambda: server.get(THUMBNAIL.format("a.tif")).status == 404, 4, "the deleted picture is gone")
 
 
+def test_asking_does_not_put_the_next_look_off(s3, ceph, between, images):
+    """What the store has said a moment ago is good for the rest of `revalidate`, not for another whole one."""
+    ceph.put("off/a.tif", read(images, "pyramid-jpeg-420.tif"))
+    server = s3("off", revalidate=1)
+    assert server.get(THUMBNAIL.format("a.tif")).status == 200
+    looked_s = time.monotonic()
+    time.sleep(0.7)
+    assert server.get(THUMBNAIL.format("a.tif")).status == 200
+    time.sleep(max(0, looked_s + 1.1 - time.monotonic()))
+    between.take()
+    assert server.get(THUMBNAIL.format("a.tif")).status == 200
+    assert between.seen, "more than a second after its last look it is due again"
+
+
 def test_what_is_kept_is_served_while_the_store_is_away(s3, ceph, between, images):
     ceph.put("away/a.tif", read(images, "pyramid-jpeg-420.tif"))
     server = s3("away", revalidate=1, fetch_tries=1)

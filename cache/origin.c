@@ -120,10 +120,11 @@ enum rc origin_open(const struct settings *settings, int blocks_fd, struct origi
     return rc;
 }
 
-void origin_share(struct origin *origin, const struct shm_leaseholder *holder)
+void origin_share(struct origin *origin, const struct shm_leaseholder *holder,
+                  const _Atomic int64_t *distrusted_ms)
 {
     if (origin->ops->share != NULL)
-        origin->ops->share(origin, holder);
+        origin->ops->share(origin, holder, distrusted_ms);
 }
 
 enum rc origin_start(struct origin *origin, struct err *err)

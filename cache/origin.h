@@ -53,9 +53,10 @@ struct origin_needs {
 /* As settings->images says. A folder that does not answer within `fetch_timeout`, or five seconds, is no failure: see origin_answer_fd(). `blocks_fd` is where blocks are kept (CACHE_BLOCKS; stays the caller's) or -1. RC_BAD_REQUEST when the settings do not fit together, RC_IO when there is no such folder. */
 RC_MUST_USE enum rc origin_open(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
                                 struct err *err);
-/* Shares the fetching with the server's other workers, so that nothing is fetched twice; the holder's memory outlives the origin. Before
- * origin_start(). */
-void origin_share(struct origin *origin, const struct shm_leaseholder *holder);
+/* Shares the fetching with the server's other workers, so that nothing is fetched twice. What the origin said before *distrusted_ms
+ * (monotonic, changed by others; NULL: never) it is asked again. The memory of both outlives the origin. Before origin_start(). */
+void origin_share(struct origin *origin, const struct shm_leaseholder *holder,
+                  const _Atomic int64_t *distrusted_ms);
 /* Starts the threads of an origin that has some. After the box. */
 RC_MUST_USE enum rc origin_start(struct origin *origin, struct err *err);
 /* From now on nothing is fetched: every waiter, now and later, gets RC_CANCELLED. */

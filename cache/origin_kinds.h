@@ -5,7 +5,9 @@
 #include "cache/origin.h"
 
 struct origin_ops {
-    void (*share)(struct origin *origin, const struct shm_leaseholder *holder); /* NULL: nothing to share */
+    /* NULL: nothing to share, and nothing is remembered. */
+    void (*share)(struct origin *origin, const struct shm_leaseholder *holder,
+                  const _Atomic int64_t *distrusted_ms);
     enum rc (*start)(struct origin *origin, struct err *err); /* NULL: there is nothing to start */
     void (*cancel)(struct origin *origin);                    /* NULL: nobody ever waits */
     void (*close)(struct origin *origin);

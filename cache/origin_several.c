@@ -391,11 +391,12 @@ static enum rc several_visit(struct origin *origin, const char *path,
 
 /* ---- all of them ---- */
 
-static void several_share(struct origin *origin, const struct shm_leaseholder *holder)
+static void several_share(struct origin *origin, const struct shm_leaseholder *holder,
+                          const _Atomic int64_t *distrusted_ms)
 {
     struct several *several = several_of(origin);
     for (uint32_t i = 0; i < several->count; i++)
-        origin_share(several->root[i], holder);
+        origin_share(several->root[i], holder, distrusted_ms);
 }
 
 static int several_answer_fd(const struct origin *origin)

@@ -133,7 +133,8 @@ void remote_complain(struct remote *remote, const char *path, const char *reason
     log_warning("%s: %s; what is kept is served on", path, reason);
 }
 
-/* What another worker, or this one before it was started again, has found out about the file. Under the lock. */
+/* What another worker, or this one before it was started again, has found out about the file; nothing where it was found to be replaced since, or
+ * the origin could call that current again and again. Under the lock. */
 static void learn_from_store(struct remote *remote, struct remote_file *file)
 {
     char name[BLOCK_NAME_BYTES];
@@ -142,6 +143,10 @@ static void learn_from_store(struct remote *remote, struct remote_file *file)
     if (!remote_name(remote, file->path, name) ||
         block_store_find(remote->store, name, &blocks, NULL) != RC_OK)
         return;
+    if (block_file_confirmed_ms(blocks) == 0) {
+        block_file_close(&blocks);
+        return;
+    }
     if (file->content != NULL) {
         const struct block_subject *ours = block_file_subject(file->content->blocks),
                                    *theirs = block_file_subject(blocks);
@@ -159,18 +164,25 @@ static void learn_from_store(struct remote *remote, struct remote_file *file)
     file->checked_ms = 0;
 }
 
+bool remote_is_trusted(const struct remote *remote, int64_t asked_ms)
+{
+    return remote->distrusted_ms == NULL ||
+           asked_ms > atomic_load_explicit(remote->distrusted_ms, memory_order_acquire);
+}
+
 /* Whether what is known of the file may be used without asking, or without waiting for the answer. Under the lock. */
 static bool is_current(struct remote *remote, struct remote_file *file)
 {
     int64_t now_ms = clock_monotonic_ms();
     if ((file->content != NULL || file->absent_ms != 0) && file->checked_ms != 0 &&
-        now_ms - file->checked_ms < remote->options.revalidate_ms)
+        now_ms - file->checked_ms < remote->options.revalidate_ms &&
+        remote_is_trusted(remote, file->checked_ms))
         return true;
     learn_from_store(remote, file);
     if (file->content == NULL)
         return remote_stale_is_due(file, now_ms);
     int64_t age_ms = remote_age_ms(file->content);
-    if (age_ms >= remote->options.revalidate_ms)
+    if (age_ms >= remote->options.revalidate_ms || !remote_is_trusted(remote, now_ms - age_ms))
         return remote_stale_is_due(file, now_ms);
     file->checked_ms = now_ms - age_ms;
     return true;
@@ -399,9 +411,11 @@ static void remote_await(struct origin *origin, const char *path, struct origin_
         waiter->ready(waiter, rc, rc != RC_OK ? &err : NULL);
 }
 
-static void remote_share(struct origin *origin, const struct shm_leaseholder *holder)
+static void remote_share(struct origin *origin, const struct shm_leaseholder *holder,
+                         const _Atomic int64_t *distrusted_ms)
 {
     struct remote *remote = remote_of(origin);
+    remote->distrusted_ms = distrusted_ms;
     remote->served = true;
     remote->shares = block_store_is_shared(remote->store);
     remote->holder = *holder;

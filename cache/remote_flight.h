@@ -43,6 +43,7 @@ struct remote {
     struct remote_folders *folders; /* NULL: they cannot be listed */
     pthread_mutex_t mutex;
     bool cancelled;
+    const _Atomic int64_t *distrusted_ms; /* what was said before is asked again; or NULL */
     int64_t complained_ms;
     bool silent;          /* cache/remote_stale.h */
     int64_t stale_due_ms; /* when it has to be looked at again; 0: no look is waited for */
@@ -96,6 +97,8 @@ void remote_make_room(struct remote *remote);
 bool remote_name(const struct remote *remote, const char *path, char ret_name[BLOCK_NAME_BYTES]);
 int64_t remote_age_ms(struct remote_content *content);
 /* Under the lock, once in five seconds: that the origin does not answer, for this reason. */
+/* Whether what the origin said then still counts: nothing has been purged since. */
+bool remote_is_trusted(const struct remote *remote, int64_t asked_ms);
 void remote_complain(struct remote *remote, const char *path, const char *reason);
 
 #endif

@@ -262,7 +262,7 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         .slot = heritage->slot,
         .generation = atomic_load_explicit(&service->slot->generation, memory_order_relaxed)};
     if (rc == RC_OK)
-        origin_share(service->origin, &holder);
+        origin_share(service->origin, &holder, service->purged_ms);
     uint64_t root = name_root(settings->images, rc == RC_OK && origin_answer_fd(service->origin) < 0);
     if (rc == RC_OK && heritage->derivatives != NULL)
         rc = worker_derivatives_new(heritage, service->cache.folder[CACHE_DERIVATIVES], &service->derivatives,

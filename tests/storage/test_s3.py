@@ -208,6 +208,32 @@ def test_a_replaced_object_is_noticed(s3, ceph, between, served, images):
     until(lambda: server.get(THUMBNAIL.format("a.tif")).status == 404, 4, "the deleted picture is gone")
 
 
+def test_the_same_object_put_there_again(s3, ceph, between, served, images):
+    """The same bytes with another date: what is known of them holds, and the rest is fetched."""
+    ceph.put("twice/a.tif", read(images, "photo.tif"))
+    server = s3("twice", admin_token="t", derivative_cache="true")
+    assert server.get("/iiif/3/a.tif/info.json").status == 200
+    second = int(time.time())
+    until(lambda: int(time.time()) > second, 2, "S3's dates, of whole seconds, differ")
+    ceph.put("twice/a.tif", read(images, "photo.tif"))
+    assert server.admin().ask("POST", "/purge?all", {"Authorization": "Bearer t"}).status == 200
+    reply, right = (one.get(THUMBNAIL.format(name)) for one, name in ((server, "a.tif"), (served, "photo.tif")))
+    assert reply.status == 200 and reply.body == right.body
+    assert 304 in [seen.status for seen in between.take()], "it was asked whether it still is the same"
+
+
+@pytest.mark.parametrize("how", ["identifier=a.tif", "prefix=a", "all"])
+def test_a_purge_asks_the_store_again(s3, ceph, served, images, how):
+    """At once, by every worker, and long before `revalidate`."""
+    ceph.put("purged/a.tif", picture(images))
+    server = s3("purged", workers=2, admin_token="t", derivative_cache="true")
+    assert {server.get(THUMBNAIL.format("a.tif")).status for _ in range(6)} == {200}
+    ceph.put("purged/a.tif", read(images, "jpeg-444-tiled.tif"))
+    assert server.admin().ask("POST", f"/purge?{how}", {"Authorization": "Bearer t"}).status == 200
+    right = served.get(THUMBNAIL.format("jpeg-444-tiled.tif")).body
+    assert [server.get(THUMBNAIL.format("a.tif")).body == right for _ in range(6)] == [True] * 6
+
+
 def test_asking_does_not_put_the_next_look_off(s3, ceph, between, images):
     """What the store has said a moment ago is good for the rest of `revalidate`, not for another whole one."""
     ceph.put("off/a.tif", read(images, "pyramid-jpeg-420.tif"))

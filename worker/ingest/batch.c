@@ -326,40 +326,13 @@ struct ingest_task *ingest_batch_next(struct ingest_batch *batch)
     return NULL;
 }
 
-static uint8_t hex_pair(const char *digits)
-{
-    char pair[3] = {digits[0], digits[1], '\0'};
-    return (uint8_t)strtoul(pair, NULL, 16);
-}
-
 enum rc ingest_batch_options(const struct ingest_batch *batch, const struct ingest_task *task,
                              struct ingest_options *ret_options, struct err *err)
 {
-    const struct settings *settings = &task->variant->settings;
-    /* In the order of settings.c. */
-    int compression = settings_choice_index("jpeg|webp|zstd|deflate|lzw", settings->ingest_compression);
-    int chroma = settings_choice_index("4:2:0|4:4:4|rgb", settings->ingest_subsampling);
-    if (compression < 0 || chroma < 0)
-        return err_set(err, RC_BAD_REQUEST, "there is no such compression or subsampling");
-    static const enum ingest_compression compressions[] = {INGEST_JPEG, INGEST_WEBP, INGEST_ZSTD,
-                                                           INGEST_DEFLATE, INGEST_LZW};
-    static const enum ingest_chroma chromas[] = {INGEST_420, INGEST_444, INGEST_RGB_444};
     struct ingest_options options;
-    ingest_options_init(&options);
-    options.limits = (struct image_source_limits){(uint64_t)settings->max_source_pixels,
-                                                  (uint64_t)settings->max_decode_bytes};
-    options.page = (uint32_t)settings->ingest_page;
-    options.profile = strcmp(settings->ingest_profile, "keep") == 0 ? INGEST_KEEP_PROFILE : INGEST_TO_SRGB;
-    options.alpha = strcmp(settings->ingest_alpha, "keep") == 0 ? INGEST_KEEP_ALPHA : INGEST_FLATTEN_ALPHA;
-    for (int i = 0; i < 3; i++)
-        options.background_rgb[i] = hex_pair(settings->ingest_background + 2 * i);
-    options.depth_bits = strcmp(settings->ingest_depth, "keep") == 0 ? 16 : 8;
-    options.tile_px = (uint32_t)settings->ingest_tile_px;
-    options.compression = compressions[compression];
-    options.quality = (uint8_t)settings->ingest_quality;
-    options.chroma = chromas[chroma];
-    options.restart_intervals = settings->ingest_restart_intervals;
-    options.always_big_tiff = strcmp(settings->ingest_bigtiff, "always") == 0;
+    enum rc rc = ingest_mapping_options(task->variant, &options, err);
+    if (rc != RC_OK)
+        return rc;
     options.threads = batch->request->threads;
     options.record = task->record;
     *ret_options = options;

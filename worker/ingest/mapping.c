@@ -1,6 +1,7 @@
 #include "worker/ingest/mapping.h"
 
 #include "base/own.h"
+#include "worker/ingest/convert.h"
 
 #include <fnmatch.h>
 #include <inttypes.h>
@@ -214,4 +215,44 @@ enum rc ingest_mapping_name(const struct ingest_variant *variant, const char *re
         c += i < count ? strlen(part[i].key) : 1;
     }
     return rc != RC_OK ? rc : check_name((const char *)out->data + begin, out->length - begin, err);
+}
+
+/* How a conversion is done ---------------------------------------------------------------------------- */
+
+static uint8_t hex_pair(const char *digits)
+{
+    char pair[3] = {digits[0], digits[1], '\0'};
+    return (uint8_t)strtoul(pair, NULL, 16);
+}
+
+enum rc ingest_mapping_options(const struct ingest_variant *variant, struct ingest_options *ret_options,
+                               struct err *err)
+{
+    const struct settings *settings = &variant->settings;
+    /* In the order of the settings' choices. */
+    int compression = settings_choice_index("jpeg|webp|zstd|deflate|lzw", settings->ingest_compression);
+    int chroma = settings_choice_index("4:2:0|4:4:4|rgb", settings->ingest_subsampling);
+    if (compression < 0 || chroma < 0)
+        return err_set(err, RC_BAD_REQUEST, "there is no such compression or subsampling");
+    static const enum ingest_compression compressions[] = {INGEST_JPEG, INGEST_WEBP, INGEST_ZSTD,
+                                                           INGEST_DEFLATE, INGEST_LZW};
+    static const enum ingest_chroma chromas[] = {INGEST_420, INGEST_444, INGEST_RGB_444};
+    struct ingest_options options;
+    ingest_options_init(&options);
+    options.limits = (struct image_source_limits){(uint64_t)settings->max_source_pixels,
+                                                  (uint64_t)settings->max_decode_bytes};
+    options.page = (uint32_t)settings->ingest_page;
+    options.profile = strcmp(settings->ingest_profile, "keep") == 0 ? INGEST_KEEP_PROFILE : INGEST_TO_SRGB;
+    options.alpha = strcmp(settings->ingest_alpha, "keep") == 0 ? INGEST_KEEP_ALPHA : INGEST_FLATTEN_ALPHA;
+    for (int i = 0; i < 3; i++)
+        options.background_rgb[i] = hex_pair(settings->ingest_background + 2 * i);
+    options.depth_bits = strcmp(settings->ingest_depth, "keep") == 0 ? 16 : 8;
+    options.tile_px = (uint32_t)settings->ingest_tile_px;
+    options.compression = compressions[compression];
+    options.quality = (uint8_t)settings->ingest_quality;
+    options.chroma = chromas[chroma];
+    options.restart_intervals = settings->ingest_restart_intervals;
+    options.always_big_tiff = strcmp(settings->ingest_bigtiff, "always") == 0;
+    *ret_options = options;
+    return RC_OK;
 }

@@ -4,6 +4,7 @@
 #include "worker/image/exif.h"
 #include "worker/image/tiff_picture.h"
 #include "worker/image/tiff_tags.h"
+#include "worker/ingest/tiff_directory.h"
 
 #include <string.h>
 
@@ -22,156 +23,6 @@ enum { /* tags and values that only a writer needs */
        TAG_PHOTOSHOP = 34377,
        TAG_GDAL_METADATA = 42112,
 };
-
-/* One directory: entries and their values, which are kept together until all are known. */
-struct directory {
-    struct entry {
-        uint16_t tag, type;
-        uint64_t count;
-        size_t at, length; /* in `values` */
-    } * entry;
-    uint32_t count, capacity;
-    struct bytes values;
-    bool big;
-    enum rc rc; /* the first failure: adding goes on, the end tells */
-    struct err *err;
-};
-
-static void directory_done(struct directory *d)
-{
-    free(d->entry);
-    bytes_done(&d->values);
-}
-
-static void put(uint8_t *to, unsigned width_bytes, uint64_t value)
-{
-    for (unsigned i = 0; i < width_bytes; i++)
-        to[i] = (uint8_t)(value >> (8 * i));
-}
-
-static struct entry *directory_find(struct directory *d, uint16_t tag)
-{
-    for (uint32_t i = 0; i < d->count; i++)
-        if (d->entry[i].tag == tag)
-            return &d->entry[i];
-    return NULL;
-}
-
-/* Room for the values of a new entry; NULL when memory is out. The first entry of a tag wins. */
-static uint8_t *add(struct directory *d, uint16_t tag, uint16_t type, uint64_t count, size_t length)
-{
-    if (d->rc != RC_OK || directory_find(d, tag) != NULL)
-        return NULL;
-    if (d->count == d->capacity) {
-        uint32_t capacity = d->capacity == 0 ? 64 : 2 * d->capacity;
-        struct entry *more = realloc(d->entry, capacity * sizeof *more);
-        if (more == NULL) {
-            d->rc = err_set(d->err, RC_NO_MEMORY, "no memory for a directory of the pyramid");
-            return NULL;
-        }
-        d->entry = more;
-        d->capacity = capacity;
-    }
-    d->rc = bytes_reserve(&d->values, length, d->err);
-    if (d->rc != RC_OK)
-        return NULL;
-    d->entry[d->count++] = (struct entry){
-        .tag = tag, .type = type, .count = count, .at = d->values.length, .length = length};
-    uint8_t *to = d->values.data + d->values.length;
-    d->values.length += length;
-    return to;
-}
-
-static void add_numbers(struct directory *d, uint16_t tag, uint16_t type, unsigned count,
-                        const uint32_t *number)
-{
-    unsigned width = type == TIFF_TYPE_SHORT ? 2 : 4;
-    uint8_t *to = add(d, tag, type, count, (size_t)width * count);
-
-    for (unsigned i = 0; to != NULL && i < count; i++)
-        put(to + i * width, width, number[i]);
-}
-
-static void add_short(struct directory *d, uint16_t tag, uint32_t number)
-{
-    add_numbers(d, tag, TIFF_TYPE_SHORT, 1, &number);
-}
-
-static void add_long(struct directory *d, uint16_t tag, uint32_t number)
-{
-    add_numbers(d, tag, TIFF_TYPE_LONG, 1, &number);
-}
-
-static void add_bytes(struct directory *d, uint16_t tag, uint16_t type, const void *data, size_t length)
-{
-    uint8_t *to = length > 0 ? add(d, tag, type, length, length) : NULL;
-
-    if (to != NULL)
-        memcpy(to, data, length);
-}
-
-static void add_link(struct directory *d, uint16_t tag, uint64_t at)
-{
-    uint8_t *to = add(d, tag, d->big ? TIFF_TYPE_IFD8 : TIFF_TYPE_LONG, 1, d->big ? 8 : 4);
-
-    if (to != NULL)
-        put(to, d->big ? 8 : 4, at);
-}
-
-/* ---- a directory's bytes ---- */
-
-static int by_tag(const void *one, const void *other)
-{
-    const struct entry *a = one, *b = other;
-    return (int)a->tag - (int)b->tag;
-}
-
-static size_t head_bytes(const struct directory *d)
-{
-    return d->big ? 8 + (size_t)d->count * 20 + 8 : 2 + (size_t)d->count * 12 + 4;
-}
-
-/* How far the directory reaches: entries, then what does not fit into them, each at an even place. */
-static size_t directory_bytes(const struct directory *d)
-{
-    size_t length = head_bytes(d), inside = d->big ? 8 : 4;
-
-    for (uint32_t i = 0; i < d->count; i++)
-        if (d->entry[i].length > inside)
-            length += d->entry[i].length + d->entry[i].length % 2;
-    return length + length % 2;
-}
-
-/* Appends the directory, which then begins at the file's `at`. `next` 0: the last of its chain. */
-static enum rc directory_write(struct directory *d, uint64_t at, uint64_t next, struct bytes *out,
-                               struct err *err)
-{
-    size_t all = directory_bytes(d), start = out->length, values = head_bytes(d);
-    enum rc rc = d->rc == RC_OK ? bytes_reserve(out, all, err) : d->rc;
-
-    if (rc != RC_OK)
-        return rc;
-    unsigned wide = d->big ? 8 : 4, entry_bytes = d->big ? 20 : 12;
-    uint8_t *to = out->data + start, *entry = to + (d->big ? 8 : 2);
-    qsort(d->entry, d->count, sizeof *d->entry, by_tag);
-    memset(to, 0, all);
-    put(to, d->big ? 8 : 2, d->count);
-    for (uint32_t i = 0; i < d->count; i++, entry += entry_bytes) {
-        const struct entry *e = &d->entry[i];
-        put(entry, 2, e->tag);
-        put(entry + 2, 2, e->type);
-        put(entry + 4, wide, e->count);
-        bool inside = e->length <= wide;
-        memcpy(inside ? entry + 4 + wide : to + values, d->values.data + e->at, e->length);
-        if (inside)
-            continue;
-        put(entry + 4 + wide, wide, at + values);
-        values += e->length + e->length % 2;
-    }
-    put(entry, wide, next);
-    out->length += all;
-    return RC_OK;
-}
 
 /* ---- what a level's directory says ---- */
 
@@ -195,20 +46,20 @@ static uint16_t photometric_tag(enum image_model model)
     return tag[model];
 }
 
-static void add_chroma(struct directory *d, const struct image_format *format)
+static void add_chroma(struct ingest_tiff_directory *d, const struct image_format *format)
 {
     static const uint32_t full_range[] = {0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1};
     const uint32_t sub[] = {1u << format->sub_x_log2, 1u << format->sub_y_log2};
 
-    add_numbers(d, TAG_SUBSAMPLING, TIFF_TYPE_SHORT, 2, sub);
-    add_short(d, TAG_YCBCR_POSITIONING, POSITION_CENTRED);
-    uint8_t *to = add(d, TAG_REFERENCE_BLACK_WHITE, TIFF_TYPE_RATIONAL, 6, sizeof full_range);
+    ingest_tiff_add_numbers(d, TAG_SUBSAMPLING, TIFF_TYPE_SHORT, 2, sub);
+    ingest_tiff_add_short(d, TAG_YCBCR_POSITIONING, POSITION_CENTRED);
+    uint8_t *to = ingest_tiff_add(d, TAG_REFERENCE_BLACK_WHITE, TIFF_TYPE_RATIONAL, 6, sizeof full_range);
     for (unsigned i = 0; to != NULL && i < 12; i++)
-        put(to + i * 4, 4, full_range[i]);
+        ingest_tiff_put(to + i * 4, 4, full_range[i]);
 }
 
-static void add_structure(struct directory *d, const struct ingest_tiff_file *file, uint32_t level,
-                          const struct bytes *jpeg_tables)
+static void add_structure(struct ingest_tiff_directory *d, const struct ingest_tiff_file *file,
+                          uint32_t level, const struct bytes *jpeg_tables)
 {
     const struct image_format *format = &file->tiles.format;
     const struct image_size *size = &file->levels->size[level];
@@ -216,26 +67,26 @@ static void add_structure(struct directory *d, const struct ingest_tiff_file *fi
 
     for (uint32_t i = 0; i < samples; i++)
         bits[i] = format->depth_bits;
-    add_long(d, TAG_NEW_SUBFILE_TYPE, level == 0 ? 0 : REDUCED);
-    add_long(d, TAG_WIDTH, size->width_px);
-    add_long(d, TAG_LENGTH, size->height_px);
-    add_numbers(d, TAG_BITS, TIFF_TYPE_SHORT, samples, bits);
-    add_short(d, TAG_COMPRESSION, compression_tag(file->tiles.coding));
-    add_short(d, TAG_PHOTOMETRIC, photometric_tag(format->model));
-    add_short(d, TAG_ORIENTATION, 1);
-    add_short(d, TAG_SAMPLES, samples);
-    add_short(d, TAG_PLANAR, 1);
+    ingest_tiff_add_long(d, TAG_NEW_SUBFILE_TYPE, level == 0 ? 0 : REDUCED);
+    ingest_tiff_add_long(d, TAG_WIDTH, size->width_px);
+    ingest_tiff_add_long(d, TAG_LENGTH, size->height_px);
+    ingest_tiff_add_numbers(d, TAG_BITS, TIFF_TYPE_SHORT, samples, bits);
+    ingest_tiff_add_short(d, TAG_COMPRESSION, compression_tag(file->tiles.coding));
+    ingest_tiff_add_short(d, TAG_PHOTOMETRIC, photometric_tag(format->model));
+    ingest_tiff_add_short(d, TAG_ORIENTATION, 1);
+    ingest_tiff_add_short(d, TAG_SAMPLES, samples);
+    ingest_tiff_add_short(d, TAG_PLANAR, 1);
     if (file->tiles.coding >= IMAGE_TILE_ZSTD)
-        add_short(d, TAG_PREDICTOR, DIFFERENCES);
-    add_long(d, TAG_TILE_WIDTH, file->tiles.tile_px);
-    add_long(d, TAG_TILE_LENGTH, file->tiles.tile_px);
+        ingest_tiff_add_short(d, TAG_PREDICTOR, DIFFERENCES);
+    ingest_tiff_add_long(d, TAG_TILE_WIDTH, file->tiles.tile_px);
+    ingest_tiff_add_long(d, TAG_TILE_LENGTH, file->tiles.tile_px);
     if (format->alpha != IMAGE_ALPHA_NONE)
-        add_short(d, TAG_EXTRA_SAMPLES, format->alpha == IMAGE_ALPHA_PREMULTIPLIED ? 1 : 2);
+        ingest_tiff_add_short(d, TAG_EXTRA_SAMPLES, format->alpha == IMAGE_ALPHA_PREMULTIPLIED ? 1 : 2);
     if (format->model == IMAGE_CMYK)
-        add_short(d, TAG_INK_SET, INK_CMYK);
+        ingest_tiff_add_short(d, TAG_INK_SET, INK_CMYK);
     if (format->model == IMAGE_YCBCR)
         add_chroma(d, format);
-    add_bytes(d, TAG_JPEG_TABLES, TIFF_TYPE_UNDEFINED, jpeg_tables->data, jpeg_tables->length);
+    ingest_tiff_add_bytes(d, TAG_JPEG_TABLES, TIFF_TYPE_UNDEFINED, jpeg_tables->data, jpeg_tables->length);
 }
 
 static uint64_t level_tiles(const struct ingest_tiff_file *file, uint32_t level)
@@ -245,20 +96,21 @@ static uint64_t level_tiles(const struct ingest_tiff_file *file, uint32_t level)
            ingest_levels_tiles(size->height_px, file->tiles.tile_px);
 }
 
-static void add_tiles(struct directory *d, const struct ingest_tiff_file *file, uint32_t level, uint64_t at)
+static void add_tiles(struct ingest_tiff_directory *d, const struct ingest_tiff_file *file, uint32_t level,
+                      uint64_t at)
 {
     uint64_t count = level_tiles(file, level);
     unsigned wide = d->big ? 8 : 4;
-    uint8_t *to = add(d, TAG_TILE_OFFSETS, d->big ? TIFF_TYPE_LONG8 : TIFF_TYPE_LONG, count,
-                      (size_t)count * wide);
+    uint8_t *to = ingest_tiff_add(d, TAG_TILE_OFFSETS, d->big ? TIFF_TYPE_LONG8 : TIFF_TYPE_LONG, count,
+                                  (size_t)count * wide);
 
     for (uint64_t i = 0; to != NULL && i < count; i++) {
-        put(to + i * wide, wide, at);
+        ingest_tiff_put(to + i * wide, wide, at);
         at += file->tile_bytes[level][i];
     }
-    to = add(d, TAG_TILE_BYTES, TIFF_TYPE_LONG, count, (size_t)count * 4);
+    to = ingest_tiff_add(d, TAG_TILE_BYTES, TIFF_TYPE_LONG, count, (size_t)count * 4);
     for (uint64_t i = 0; to != NULL && i < count; i++)
-        put(to + i * 4, 4, file->tile_bytes[level][i]);
+        ingest_tiff_put(to + i * 4, 4, file->tile_bytes[level][i]);
 }
 
 /* ---- metadata ---- */
@@ -302,9 +154,9 @@ static bool is_structure(uint16_t tag)
 
 static enum rc add_field(void *context, const struct image_exif_field *field, struct err *err)
 {
-    struct directory *d = context;
+    struct ingest_tiff_directory *d = context;
     (void)err;
-    uint8_t *to = add(d, field->tag, field->type, field->count, field->length);
+    uint8_t *to = ingest_tiff_add(d, field->tag, field->type, field->count, field->length);
     if (to != NULL)
         memcpy(to, field->values, field->length);
     return d->rc;
@@ -320,19 +172,19 @@ static enum rc write_exif_part(const struct ingest_tiff_file *file, enum image_e
                                uint64_t at, uint64_t interoperability_at, struct bytes *out, uint64_t *ret_at,
                                struct err *err)
 {
-    OWN(directory_done) struct directory d = {.big = big, .err = err};
+    OWN(ingest_tiff_directory_done) struct ingest_tiff_directory d = {.big = big, .err = err};
     enum rc rc = image_exif_visit(&file->metadata->exif, part, add_field, &d, err);
     if (interoperability_at != 0)
-        add_link(&d, TAG_INTEROPERABILITY_IFD, interoperability_at);
+        ingest_tiff_add_link(&d, TAG_INTEROPERABILITY_IFD, interoperability_at);
     *ret_at = 0;
     if (rc != RC_OK || d.count == 0)
         return rc;
     *ret_at = at + out->length;
-    return directory_write(&d, *ret_at, 0, out, err);
+    return ingest_tiff_directory_write(&d, *ret_at, 0, out, err);
 }
 
 /* EXIF's own directories go to `out`, behind the main one; links to them and all else into the main one. */
-static enum rc add_metadata(struct directory *d, const struct ingest_tiff_file *file, uint64_t at,
+static enum rc add_metadata(struct ingest_tiff_directory *d, const struct ingest_tiff_file *file, uint64_t at,
                             struct bytes *out, struct err *err)
 {
     const struct image_metadata *m = file->metadata;
@@ -348,12 +200,12 @@ static enum rc add_metadata(struct directory *d, const struct ingest_tiff_file *
     if (rc != RC_OK)
         return rc;
     if (camera != 0)
-        add_link(d, TAG_EXIF_IFD, camera);
+        ingest_tiff_add_link(d, TAG_EXIF_IFD, camera);
     if (gps != 0)
-        add_link(d, TAG_GPS_IFD, gps);
-    add_bytes(d, TAG_XMP, TIFF_TYPE_BYTE, m->xmp.data, m->xmp.length);
-    add_bytes(d, TAG_IPTC, TIFF_TYPE_UNDEFINED, m->iptc.data, m->iptc.length);
-    add_bytes(d, TAG_ICC, TIFF_TYPE_UNDEFINED, m->icc.data, m->icc.length);
+        ingest_tiff_add_link(d, TAG_GPS_IFD, gps);
+    ingest_tiff_add_bytes(d, TAG_XMP, TIFF_TYPE_BYTE, m->xmp.data, m->xmp.length);
+    ingest_tiff_add_bytes(d, TAG_IPTC, TIFF_TYPE_UNDEFINED, m->iptc.data, m->iptc.length);
+    ingest_tiff_add_bytes(d, TAG_ICC, TIFF_TYPE_UNDEFINED, m->icc.data, m->icc.length);
     return d->rc;
 }
 
@@ -375,11 +227,12 @@ static enum rc write_header(bool big, const char *record, struct bytes *out, str
     size_t length = big ? 16 : 8, record_bytes = record != NULL ? strlen(record) + 1 : 0;
     size_t first = (length + record_bytes + 7) / 8 * 8;
 
-    put(header, 2, TIFF_LITTLE_ENDIAN);
-    put(header + 2, 2, big ? 43 : 42);
-    put(header + 4, 4,
+    ingest_tiff_put(header, 2, TIFF_LITTLE_ENDIAN);
+    ingest_tiff_put(header + 2, 2, big ? 43 : 42);
+    ingest_tiff_put(
+        header + 4, 4,
         big ? 8 : first); /* BigTIFF: the width of its offsets; classic: where the first directory is */
-    put(header + 8, 8, first);
+    ingest_tiff_put(header + 8, 8, first);
     enum rc rc = bytes_append(out, header, length, err);
     if (rc == RC_OK)
         rc = bytes_append(out, record, record_bytes, err);
@@ -389,7 +242,7 @@ static enum rc write_header(bool big, const char *record, struct bytes *out, str
 /* Fills in a level's directory; what it links to goes to `linked`, which will lie at `linked_at`. */
 static enum rc fill_level(const struct ingest_tiff_file *file, uint32_t level,
                           const struct bytes *jpeg_tables, uint64_t tiles_at, uint64_t linked_at,
-                          struct directory *d, struct bytes *linked, struct err *err)
+                          struct ingest_tiff_directory *d, struct bytes *linked, struct err *err)
 {
     linked->length = 0;
     add_structure(d, file, level, jpeg_tables);
@@ -402,18 +255,20 @@ static enum rc write_level(const struct ingest_tiff_file *file, uint32_t level,
                            const struct bytes *jpeg_tables, bool big, uint64_t tiles_at, struct bytes *out,
                            struct err *err)
 {
-    OWN(directory_done) struct directory trial = {.big = big, .err = err}, d = {.big = big, .err = err};
+    OWN(ingest_tiff_directory_done)
+    struct ingest_tiff_directory trial = {.big = big, .err = err},
+                                 d = {.big = big, .err = err};
     OWN(bytes_done) struct bytes linked = {0};
     uint64_t at = out->length;
 
     /* Where the linked directories go is known only once the main one is filled in: first as if they went here. */
     enum rc rc = fill_level(file, level, jpeg_tables, tiles_at, at, &trial, &linked, err);
-    uint64_t linked_at = at + directory_bytes(&trial);
+    uint64_t linked_at = at + ingest_tiff_directory_bytes(&trial);
     if (rc == RC_OK)
         rc = fill_level(file, level, jpeg_tables, tiles_at, linked_at, &d, &linked, err);
     if (rc == RC_OK)
-        rc = directory_write(&d, at, level + 1 < file->levels->count ? linked_at + linked.length : 0, out,
-                             err);
+        rc = ingest_tiff_directory_write(
+            &d, at, level + 1 < file->levels->count ? linked_at + linked.length : 0, out, err);
     return rc == RC_OK ? bytes_append(out, linked.data, linked.length, err) : rc;
 }
 

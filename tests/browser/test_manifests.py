@@ -1,6 +1,5 @@
 """Manifests and collections of both versions open in Mirador 4 and Universal Viewer 4: pictures are seen."""
 import functools
-import hashlib
 import http.server
 import json
 import os
@@ -16,10 +15,6 @@ from server import ROOT, Vitrine, patience
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHOTS = os.path.join(ROOT, "build", "screenshots")
-VIEWERS = os.path.join(ROOT, "build", "viewers")
-# Alone, since what they are built from is in them: npm would fetch 670 packages more.
-PACKAGES = [("mirador", "4.0.0", "ac2423944bd52ffb5a0fc02ff280c117fe39433fac56e50c0b79f0d1ca7c57e6"),
-            ("universalviewer", "4.4.0", "5eeffe8c7ad3fc8833d1cfbc6b0b628c5f0666c7140e5b464ca1ce22f9a49671")]
 
 
 class Site(http.server.SimpleHTTPRequestHandler):
@@ -28,32 +23,17 @@ class Site(http.server.SimpleHTTPRequestHandler):
     def translate_path(self, path):
         plain = path.partition("?")[0]
         if plain.startswith("/viewers/"):
-            return os.path.join(VIEWERS, os.path.normpath(plain[len("/viewers/"):]))
+            return os.path.join(node_packages.VIEWERS, os.path.normpath(plain[len("/viewers/"):]))
         return super().translate_path(path)
 
     def log_message(self, *_):
         pass
 
 
-def fetch(name, version, digest):
-    packed = os.path.join(VIEWERS, f"{name}-{version}.tgz")
-    if os.path.isdir(os.path.join(VIEWERS, name, "dist")):
-        return
-    os.makedirs(VIEWERS, exist_ok=True)
-    subprocess.run(["npm", "pack", "--silent", "--prefer-offline", f"{name}@{version}"], cwd=VIEWERS, check=True,
-                   capture_output=True, timeout=120)
-    with open(packed, "rb") as file:
-        assert hashlib.sha256(file.read()).hexdigest() == digest, f"{name} {version} is not what it was"
-    os.makedirs(os.path.join(VIEWERS, name), exist_ok=True)
-    subprocess.run(["tar", "--extract", "--file", packed, "--directory", os.path.join(VIEWERS, name), "--strip-components=1",
-                    "--exclude=*.map"], check=True)
-
-
 @pytest.fixture(scope="module")
 def site():
     node_packages.fetch()
-    for package in PACKAGES:
-        fetch(*package)
+    node_packages.fetch_viewers()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Site, directory=HERE))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"

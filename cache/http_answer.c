@@ -77,6 +77,14 @@ static void note_modified(struct http_answer *answer, const char *value, size_t 
         answer->modified_s = when;
 }
 
+static bool is_word(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)text[i]) && text[i] != '-')
+            return false;
+    return true;
+}
+
 static void note_header(struct http_answer *answer, const char *name, size_t name_length, const char *value,
                         size_t length)
 {
@@ -95,6 +103,9 @@ static void note_header(struct http_answer *answer, const char *name, size_t nam
         note_etag(answer, value, length);
     } else if (IS("Last-Modified")) {
         note_modified(answer, value, length);
+    } else if (IS("x-amz-bucket-region") && length < sizeof answer->bucket_region && is_word(value, length)) {
+        memcpy(answer->bucket_region, value, length);
+        answer->bucket_region[length] = '\0';
     } else if (IS("Retry-After") && take_number(&at, end, &number) && at == end) {
         answer->retry_after_s = number < 3600 ? (int64_t)number : 3600;
     }

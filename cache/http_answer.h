@@ -15,7 +15,8 @@ struct http_answer {
     bool etag_is_weak;
     bool has_modified;
     int64_t modified_s;
-    int64_t retry_after_s; /* 0: not said */
+    int64_t retry_after_s;  /* 0: not said */
+    char bucket_region[32]; /* where an S3 store says that the bucket is; "": it does not say */
 };
 
 /* One line of the head, with or without its end. A status line starts over: interim answers and redirects come first. */

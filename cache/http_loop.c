@@ -151,6 +151,26 @@ static enum rc call_prepare(struct http_call *call, struct err *err)
     return RC_OK;
 }
 
+/* Why nothing came, or not all. */
+static enum rc failed(const struct http_call *call, CURLcode code, struct err *err)
+{
+    const char *whom = call->whom != NULL ? call->whom : "the origin";
+    if (call->refused_address)
+        return err_set(err, RC_FORBIDDEN, "the address of %.100s is in a network that is not allowed", whom);
+    if (code == CURLE_OPERATION_TIMEDOUT || code == CURLE_ABORTED_BY_CALLBACK)
+        return err_set(err, RC_LATE, "%.100s did not answer in time", whom);
+    if (code == CURLE_OUT_OF_MEMORY)
+        return err_set(err, RC_NO_MEMORY, "no memory for a request to the origin");
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return err_set(err, RC_ORIGIN,
+                       "the certificate of %.100s is not valid for its name, or nobody whom this system "
+                       "trusts vouches for it",
+                       whom);
+    if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR)
+        return err_set(err, RC_ORIGIN, "%.100s breaks off in the middle of its answer", whom);
+    return err_set(err, RC_ORIGIN, "%.100s cannot be read: %s", whom, curl_easy_strerror(code));
+}
+
 /* What libcurl's end of a call means. */
 static enum rc outcome(struct http_call *call, CURLcode code, struct err *err)
 {
@@ -164,19 +184,7 @@ static enum rc outcome(struct http_call *call, CURLcode code, struct err *err)
     curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_URL, &redirect);
     if (redirect != NULL)
         call->redirect = strdup(redirect);
-    if (code == CURLE_OK)
-        return RC_OK;
-    if (call->refused_address)
-        return err_set(err, RC_FORBIDDEN, "the origin's address is in a network that is not allowed");
-    if (code == CURLE_OPERATION_TIMEDOUT || code == CURLE_ABORTED_BY_CALLBACK)
-        return err_set(err, RC_LATE, "the origin did not answer in time");
-    if (code == CURLE_OUT_OF_MEMORY)
-        return err_set(err, RC_NO_MEMORY, "no memory for a request to the origin");
-    if (code == CURLE_PEER_FAILED_VERIFICATION)
-        return err_set(err, RC_ORIGIN,
-                       "the origin's certificate is not valid for its name, or nobody whom this system "
-                       "trusts vouches for it");
-    return err_set(err, RC_ORIGIN, "the origin cannot be read: %s", curl_easy_strerror(code));
+    return code == CURLE_OK ? RC_OK : failed(call, code, err);
 }
 
 static void call_release(struct http_call *call)

@@ -25,6 +25,7 @@ struct http_call {
     /* the request */
     const char *method; /* GET, HEAD, PUT, POST, DELETE */
     const char *url;
+    const char *whom;     /* who is asked, for errors; NULL: the origin */
     struct bytes headers; /* "Name: value", a NUL behind each */
     const void *body;     /* with PUT and POST */
     size_t body_length;

@@ -124,7 +124,7 @@ static void *watch_thread(void *argument)
         if (lane->cancelled)
             err_set(&err, RC_CANCELLED, "the server is going down");
         else
-            err_set(&err, RC_LATE, "the image directory did not answer in time");
+            err_set(&err, RC_LATE, "the image directory %.150s did not answer in time", lane->root_path);
         pthread_mutex_unlock(&lane->mutex);
         if (given_up.fetch != NULL)
             given_up.fetch->done(given_up.fetch, err.rc, &err);
@@ -160,8 +160,8 @@ static enum rc why_not(const struct lane *lane, const struct lane_job *job, stru
         return err_set(err, RC_CANCELLED, "the server is going down");
     if (lane->standing_still == lane->thread_count)
         return err_set(err, RC_LATE,
-                       "the image directory does not answer: all %u threads that read it stand still",
-                       lane->thread_count);
+                       "the image directory %.150s does not answer: all %u threads that read it stand still",
+                       lane->root_path, lane->thread_count);
     return RC_OK;
 }
 

@@ -140,6 +140,7 @@ static enum rc ask(const struct s3_keys *keys, const char *method, const char *p
     snprintf(url, sizeof url, "%s%s", keys->url, path);
     struct metadata_call metadata = {.call = {.method = method,
                                               .url = url,
+                                              .whom = "the instance metadata service",
                                               .body = strcmp(method, "PUT") == 0 ? "" : NULL,
                                               .stall_ms = METADATA_MS,
                                               .body_came = take_answer}};

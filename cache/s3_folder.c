@@ -93,6 +93,7 @@ static enum rc prepare(struct asking *asking, int64_t start_ms, struct err *err)
     }
     asking->call = (struct http_call){.method = "GET",
                                       .url = asking->url,
+                                      .whom = address->place,
                                       .start_ms = start_ms,
                                       .stall_ms = asking->folder->timeout_ms,
                                       .body_came = take_answer,
@@ -178,9 +179,10 @@ static enum rc judge(const struct asking *asking, struct err *err)
     if (status == 403 || status == 401)
         return err_set(err, RC_ORIGIN,
                        "the store %.100s refuses: the credentials do not give the right to list (%s)",
-                       asking->folder->address->name, code[0] != '\0' ? code : "403");
+                       asking->folder->address->place, code[0] != '\0' ? code : "403");
     return err_set(err, status == 503 || status == 429 ? RC_BUSY : RC_ORIGIN,
-                   "the store answers %u%s%s to a list", status, code[0] != '\0' ? " " : "", code);
+                   "the store %.100s answers %u%s%s to a list", asking->folder->address->place, status,
+                   code[0] != '\0' ? " " : "", code);
 }
 
 static void on_end(struct http_call *call, enum rc rc, const struct err *call_err)

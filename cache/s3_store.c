@@ -79,6 +79,7 @@ static enum rc ask_once(struct s3_store *store, const struct s3_request *request
     }
     asked->call = (struct http_call){.method = request->method,
                                      .url = url,
+                                     .whom = store->address.place,
                                      .body = body,
                                      .body_length = length,
                                      .stall_ms = store->timeout_ms,

@@ -154,6 +154,8 @@ enum rc web_address_of(struct web_address *address, const char *images, const st
     *address = (struct web_address){.port = 0};
     enum rc rc = strncmp(images, "s3://", 5) == 0 ? s3_address(address, images, settings, err)
                                                   : http_address(address, images, err);
+    if (rc == RC_OK && !put_text(&address->place, "%s", images))
+        rc = err_set(err, RC_NO_MEMORY, "no memory for the origin's address");
     if (rc != RC_OK)
         web_address_done(address);
     return rc;
@@ -162,6 +164,7 @@ enum rc web_address_of(struct web_address *address, const char *images, const st
 void web_address_done(struct web_address *address)
 {
     free(address->name);
+    free(address->place);
     free(address->root);
     free(address->host);
     free(address->host_alone);

@@ -10,6 +10,7 @@
 struct web_address {
     bool is_s3;
     char *name;       /* "s3://bucket/prefix on https://…": of the origin, for keys and the log */
+    char *place;      /* as the settings have it, for what visitors hear */
     char *root;       /* "https://host:port" */
     char *host;       /* as in the Host header, with a port that is not the usual one */
     char *host_alone; /* without any port */

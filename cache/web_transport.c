@@ -21,6 +21,7 @@
 #define REDIRECTS        3u
 #define FIRST_PAUSE_MS   100
 #define ERROR_TEXT_BYTES 2048u
+#define SAY_AGAIN_MS     60000 /* that an origin is overloaded */
 
 struct web {
     struct transport transport; /* first */
@@ -32,8 +33,9 @@ struct web {
     uint32_t tries;
     int64_t timeout_ms;
     struct breaker breaker;
-    pthread_mutex_t mutex; /* of the next */
+    pthread_mutex_t mutex; /* of the next two */
     uint64_t random;
+    int64_t said_ms; /* that it is overloaded; 0: never */
 };
 
 /* One fetch under way: a call, again and again. */
@@ -69,6 +71,19 @@ static void note_outcome(struct web *web, bool failed, bool was_probe)
     }
 }
 
+/* Each request that fails for it is no line of its own in the log: there may be very many. */
+static void say_overloaded(struct web *web, const struct err *err)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&web->mutex);
+    bool says = web->said_ms == 0 || now_ms - web->said_ms > SAY_AGAIN_MS;
+    if (says)
+        web->said_ms = now_ms;
+    pthread_mutex_unlock(&web->mutex);
+    if (says)
+        log_warning("%s: %s", web->address.name, err->message);
+}
+
 /* Half of `ms` to one and a half. */
 static int64_t at_random(struct web *web, int64_t ms)
 {
@@ -88,16 +103,19 @@ static uint64_t etag_hash(const char *etag)
 
 static enum rc answer_part(struct try *try, struct transport_answer *answer, struct err *err)
 {
+    const char *place = try->web->address.place;
     const struct http_answer *head = &try->call.answer;
     bool whole = head->status == 200;
     if (head->is_coded)
         return err_set(err, RC_ORIGIN,
-                       "the origin sends the file compressed, so that its parts cannot be found");
+                       "the origin %.100s sends the file compressed, so that its parts cannot be found",
+                       place);
     if (whole ? !head->has_length : !head->has_range || !head->range_known)
-        return err_set(err, RC_ORIGIN, "the origin does not say how long the file is");
+        return err_set(err, RC_ORIGIN, "the origin %.100s does not say how long the file is", place);
     if (!whole && (head->range_first != try->fetch->offset ||
                    head->range_last >= try->fetch->offset + try->fetch->length))
-        return err_set(err, RC_ORIGIN, "the origin sends another part of the file than it was asked for");
+        return err_set(err, RC_ORIGIN,
+                       "the origin %.100s sends another part of the file than it was asked for", place);
     answer->whole = whole;
     answer->offset = whole ? 0 : head->range_first;
     answer->version = (struct origin_version){.size_bytes = whole ? head->length_bytes : head->range_size,
@@ -147,7 +165,7 @@ static enum rc on_body(struct http_call *call, const void *data, size_t length, 
 /* Why the store does not let us in, as the person who set it up has to hear it. */
 static enum rc refused(const struct try *try, const char *code, struct err *err)
 {
-    const char *name = try->web->address.name;
+    const char *name = try->web->address.place;
     if (try->web->keys == NULL)
         return err_set(err, RC_FORBIDDEN, "the origin %.100s does not give out this image (%u)", name,
                        try->call.answer.status);
@@ -166,10 +184,39 @@ static enum rc refused(const struct try *try, const char *code, struct err *err)
                    name, code[0] != '\0' ? code : "403");
 }
 
+/* The bucket lies somewhere else than where it was asked for. */
+static bool is_elsewhere(const struct http_answer *answer, const char *code)
+{
+    return (answer->status >= 301 && answer->status <= 308) ||
+           strcmp(code, "AuthorizationHeaderMalformed") == 0;
+}
+
+static enum rc elsewhere(const struct try *try, const char *code, struct err *err)
+{
+    const struct web_address *address = &try->web->address;
+    const char *region = try->call.answer.bucket_region;
+    if (region[0] != '\0' && strcmp(region, address->region) != 0)
+        return err_set(err, RC_ORIGIN,
+                       "the bucket of %.100s is in region %s: s3_region must say so, and not %.40s",
+                       address->place, region, address->region);
+    return err_set(err, RC_ORIGIN,
+                   "the bucket of %.100s is elsewhere: s3_region (%.40s) or s3_endpoint is wrong (%u%s%s)",
+                   address->place, address->region, try->call.answer.status, code[0] != '\0' ? " " : "",
+                   code);
+}
+
+/* The name is one that no object can have. */
+static bool is_no_key(const char *code)
+{
+    return strcmp(code, "InvalidObjectName") == 0 || strcmp(code, "InvalidURI") == 0 ||
+           strcmp(code, "KeyTooLongError") == 0;
+}
+
 /* What an answer that has come whole means. *ret_may_pass: another try may do better. */
 static enum rc judge(const struct try *try, bool *ret_may_pass, struct err *err)
 {
     const struct http_answer *answer = &try->call.answer;
+    const char *place = try->web->address.place;
     char code[48] = "";
     if (try->text.data != NULL)
         http_answer_s3_code((const char *)try->text.data, try->text.length, code, sizeof code);
@@ -182,7 +229,7 @@ static enum rc judge(const struct try *try, bool *ret_may_pass, struct err *err)
     case 404:
     case 410:
         if (strcmp(code, "NoSuchBucket") == 0)
-            return err_set(err, RC_ORIGIN, "the store has no such bucket: %.120s", try->web->address.name);
+            return err_set(err, RC_ORIGIN, "the store has no such bucket: %.120s", place);
         return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", try->fetch->path);
     case 401:
     case 403:
@@ -192,11 +239,15 @@ static enum rc judge(const struct try *try, bool *ret_may_pass, struct err *err)
     case 429:
     case 503:
         *ret_may_pass = true;
-        return err_set(err, RC_BUSY, "the origin is overloaded (%u%s%s), please try again", answer->status,
-                       code[0] != '\0' ? " " : "", code);
+        return err_set(err, RC_BUSY, "the origin %.100s is overloaded (%u%s%s), please try again", place,
+                       answer->status, code[0] != '\0' ? " " : "", code);
     default:
         *ret_may_pass = answer->status >= 500 || answer->status == 408;
-        return err_set(err, RC_ORIGIN, "the origin answers %u%s%s", answer->status,
+        if (try->web->keys != NULL && is_elsewhere(answer, code))
+            return elsewhere(try, code, err);
+        if (try->web->keys != NULL && answer->status == 400 && is_no_key(code))
+            return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", try->fetch->path);
+        return err_set(err, RC_ORIGIN, "the origin %.100s answers %u%s%s", place, answer->status,
                        code[0] != '\0' ? " " : "", code);
     }
 }
@@ -248,6 +299,7 @@ static enum rc try_prepare(struct try *try, struct err *err)
     struct web *web = try->web;
     http_call_done(&try->call);
     struct http_call call = {.method = "GET",
+                             .whom = web->address.place,
                              .start_ms = try->call.start_ms,
                              .stall_ms = web->timeout_ms,
                              .allows = allows,
@@ -319,17 +371,19 @@ static bool follow_redirect(struct try *try)
         return false;
     enum rc rc = RC_OK;
     if (++try->redirects > REDIRECTS)
-        rc = err_set(&err, RC_ORIGIN, "the origin redirects more than %u times", REDIRECTS);
+        rc = err_set(&err, RC_ORIGIN, "the origin %.100s redirects more than %u times",
+                     try->web->address.place, REDIRECTS);
     else if (!may_move_to(try->web, try->call.redirect))
-        rc = err_set(&err, RC_ORIGIN, "the origin redirects to a host that is not in http_hosts: %.120s",
-                     try->call.redirect);
+        rc = err_set(&err, RC_ORIGIN,
+                     "the origin %.80s redirects to a host that is not in http_hosts: %.100s",
+                     try->web->address.place, try->call.redirect);
     if (rc == RC_OK) {
         free(try->moved_to);
         try->moved_to = TAKE_PTR(try->call.redirect);
         if (try_again(try, 0, &rc, &err))
             return true;
         if (rc == RC_OK)
-            rc = err_set(&err, RC_LATE, "the origin did not answer in time");
+            rc = err_set(&err, RC_LATE, "the origin %.100s did not answer in time", try->web->address.place);
     }
     try_end(try, rc, &err);
     return true;
@@ -367,6 +421,8 @@ static void on_end(struct http_call *call, enum rc rc, const struct err *call_er
         if (try_again(try, pause_ms, &again, &again_err))
             return;
     }
+    if (answered && rc == RC_BUSY)
+        say_overloaded(web, &err);
     try_end(try, rc, &err);
 }
 
@@ -405,8 +461,9 @@ static void web_submit(struct transport *transport, struct transport_fetch *fetc
     enum rc rc = RC_OK;
     if (!breaker_may_ask(&web->breaker, clock_monotonic_ms(), &try->is_probe, &left_ms))
         rc = err_set(&err, RC_BUSY,
-                     "the origin has failed %u times in a row and is not asked for another %" PRId64 " s",
-                     BREAKER_AFTER, (left_ms + 999) / 1000);
+                     "the origin %.100s has failed %u times in a row and is not asked for another %" PRId64
+                     " s",
+                     web->address.place, BREAKER_AFTER, (left_ms + 999) / 1000);
     bool probes = try->is_probe;
     if (rc == RC_OK)
         rc = web_address_path(&web->address, fetch->path, &try->path, &err);

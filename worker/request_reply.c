@@ -6,13 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *name_of_request(void *context)
+{
+    return http_exchange_request_id(((struct request *)context)->exchange);
+}
+
+/* With the request's id also on a thread that works on none, or on another: whoever has fetched what it needed, say. */
+static void say(struct request *request, const struct err *err)
+{
+    log_request(name_of_request, request);
+    log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
+    log_request(NULL, NULL);
+}
+
 void request_fail(struct request *request, const struct err *err)
 {
     struct worker_service *service = request->service;
     pictures_release(service->pictures, &request->picture);
     if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE ||
         err->rc == RC_ORIGIN || err->rc == RC_LATE)
-        log_warning("%s: %s", http_exchange_target(request->exchange), err->message);
+        say(request, err);
     if (!request_fail_as_page(request, err))
         http_reply_error_later(request->exchange, err, request->retry_after_s);
 }

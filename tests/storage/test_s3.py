@@ -1,6 +1,7 @@
 """Sources in an S3 bucket: what comes, what it costs in requests, and what happens when the store misbehaves."""
 import glob
 import os
+import re
 import subprocess
 import threading
 import time
@@ -128,8 +129,27 @@ def test_what_does_not_pass_is_given_up(s3, ceph, between, images, fault, status
     between.fault = lambda seen: fault
     assert server.get(THUMBNAIL.format("a.tif")).status == status
     assert len(between.take()) == 3, "fetch_tries"
+    said = [line for line in server.log().splitlines() if " warning: " in line]
+    assert len(said) == 1 and f"s3://{BUCKET}/faults" in said[0], said
+    assert status == 503 or re.search(r"warning: \[[0-9a-f]{16}\] /iiif/3/a.tif/", said[0]), "the request is named"
     between.fault = None
     assert server.get(THUMBNAIL.format("a.tif")).status == 200
+
+
+@pytest.mark.parametrize("fault", [("status", 301, "PermanentRedirect"), ("status", 400, "AuthorizationHeaderMalformed")])
+def test_a_bucket_of_another_region_is_named(s3, between, fault):
+    server = s3("region")
+    between.fault = lambda seen: (*fault, "x-amz-bucket-region: eu-central-1")
+    reply = server.get(THUMBNAIL.format("a.tif"))
+    assert reply.status == 502 and b"in region eu-central-1" in reply.body and b"s3_region" in reply.body, reply.body
+    between.fault = lambda seen: fault
+    reply = server.get(THUMBNAIL.format("b.tif"))
+    assert reply.status == 502 and b"s3_region (us-east-1) or s3_endpoint is wrong" in reply.body, reply.body
+
+
+def test_a_name_that_no_object_can_have(s3, between):
+    reply = s3("odd").get("/iiif/3/%FF%FE.tif/info.json")
+    assert (reply.status, [seen.status for seen in between.take()]) == (404, [400])
 
 
 def test_slow_down_by_the_store_itself(s3, ceph, between, images):

@@ -61,8 +61,7 @@ static bool add_size(json_t *object, struct image_size size)
     return add_number(object, "width", size.width_px) && add_number(object, "height", size.height_px);
 }
 
-/* sizes
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- sizes ---- */
 
 static bool same_size(struct image_size a, struct image_size b)
 {
@@ -88,8 +87,7 @@ static bool add_sizes(json_t *info, const struct image_pyramid *pyramid, const s
     return json_array_size(sizes) == 0 || json_object_set(info, "sizes", sizes) == 0;
 }
 
-/* tiles
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- tiles ---- */
 
 static bool is_tiled(const struct image_level *level)
 {
@@ -210,8 +208,7 @@ static bool add_tiles(json_t *info, const struct image_pyramid *pyramid, struct 
     return !pyramid->tiles_join || !limits->join_tiles || add_joined_tiles(tiles, pyramid, limits);
 }
 
-/* versions
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- versions ---- */
 
 static const char *const *qualities_of(const struct image_pyramid *pyramid)
 {

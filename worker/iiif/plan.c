@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* region
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- region ---- */
 
 /* One axis of a region, in whole pixels that need not fit in 32 bits → what of it lies in the picture. */
 static enum rc crop_axis(double start, double length, uint32_t full, const char *start_name,
@@ -58,8 +57,7 @@ static enum rc make_region(const struct iiif_request *request, struct image_size
     return RC_OK;
 }
 
-/* plan
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- plan ---- */
 
 /* The default quality is colour for a colour picture and gray for a gray one, and `color` of a gray one is
  * gray. */
@@ -138,8 +136,7 @@ enum rc iiif_plan_make(const struct iiif_request *request, const struct image_py
     return RC_OK;
 }
 
-/* canonical form
- * ---------------------------------------------------------------------------------------------- */
+/* ---- canonical form ---- */
 
 /* Without printf(), which every request would pay for several times: what is written fits, as static_assert says. */
 static char *put_text(char *to, const char *text)

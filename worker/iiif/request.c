@@ -38,8 +38,7 @@ const char *iiif_format_name(enum iiif_format format)
     return format_names[format];
 }
 
-/* pieces
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- pieces ---- */
 
 static bool piece_is(struct piece piece, const char *word)
 {
@@ -99,8 +98,7 @@ static enum rc decode_parameter(const char *name, struct piece raw, struct param
     return RC_OK;
 }
 
-/* numbers
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 static enum rc read_whole(const struct parameter *of, struct piece digits, uint32_t *ret_value,
                           struct err *err)
@@ -160,8 +158,7 @@ static enum rc read_decimal(const struct parameter *of, struct piece text, doubl
     return RC_OK;
 }
 
-/* parameters
- * -------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 static enum rc read_region(struct piece raw, struct iiif_request *request, struct err *err)
 {
@@ -307,8 +304,7 @@ static enum rc read_quality_and_format(struct piece raw, struct iiif_request *re
     return RC_OK;
 }
 
-/* the whole
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 enum rc iiif_request_identifier(const char *raw, size_t raw_length, struct iiif_request *request,
                                 struct err *err)

@@ -37,8 +37,7 @@ static bool level_is_regular(const struct image_pyramid *pyramid, uint32_t level
            edge_is_regular(full.height_px, size.height_px, factor);
 }
 
-/* grids
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- grids ---- */
 
 /* The factors whose grid a request fits: those in [least, most] that divide `divisor` (0: all do). */
 struct grids {
@@ -118,8 +117,7 @@ static uint32_t choose_factor(const struct image_pyramid *pyramid, struct image_
     return smallest_divisor(&grids);
 }
 
-/* levels
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- levels ---- */
 
 /* Full pixels per level pixel. */
 struct ratio {

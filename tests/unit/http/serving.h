@@ -84,6 +84,33 @@ static inline void serving_stop(struct serving *serving)
     close(serving->listener);
 }
 
+static inline void reply_text(struct http_exchange *exchange, const char *text)
+{
+    http_reply_text(exchange, 200, "text/plain", text, NULL, 0);
+}
+
+/* A handler. "/size/N": N bytes. Anything else: what counts as Host, and the target. */
+static inline void handle_at_once(struct http_exchange *exchange, struct serving *serving)
+{
+    (void)serving;
+    const char *target = http_exchange_target(exchange), *host = http_exchange_header(exchange, "host");
+    unsigned size;
+    struct err err;
+    struct bytes body = {0};
+    if (http_exchange_method(exchange) >= HTTP_POST) {
+        const struct http_header allow = {"Allow", "GET"};
+        http_reply_text(exchange, 405, "text/plain", "no\n", &allow, 1);
+    } else if (sscanf(target, "/size/%u", &size) == 1 && bytes_reserve(&body, size, &err) == RC_OK) {
+        for (body.length = 0; body.length < size; body.length++)
+            body.data[body.length] = (uint8_t)('a' + body.length % 26);
+        const struct http_representation representation = {.etag = "\"1\"", .media_type = "image/png"};
+        http_reply_body(exchange, &representation, &body);
+    } else {
+        reply_text(exchange,
+                   arena_format(http_exchange_arena(exchange), "%s %s", host != NULL ? host : "-", target));
+    }
+}
+
 /* A connected client; *ret_accepted is the server's end, not yet handed in. */
 static inline void connect_only(struct serving *serving, struct client *client, int *ret_accepted,
                                 struct sockaddr_storage *ret_peer)

@@ -32,8 +32,7 @@ static enum rc make(enum iiif_version version, const char *parameters, const str
     return iiif_plan_make(&request, pyramid, limits, ret_plan, err);
 }
 
-/* regions
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- regions ---- */
 
 static void test_regions(void **state)
 {
@@ -167,8 +166,7 @@ static void test_orientation(void **state)
     }
 }
 
-/* canonical form
- * ---------------------------------------------------------------------------------------------- */
+/* ---- canonical form ---- */
 
 struct pair {
     const char *asked, *right; /* NULL: the same */
@@ -280,8 +278,7 @@ static void test_canonical_quality_of_a_gray_picture(void **state)
     check_canonical(IIIF_3, &pyramid, &wide, rows, COUNT(rows));
 }
 
-/* at random
- * --------------------------------------------------------------------------------------------------- */
+/* ---- at random ---- */
 
 static unsigned short seed[3] = {11, 21, 31};
 

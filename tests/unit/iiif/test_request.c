@@ -50,8 +50,7 @@ static void assert_refused(enum iiif_version version, const char *path, enum rc 
             fail_msg("%s: a failure wrote its output", path);
 }
 
-/* regions
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- regions ---- */
 
 static const struct {
     const char *text;
@@ -150,8 +149,7 @@ static void test_bad_regions(void **state)
     }
 }
 
-/* sizes
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- sizes ---- */
 
 enum { V2 = 1, V3 = 2, BOTH = 3 };
 
@@ -263,8 +261,7 @@ static void test_bad_sizes(void **state)
     }
 }
 
-/* rotations
- * --------------------------------------------------------------------------------------------------- */
+/* ---- rotations ---- */
 
 static const struct {
     const char *text;
@@ -340,8 +337,7 @@ static void test_bad_rotations(void **state)
     }
 }
 
-/* quality and format
- * ------------------------------------------------------------------------------------------ */
+/* ---- quality and format ---- */
 
 static void test_qualities_and_formats(void **state)
 {
@@ -397,8 +393,7 @@ static void test_bad_qualities_and_formats(void **state)
     }
 }
 
-/* routes and identifiers
- * -------------------------------------------------------------------------------------- */
+/* ---- routes and identifiers ---- */
 
 static void test_routes(void **state)
 {

@@ -156,7 +156,8 @@ static enum rc failed(const struct http_call *call, CURLcode code, struct err *e
 {
     const char *whom = call->whom != NULL ? call->whom : "the origin";
     if (call->refused_address)
-        return err_set(err, RC_FORBIDDEN, "the address of %.100s is in a network that is not allowed", whom);
+        return err_set(err, RC_FORBIDDEN,
+                       "the address of %.100s is in a network that is not allowed (http_networks)", whom);
     if (code == CURLE_OPERATION_TIMEDOUT || code == CURLE_ABORTED_BY_CALLBACK)
         return err_set(err, RC_LATE, "%.100s did not answer in time", whom);
     if (code == CURLE_OUT_OF_MEMORY)

@@ -77,9 +77,10 @@ static enum rc on_begin(struct transport_fetch *fetch, const struct transport_an
     }
     if (answer->whole && answer->version.size_bytes > fetch->length &&
         answer->version.size_bytes > (uint64_t)remote->options.most_whole_bytes)
-        return err_set(err, RC_TOO_LARGE,
-                       "the origin sends files only as a whole, and this one has %llu bytes",
-                       (unsigned long long)answer->version.size_bytes);
+        return err_set(
+            err, RC_TOO_LARGE,
+            "the origin sends files only as a whole, and this one has %llu bytes, more than whole_file_limit",
+            (unsigned long long)answer->version.size_bytes);
     return same ? RC_OK : take_in(flight, answer, err);
 }
 

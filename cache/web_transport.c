@@ -21,7 +21,7 @@
 #define REDIRECTS        3u
 #define FIRST_PAUSE_MS   100
 #define ERROR_TEXT_BYTES 2048u
-#define SAY_AGAIN_MS     60000 /* that an origin is overloaded */
+#define SAY_AGAIN_MS     60000 /* what is wrong with an origin as a whole */
 
 struct web {
     struct transport transport; /* first */
@@ -35,7 +35,7 @@ struct web {
     struct breaker breaker;
     pthread_mutex_t mutex; /* of the next two */
     uint64_t random;
-    int64_t said_ms; /* that it is overloaded; 0: never */
+    int64_t said_ms; /* what is wrong with all of it; 0: never */
 };
 
 /* One fetch under way: a call, again and again. */
@@ -71,8 +71,8 @@ static void note_outcome(struct web *web, bool failed, bool was_probe)
     }
 }
 
-/* Each request that fails for it is no line of its own in the log: there may be very many. */
-static void say_overloaded(struct web *web, const struct err *err)
+/* That the origin is overloaded, or may not be asked: no line for each request that fails for it, there may be very many. */
+static void say_at_times(struct web *web, const struct err *err)
 {
     int64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&web->mutex);
@@ -81,7 +81,7 @@ static void say_overloaded(struct web *web, const struct err *err)
         web->said_ms = now_ms;
     pthread_mutex_unlock(&web->mutex);
     if (says)
-        log_warning("%s: %s", web->address.name, err->message);
+        log_warning("%s", err->message);
 }
 
 /* Half of `ms` to one and a half. */
@@ -421,8 +421,8 @@ static void on_end(struct http_call *call, enum rc rc, const struct err *call_er
         if (try_again(try, pause_ms, &again, &again_err))
             return;
     }
-    if (answered && rc == RC_BUSY)
-        say_overloaded(web, &err);
+    if (answered ? rc == RC_BUSY : rc == RC_FORBIDDEN)
+        say_at_times(web, &err);
     try_end(try, rc, &err);
 }
 

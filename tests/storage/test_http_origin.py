@@ -115,6 +115,7 @@ def test_private_addresses_are_refused(start, between):
     server = start(f"http://127.0.0.1:{between.port}/pictures", workers=1)
     reply = server.get(THUMBNAIL.format("a.tif"))
     assert reply.status == 403 and b"network that is not allowed" in reply.body
+    assert server.log().count("network that is not allowed (http_networks)") == 1
     assert not between.take()
 
 

@@ -294,7 +294,13 @@ static void close_list(FILE **list)
 
 static bool is_list_of_sizes(const char *sizes)
 {
-    return sizes[0] != '\0' && sizes[0] != ',' && strspn(sizes, "0123456789,") == strlen(sizes);
+    for (const char *size = sizes;; size++) {
+        if (*size < '1' || *size > '9')
+            return false;
+        size += strspn(size, "0123456789");
+        if (*size != ',')
+            return *size == '\0';
+    }
 }
 
 int master_ask_warm(char *const *argument)

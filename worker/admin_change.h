@@ -4,7 +4,7 @@
  *     POST /prune?unused=SECONDS                          removes those that nobody has asked for in so long
  *     GET  /iiif/...                                      warms up: an image as on the public listener, behind all others
  *
- * Answers are JSON ({"removed":N,"counted":true}). Without a token in the settings 403, without one in the request 401,
+ * Answers are JSON ({"removed":N,"counted":true}); "counted":false, as always with prefix and all: the janitor removes the rest. Without a token in the settings 403, without one in the request 401,
  * with a wrong one 403, with a wrong parameter 400. Event thread; the work itself is done on a render thread. A worker that
  * dies meanwhile leaves the request to another, which does it again: all of this may be done twice. */
 #ifndef WORKER_ADMIN_CHANGE_H

@@ -244,6 +244,8 @@ def test_commands(served, tmp_path):
 def test_warming_up(served, tmp_path):
     identifiers = tmp_path / "identifiers"
     identifiers.write_text("# of the house\n" + "\n".join(NAMES) + "\n")
+    for wrong in ("0", "120,", ",120", "120,,240", "a"):
+        assert command(served, "warm", str(identifiers), "--sizes", wrong).returncode == 2, wrong
     done = command(served, "warm", str(identifiers), "--sizes", "120,240")
     assert done.returncode == 0 and "6 images warmed up, 0 failed" in done.stderr, done
     assert renders(served) == 6

@@ -43,24 +43,6 @@ static void end(struct asking *asking, enum rc rc, const struct err *err)
 
 /* ---- asking ---- */
 
-/* Sorted by name, as signatures want it. */
-static enum rc make_query(const struct asking *asking, struct bytes *query, struct err *err)
-{
-    enum rc rc = RC_OK;
-    if (asking->page.token[0] != '\0') {
-        rc = bytes_format(query, err, "continuation-token=");
-        if (rc == RC_OK)
-            rc = s3_encode(asking->page.token, false, query, err);
-        if (rc == RC_OK)
-            rc = bytes_format(query, err, "&");
-    }
-    if (rc == RC_OK)
-        rc = bytes_format(query, err, "delimiter=%%2F&encoding-type=url&list-type=2&prefix=");
-    if (rc == RC_OK)
-        rc = s3_encode((const char *)asking->prefix.data, false, query, err);
-    return rc == RC_OK ? bytes_append(query, "", 1, err) : rc;
-}
-
 static enum rc take_answer(struct http_call *call, const void *data, size_t length, struct err *err)
 {
     struct asking *asking = (struct asking *)call;
@@ -79,7 +61,7 @@ static enum rc prepare(struct asking *asking, int64_t start_ms, struct err *err)
     char path[80];
     struct s3_credentials credentials;
     snprintf(path, sizeof path, "/%s", address->bucket_in_path ? address->bucket : "");
-    enum rc rc = make_query(asking, &query, err);
+    enum rc rc = s3_list_query(asking->page.token, true, "", (const char *)asking->prefix.data, &query, err);
     if (rc == RC_OK)
         rc = s3_keys_copy(asking->folder->keys, &credentials, err);
     if (rc != RC_OK)
@@ -202,10 +184,8 @@ static void on_end(struct http_call *call, enum rc rc, const struct err *call_er
         return;
     }
     if (rc == RC_OK)
-        rc = s3_list_read(asking->answer.data != NULL ? (const char *)asking->answer.data : "",
-                          asking->answer.length, take_object, asking, &asking->page, &err);
-    if (rc == RC_OK && asking->page.is_truncated && asking->page.token[0] == '\0')
-        rc = err_set(&err, RC_ORIGIN, "the store's list of objects breaks off");
+        rc = s3_list_read((const char *)asking->answer.data, asking->answer.length, take_object, asking,
+                          &asking->page, &err);
     if (rc == RC_OK && asking->page.is_truncated) {
         asking->number = 0;
         ask(asking, 0);

@@ -1,5 +1,7 @@
 #include "cache/s3_list.h"
 
+#include "cache/s3_sign.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,13 +33,35 @@ static int hex(char c)
                                      : -1;
 }
 
+/* "#34;" or "#x22;", one byte of ASCII; 0: it is none. Moves behind it. */
+static char take_reference(const char **at, const char *end)
+{
+    unsigned value = 0, base = end - *at > 2 && (*at)[1] == 'x' ? 16 : 10;
+    if (*at == end || **at != '#')
+        return 0;
+    for (const char *digit = *at + (base == 16 ? 2 : 1); digit < end && value < 128; digit++) {
+        if (*digit == ';' && value > 0) {
+            *at = digit + 1;
+            return (char)value;
+        }
+        int number = hex(*digit);
+        if (number < 0 || (unsigned)number >= base)
+            return 0;
+        value = value * base + (unsigned)number;
+    }
+    return 0;
+}
+
 /* One character of text with the entities of XML; moves behind it. */
 static char take_xml(const char **at, const char *end)
 {
     static const struct {
         const char *text;
         char is;
-    } entity[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}};
+    } entity[] = {{"amp;", '&'}, {"lt;", '<'}, {"gt;", '>'}, {"quot;", '"'}, {"apos;", '\''}};
+    char c = *(*at)++;
+    if (c != '&')
+        return c;
     for (size_t i = 0; i < sizeof entity / sizeof entity[0]; i++) {
         size_t length = strlen(entity[i].text);
         if ((size_t)(end - *at) >= length && memcmp(*at, entity[i].text, length) == 0) {
@@ -45,7 +69,8 @@ static char take_xml(const char **at, const char *end)
             return entity[i].is;
         }
     }
-    return *(*at)++;
+    char referred = take_reference(at, end);
+    return referred != 0 ? referred : c;
 }
 
 /* False when it is too long, broken or has a NUL in it. `is_url`: "%41" and "+" stand for others. */
@@ -135,6 +160,24 @@ static enum rc read_prefix(const char *content, const char *end,
     return object(context, &(struct s3_list_object){.key = key, .is_prefix = true, .etag = ""}, err);
 }
 
+/* Sorted by name, as signatures want it. */
+enum rc s3_list_query(const char *token, bool in_folder, const char *root, const char *prefix,
+                      struct bytes *query, struct err *err)
+{
+    enum rc rc = bytes_format(query, err, "%s", token[0] != '\0' ? "continuation-token=" : "");
+    if (rc == RC_OK)
+        rc = s3_encode(token, false, query, err);
+    if (rc == RC_OK)
+        rc = bytes_format(query, err,
+                          "%s%sencoding-type=url&list-type=2&prefix=", token[0] != '\0' ? "&" : "",
+                          in_folder ? "delimiter=%2F&" : "");
+    if (rc == RC_OK)
+        rc = s3_encode(root, false, query, err);
+    if (rc == RC_OK)
+        rc = s3_encode(prefix, false, query, err);
+    return rc == RC_OK ? bytes_append(query, "", 1, err) : rc;
+}
+
 enum rc s3_list_read(const char *xml, size_t length,
                      enum rc (*object)(void *context, const struct s3_list_object *object, struct err *err),
                      void *context, struct s3_list_page *ret_page, struct err *err)
@@ -143,7 +186,7 @@ enum rc s3_list_read(const char *xml, size_t length,
     size_t content_length = 0;
     struct s3_list_page page = {.is_truncated = false};
     enum rc rc = RC_OK;
-    content = element(xml, end, "IsTruncated", &content_length);
+    content = length > 0 ? element(xml, end, "IsTruncated", &content_length) : NULL;
     if (content == NULL)
         return not_understood(err);
     page.is_truncated = content_length == 4 && memcmp(content, "true", 4) == 0;
@@ -158,7 +201,20 @@ enum rc s3_list_read(const char *xml, size_t length,
          rc == RC_OK && (content = element(at, end, "CommonPrefixes", &content_length)) != NULL;
          at = content + content_length)
         rc = read_prefix(content, content + content_length, object, context, err);
+    if (rc == RC_OK && page.is_truncated && page.token[0] == '\0')
+        rc = err_set(err, RC_ORIGIN, "the store's list of objects breaks off");
     if (rc == RC_OK)
         *ret_page = page;
     return rc;
+}
+
+enum rc s3_list_upload(const char *xml, size_t length, char ret_id[S3_LIST_UPLOAD_BYTES], struct err *err)
+{
+    char id[S3_LIST_UPLOAD_BYTES];
+    size_t id_length = 0;
+    const char *text = element(xml, xml + length, "UploadId", &id_length);
+    if (text == NULL || !decode(text, id_length, false, id, sizeof id) || id[0] == '\0')
+        return err_set(err, RC_ORIGIN, "the store's answer names no upload");
+    memcpy(ret_id, id, sizeof id);
+    return RC_OK;
 }

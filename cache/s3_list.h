@@ -1,5 +1,5 @@
-/* What an S3 store says when it is asked which objects there are: ListObjectsV2, with keys encoded for URLs. Bytes of somebody else's
- * server. Pure. */
+/* How an S3 store is asked which objects there are (ListObjectsV2, keys encoded for URLs), and what it says to that and to the beginning
+ * of an upload in parts: XML of somebody else's server. Pure. */
 #ifndef CACHE_S3_LIST_H
 #define CACHE_S3_LIST_H
 
@@ -7,13 +7,14 @@
 
 #include <stdbool.h>
 
-#define S3_LIST_KEY_BYTES   1025u
-#define S3_LIST_TOKEN_BYTES 2048u
-#define S3_LIST_ETAG_BYTES  192u
+#define S3_LIST_KEY_BYTES    1025u
+#define S3_LIST_TOKEN_BYTES  2048u
+#define S3_LIST_ETAG_BYTES   192u
+#define S3_LIST_UPLOAD_BYTES 2048u
 
 struct s3_list_page {
     bool is_truncated;
-    char token[S3_LIST_TOKEN_BYTES]; /* what the next page is asked for with; empty: none */
+    char token[S3_LIST_TOKEN_BYTES]; /* what the next page is asked for with */
 };
 
 struct s3_list_object {
@@ -24,11 +25,20 @@ struct s3_list_object {
     int64_t modified_s; /* 0: it is not said */
 };
 
-/* Calls `object` for each object in the order of the document, then for each common prefix; it returns RC_OK to go on. RC_ORIGIN: the document is none of its
- * kind. Else what `object` returned. */
+/* Appends the query, with its NUL, for the page behind `token` ("": the first) of the keys that begin with `root` and then
+ * `prefix`. `in_folder`: not beyond the next slash, where a common prefix stands for the rest. */
+RC_MUST_USE enum rc s3_list_query(const char *token, bool in_folder, const char *root, const char *prefix,
+                                  struct bytes *query, struct err *err);
+
+/* Calls `object` for each object in the order of the document, then for each common prefix; it returns RC_OK to
+ * go on. RC_ORIGIN: the document is none of its kind, or breaks off. Else what `object` returned. */
 RC_MUST_USE enum rc s3_list_read(const char *xml, size_t length,
                                  enum rc (*object)(void *context, const struct s3_list_object *object,
                                                    struct err *err),
                                  void *context, struct s3_list_page *ret_page, struct err *err);
+
+/* The name of an upload in parts that the store has begun. RC_ORIGIN: the answer names none. */
+RC_MUST_USE enum rc s3_list_upload(const char *xml, size_t length, char ret_id[S3_LIST_UPLOAD_BYTES],
+                                   struct err *err);
 
 #endif

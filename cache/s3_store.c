@@ -1,21 +1,15 @@
 #include "cache/s3_store.h"
 
-#include "base/fdio.h"
 #include "base/own.h"
 #include "cache/http_loop.h"
 #include "cache/s3_credentials.h"
 #include "cache/s3_list.h"
 #include "cache/web_address.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
-#define WHOLE_BYTES  (UINT64_C(64) << 20) /* larger files go up in parts */
-#define PART_BYTES   (UINT64_C(32) << 20)
-#define MOST_PARTS   10000u /* as S3 allows; then parts get larger */
 #define ANSWER_BYTES (8u << 20)
 #define PAUSE_MS     200
 #define KEYS_WAIT_MS 5000
@@ -176,20 +170,6 @@ void s3_store_ports(const struct s3_store *store, uint16_t ret_port[3])
     ret_port[2] = s3_keys_port(store->keys);
 }
 
-enum rc s3_store_open(const char *url, const struct settings *settings, struct s3_store **ret_store,
-                      struct err *err)
-{
-    struct s3_store *store = NULL;
-    enum rc rc = s3_store_prepare(url, settings, &store, err);
-    if (rc == RC_OK)
-        rc = s3_store_start(store, err);
-    if (rc != RC_OK)
-        s3_store_close(&store);
-    else
-        *ret_store = store;
-    return rc;
-}
-
 void s3_store_close(struct s3_store **slot)
 {
     struct s3_store *store = TAKE_PTR(*slot);
@@ -200,99 +180,7 @@ void s3_store_close(struct s3_store **slot)
     free(store);
 }
 
-/* ---- putting ---- */
-
-static enum rc put_part(struct s3_store *store, const char *path, const char *query, int fd, uint64_t offset,
-                        uint64_t length, struct asked *asked, struct err *err)
-{
-    OWN_FREE uint8_t *part = malloc(length > 0 ? (size_t)length : 1);
-    if (part == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for %llu bytes to send", (unsigned long long)length);
-    enum rc rc = fdio_pread_exact(fd, part, (size_t)length, offset, err);
-    return rc == RC_OK ? ask(store, "PUT", path, query, part, (size_t)length, asked, err) : rc;
-}
-
-/* The id of the upload out of the store's answer, encoded for queries. */
-static enum rc take_upload_id(const struct asked *asked, struct bytes *id, struct err *err)
-{
-    const char *xml = (const char *)asked->answer.data;
-    const char *start = xml != NULL ? memmem(xml, asked->answer.length, "<UploadId>", 10) : NULL;
-    const char *end = start != NULL
-                          ? memmem(start, asked->answer.length - (size_t)(start - xml), "</UploadId>", 11)
-                          : NULL;
-    if (end == NULL || end - start - 10 > 1024)
-        return err_set(err, RC_ORIGIN, "the store does not say how the file is to be sent in parts");
-    OWN_FREE char *text = strndup(start + 10, (size_t)(end - start - 10));
-    if (text == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for a request to the store");
-    enum rc rc = s3_encode(text, false, id, err);
-    return rc == RC_OK ? bytes_append(id, "", 1, err) : rc;
-}
-
-static enum rc put_parts(struct s3_store *store, const char *path, const char *id, int fd, uint64_t size,
-                         struct bytes *parts, struct err *err)
-{
-    uint64_t part_bytes = PART_BYTES;
-    while (size / part_bytes >= MOST_PARTS)
-        part_bytes *= 2;
-    enum rc rc = bytes_format(parts, err, "<CompleteMultipartUpload>");
-    unsigned number = 1;
-    for (uint64_t at = 0; rc == RC_OK && at < size; at += part_bytes, number++) {
-        OWN(asked_done) struct asked asked = {.answer = {0}};
-        char query[1200];
-        snprintf(query, sizeof query, "partNumber=%u&uploadId=%s", number, id);
-        rc = put_part(store, path, query, fd, at, size - at < part_bytes ? size - at : part_bytes, &asked,
-                      err);
-        if (rc == RC_OK && asked.call.answer.etag[0] == '\0')
-            rc = err_set(err, RC_ORIGIN, "the store does not confirm a part of the file");
-        if (rc == RC_OK)
-            rc = bytes_format(parts, err, "<Part><PartNumber>%u</PartNumber><ETag>%s</ETag></Part>", number,
-                              asked.call.answer.etag);
-    }
-    return rc == RC_OK ? bytes_format(parts, err, "</CompleteMultipartUpload>") : rc;
-}
-
-static enum rc put_large(struct s3_store *store, const char *path, int fd, uint64_t size, struct err *err)
-{
-    OWN(asked_done) struct asked begun = {.answer = {0}};
-    OWN(asked_done) struct asked ended = {.answer = {0}};
-    OWN(bytes_done) struct bytes id = {0};
-    OWN(bytes_done) struct bytes parts = {0};
-    char query[1200];
-    enum rc rc = ask(store, "POST", path, "uploads=", "", 0, &begun, err);
-    if (rc == RC_OK)
-        rc = take_upload_id(&begun, &id, err);
-    if (rc != RC_OK)
-        return rc;
-    snprintf(query, sizeof query, "uploadId=%s", (const char *)id.data);
-    rc = put_parts(store, path, (const char *)id.data, fd, size, &parts, err);
-    if (rc == RC_OK)
-        rc = ask(store, "POST", path, query, parts.data, parts.length, &ended, err);
-    /* It may say 200 first and find out then that it cannot. */
-    if (rc == RC_OK && ended.answer.data != NULL &&
-        memmem(ended.answer.data, ended.answer.length, "<Error>", 7) != NULL)
-        rc = err_set(err, RC_ORIGIN, "the store cannot put the parts of the file together");
-    if (rc != RC_OK) {
-        OWN(asked_done) struct asked undone = {.answer = {0}};
-        (void)!ask(store, "DELETE", path, query, NULL, 0, &undone, NULL);
-    }
-    return rc;
-}
-
-enum rc s3_store_put(struct s3_store *store, const char *key, int fd, struct err *err)
-{
-    OWN(bytes_done) struct bytes path = {0};
-    OWN(asked_done) struct asked asked = {.answer = {0}};
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return err_set_errno(err, RC_IO, errno, "the file that is to be sent cannot be examined");
-    uint64_t size = (uint64_t)status.st_size;
-    enum rc rc = web_address_path(&store->address, key, &path, err);
-    if (rc != RC_OK)
-        return rc;
-    return size > WHOLE_BYTES ? put_large(store, (const char *)path.data, fd, size, err)
-                              : put_part(store, (const char *)path.data, "", fd, 0, size, &asked, err);
-}
+/* ---- objects ---- */
 
 enum rc s3_store_write(struct s3_store *store, const char *key, const void *data, size_t length,
                        struct err *err)
@@ -313,8 +201,6 @@ enum rc s3_store_remove(struct s3_store *store, const char *key, struct err *err
     return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
-/* ---- looking ---- */
-
 enum rc s3_store_read(struct s3_store *store, const char *key, size_t most_bytes, struct bytes *out,
                       struct err *err)
 {
@@ -328,24 +214,6 @@ enum rc s3_store_read(struct s3_store *store, const char *key, size_t most_bytes
     bytes_done(out);
     *out = asked.answer;
     asked.answer = (struct bytes){.data = NULL};
-    return RC_OK;
-}
-
-enum rc s3_store_head(struct s3_store *store, const char *key, struct origin_version *ret_version,
-                      struct err *err)
-{
-    OWN(bytes_done) struct bytes path = {0};
-    OWN(asked_done) struct asked asked = {.answer = {0}};
-    enum rc rc = web_address_path(&store->address, key, &path, err);
-    if (rc == RC_OK)
-        rc = ask(store, "HEAD", (const char *)path.data, "", NULL, 0, &asked, err);
-    if (rc != RC_OK)
-        return rc;
-    const struct http_answer *answer = &asked.call.answer;
-    *ret_version = (struct origin_version){
-        .size_bytes = answer->length_bytes,
-        .inode = bytes_hash(BYTES_HASH_START, answer->etag, strlen(answer->etag)),
-        .modified.tv_sec = answer->modified_s};
     return RC_OK;
 }
 
@@ -365,27 +233,6 @@ static enum rc list_object(void *context, const struct s3_list_object *object, s
     return listing->object(listing->context, object->key + length, object->size_bytes, err);
 }
 
-/* Sorted by name, as signatures want it. */
-static enum rc list_query(const struct s3_store *store, const char *prefix, const char *token,
-                          struct bytes *query, struct err *err)
-{
-    enum rc rc = RC_OK;
-    if (token[0] != '\0') {
-        rc = bytes_format(query, err, "continuation-token=");
-        if (rc == RC_OK)
-            rc = s3_encode(token, false, query, err);
-        if (rc == RC_OK)
-            rc = bytes_format(query, err, "&");
-    }
-    if (rc == RC_OK)
-        rc = bytes_format(query, err, "encoding-type=url&list-type=2&prefix=");
-    if (rc == RC_OK)
-        rc = s3_encode(store->address.below, false, query, err);
-    if (rc == RC_OK)
-        rc = s3_encode(prefix, false, query, err);
-    return rc == RC_OK ? bytes_append(query, "", 1, err) : rc;
-}
-
 enum rc s3_store_list(struct s3_store *store, const char *prefix,
                       enum rc (*object)(void *context, const char *key, uint64_t size_bytes, struct err *err),
                       void *context, struct err *err)
@@ -397,14 +244,12 @@ enum rc s3_store_list(struct s3_store *store, const char *prefix,
     do {
         OWN(bytes_done) struct bytes query = {0};
         OWN(asked_done) struct asked asked = {.answer = {0}};
-        enum rc rc = list_query(store, prefix, page.token, &query, err);
+        enum rc rc = s3_list_query(page.token, false, store->address.below, prefix, &query, err);
         if (rc == RC_OK)
             rc = ask(store, "GET", path, (const char *)query.data, NULL, 0, &asked, err);
         if (rc == RC_OK)
-            rc = s3_list_read(asked.answer.data != NULL ? (const char *)asked.answer.data : "",
-                              asked.answer.length, list_object, &listing, &page, err);
-        if (rc == RC_OK && page.is_truncated && page.token[0] == '\0')
-            rc = err_set(err, RC_ORIGIN, "the store's list of objects breaks off");
+            rc = s3_list_read((const char *)asked.answer.data, asked.answer.length, list_object, &listing,
+                              &page, err);
         if (rc != RC_OK)
             return rc;
     } while (page.is_truncated);

@@ -1,4 +1,4 @@
-/* Lists of objects, as an S3 store sends them. */
+/* Lists of objects, and names of uploads, as an S3 store sends them. */
 #include "cache/s3_list.h"
 
 #include <stdlib.h>
@@ -20,6 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct s3_list_page page;
     if (s3_list_read((const char *)data, size, check_object, NULL, &page, NULL) == RC_OK &&
         memchr(page.token, '\0', sizeof page.token) == NULL)
+        abort();
+    char id[S3_LIST_UPLOAD_BYTES];
+    if (s3_list_upload((const char *)data, size, id, NULL) == RC_OK && memchr(id, '\0', sizeof id) == NULL)
         abort();
     return 0;
 }

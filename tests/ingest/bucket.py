@@ -95,10 +95,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         keys = sorted(key for key in store.objects if key.startswith(prefix))
         start = int(query.get("continuation-token", ["0 &<"])[0].split()[0])
         page = keys[start:start + PAGE]
-        entries = "".join(f"<Contents><Key>{xml.sax.saxutils.escape(key)}</Key><LastModified>x</LastModified>"
-                          f"<ETag>{xml.sax.saxutils.escape(store.etag(key), {chr(34): '&quot;'})}</ETag>"
+        assert query["encoding-type"] == ["url"]
+        entries = "".join(f"<Contents><Key>{urllib.parse.quote_plus(key, errors='surrogateescape')}</Key><LastModified>x</LastModified>"
+                          f"<ETag>{xml.sax.saxutils.escape(store.etag(key), {chr(34): '&#34;'})}</ETag>"
                           f"<Size>{len(store.objects[key])}</Size></Contents>" for key in page)
-        more = f"<NextContinuationToken>{start + PAGE} &amp;&lt;</NextContinuationToken>" if start + PAGE < len(keys) else ""
+        more = ("<IsTruncated>false</IsTruncated>" if start + PAGE >= len(keys) else
+                f"<IsTruncated>true</IsTruncated><NextContinuationToken>{start + PAGE} &amp;&lt;</NextContinuationToken>")
         self.answer(200, f"<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{more}"
                          f"{entries}</ListBucketResult>".encode())
         store.after_list()

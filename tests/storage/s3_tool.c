@@ -1,9 +1,6 @@
-/* s3_tool URL put KEY FILE | head KEY | list PREFIX: the store for tools, for test_s3_store.py. Settings by environment. */
+/* s3_tool URL write KEY TEXT | list PREFIX: the bucket as a lower tier uses it, for test_s3_store.py. Settings by environment. */
 #include "cache/s3_store.h"
 
-#include "base/own.h"
-
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,17 +15,9 @@ static enum rc print_object(void *context, const char *key, uint64_t size_bytes,
 
 static enum rc run(struct s3_store *store, char **argument, struct err *err)
 {
-    struct origin_version version;
-    if (strcmp(argument[2], "put") == 0) {
-        OWN_FD int fd = open(argument[4], O_RDONLY | O_CLOEXEC);
-        return s3_store_put(store, argument[3], fd, err);
-    }
-    if (strcmp(argument[2], "list") == 0)
-        return s3_store_list(store, argument[3], print_object, NULL, err);
-    enum rc rc = s3_store_head(store, argument[3], &version, err);
-    if (rc == RC_OK)
-        printf("%" PRIu64 "\n", version.size_bytes);
-    return rc;
+    if (strcmp(argument[2], "write") == 0)
+        return s3_store_write(store, argument[3], argument[4], strlen(argument[4]), err);
+    return s3_store_list(store, argument[3], print_object, NULL, err);
 }
 
 int main(int count, char **argument)
@@ -40,7 +29,9 @@ int main(int count, char **argument)
         return 2;
     enum rc rc = settings_set(&settings, settings_find("s3_path_style"), "true", &err);
     if (rc == RC_OK)
-        rc = s3_store_open(argument[1], &settings, &store, &err);
+        rc = s3_store_prepare(argument[1], &settings, &store, &err);
+    if (rc == RC_OK)
+        rc = s3_store_start(store, &err);
     if (rc == RC_OK)
         rc = run(store, argument, &err);
     if (rc != RC_OK)

@@ -8,7 +8,7 @@
 #define MAX_SCANS      100
 #define CONVERTED_ROWS 16u
 
-/* ---- --- libjpeg's call-backs ---- */
+/* ---- libjpeg's call-backs ---- */
 
 static enum rc jpeg_rc_of_message(int code)
 {
@@ -77,7 +77,7 @@ static enum rc jpeg_guard(struct image_jpeg *jpeg, void (*step)(struct image_jpe
     return RC_OK;
 }
 
-/* ---- --- one picture ---- */
+/* ---- one picture ---- */
 
 static void jpeg_release_rows(struct image_jpeg *jpeg)
 {
@@ -115,7 +115,7 @@ void image_jpeg_free(struct image_jpeg **jpeg)
     *jpeg = NULL;
 }
 
-/* ---- --- one stream ---- */
+/* ---- one stream ---- */
 
 static void jpeg_step_create(struct image_jpeg *jpeg)
 {
@@ -239,7 +239,7 @@ void image_jpeg_shrunk_subsampling(unsigned shrink_log2, uint8_t *sub_x_log2, ui
     }
 }
 
-/* ---- --- pixels ---- */
+/* ---- pixels ---- */
 
 /* A progressive stream, or one with a scan per component, is complete only after its last scan. */
 static uint64_t jpeg_coefficient_bytes(struct jpeg_decompress_struct *lib)

@@ -50,42 +50,29 @@ void ingest_bucket_close(struct ingest_bucket **bucket)
 }
 
 enum rc ingest_bucket_list(struct ingest_bucket *bucket,
-                           enum rc (*take)(void *context, const struct ingest_bucket_entry *entry,
+                           enum rc (*take)(void *context, const struct s3_list_object *object,
                                            struct err *err),
                            void *context, struct err *err)
 {
-    OWN(bytes_done) struct bytes token = {0};
+    struct s3_list_page page = {.is_truncated = false};
     do {
         OWN(bytes_done) struct bytes query = {0};
-        OWN(bytes_done) struct bytes page = {0};
-        enum rc rc = RC_OK;
-        if (token.length > 0) { /* sorted by name, as signing wants it */
-            rc = bytes_format(&query, err, "continuation-token=");
-            if (rc == RC_OK)
-                rc = s3_encode((const char *)token.data, false, &query, err);
-            if (rc == RC_OK)
-                rc = bytes_format(&query, err, "&");
-        }
-        if (rc == RC_OK)
-            rc = bytes_format(&query, err, "list-type=2&prefix=");
-        if (rc == RC_OK)
-            rc = s3_encode(bucket->key, false, &query, err);
-        if (rc == RC_OK)
-            rc = bytes_append(&query, "", 1, err);
+        OWN(bytes_done) struct bytes answer = {0};
+        enum rc rc = s3_list_query(page.token, false, "", bucket->key, &query, err);
         const struct ingest_bucket_request request = {.method = "GET",
                                                       .key = "",
                                                       .query = (const char *)query.data,
                                                       .if_match = "",
                                                       .fd = -1,
-                                                      .out = &page,
+                                                      .out = &answer,
                                                       .most_bytes = MOST_PAGE_BYTES};
         if (rc == RC_OK)
             rc = ingest_bucket_ask(bucket, &request, err);
         if (rc == RC_OK)
-            rc = ingest_bucket_list_read((const char *)page.data, page.length, take, context, &token, err);
+            rc = s3_list_read((const char *)answer.data, answer.length, take, context, &page, err);
         if (rc != RC_OK)
             return rc;
-    } while (token.length > 1);
+    } while (page.is_truncated);
     return RC_OK;
 }
 

@@ -8,7 +8,7 @@
 #define WORKER_INGEST_BUCKET_H
 
 #include "base/settings.h"
-#include "worker/ingest/bucket_list.h"
+#include "cache/s3_list.h"
 
 struct ingest_bucket;
 
@@ -20,9 +20,9 @@ RC_MUST_USE enum rc ingest_bucket_open(const struct settings *settings, const ch
 void ingest_bucket_close(struct ingest_bucket **bucket);
 
 /* Every object whose key begins with the URL's. Codes: RC_NOT_FOUND (no such bucket), RC_FORBIDDEN,
- * RC_ORIGIN, RC_LATE, RC_CORRUPT, or what `take` returned. */
+ * RC_ORIGIN, RC_LATE, or what `take` returned. */
 RC_MUST_USE enum rc ingest_bucket_list(struct ingest_bucket *bucket,
-                                       enum rc (*take)(void *context, const struct ingest_bucket_entry *entry,
+                                       enum rc (*take)(void *context, const struct s3_list_object *object,
                                                        struct err *err),
                                        void *context, struct err *err);
 /* The object into the file, from its beginning. RC_BUSY: it is not the version of that ETag any more. */

@@ -70,13 +70,13 @@ static enum rc post(struct upload *upload, const char *query, const struct bytes
 static enum rc begin(struct upload *upload, struct err *err)
 {
     OWN(bytes_done) struct bytes answer = {0};
-    OWN(bytes_done) struct bytes id = {0};
+    char id[S3_LIST_UPLOAD_BYTES];
     const struct bytes nothing = {0};
     enum rc rc = post(upload, "uploads=", &nothing, "</UploadId>", &answer, err);
     if (rc == RC_OK)
-        rc = ingest_bucket_list_upload((const char *)answer.data, answer.length, &id, err);
+        rc = s3_list_upload((const char *)answer.data, answer.length, id, err);
     if (rc == RC_OK)
-        rc = s3_encode((const char *)id.data, false, &upload->id, err);
+        rc = s3_encode(id, false, &upload->id, err);
     return rc == RC_OK ? bytes_append(&upload->id, "", 1, err) : rc;
 }
 

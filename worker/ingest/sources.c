@@ -226,16 +226,16 @@ static bool is_avoided(const struct ingest_sources *sources, const char *path)
     return sources->avoid_prefix != NULL && below(path, sources->avoid_prefix) != NULL;
 }
 
-static enum rc take_object(void *context, const struct ingest_bucket_entry *entry, struct err *err)
+static enum rc take_object(void *context, const struct s3_list_object *object, struct err *err)
 {
     struct listing *listing = context;
     struct ingest_sources *sources = listing->sources;
     OWN_FREE char *path = NULL;
     size_t asked = strlen(listing->key), bucket = (size_t)(listing->key - listing->url);
-    bool is_it = strcmp(entry->key, listing->key) == 0;
-    if (!is_it && asked > 0 && listing->key[asked - 1] != '/' && entry->key[asked] != '/')
+    bool is_it = strcmp(object->key, listing->key) == 0;
+    if (!is_it && asked > 0 && listing->key[asked - 1] != '/' && object->key[asked] != '/')
         return RC_OK; /* "map" asks for nothing in "maps/" */
-    if (asprintf(&path, "%.*s%s", (int)bucket, listing->url, entry->key) < 0)
+    if (asprintf(&path, "%.*s%s", (int)bucket, listing->url, object->key) < 0)
         return err_set(err, RC_NO_MEMORY, "no memory for the name of an object");
     listing->found++;
     const char *last = strrchr(path, '/') + 1;
@@ -243,12 +243,12 @@ static enum rc take_object(void *context, const struct ingest_bucket_entry *entr
         sources->passed_over += *last != '\0' && !is_avoided(sources, path);
         return RC_OK;
     }
-    const char *relative = listing->keeps_folders ? entry->key : is_it ? last : entry->key + asked;
-    const struct stat st = {.st_size = (off_t)entry->size_bytes};
+    const char *relative = listing->keeps_folders ? object->key : is_it ? last : object->key + asked;
+    const struct stat st = {.st_size = (off_t)object->size_bytes};
     size_t count = sources->count;
     enum rc rc = add_file(sources, path, relative, &st, err);
     if (rc == RC_OK && sources->count > count) {
-        const char *version = arena_text(sources->arena, entry->etag, strlen(entry->etag));
+        const char *version = arena_text(sources->arena, object->etag, strlen(object->etag));
         if (version == NULL)
             return err_set(err, RC_NO_MEMORY, "no memory for the names of %zu sources", sources->count);
         sources->item[count].version = version;

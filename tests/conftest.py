@@ -6,11 +6,11 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Files that take longest come first, so that of those which run side by side none ends long after the others.
 LONGEST = [f"{folder}/test_{name}.py" for folder, names in (
-    ("storage", "s3 credentials nfs disasters fetched_once tier s3_manifests"),
-    ("crash", "recovery hang upgrade reload recycle systemd kill_points cache_points poison"),
-    ("browser", "manifests pages viewer"), ("cache", "20_purge 10_hits 30_broken 40_tier"), ("package", "deb"),
-    ("pixels", "formats resample"), ("ingest", "80_buckets 70_every_kind 30_killed 72_structure"),
-    ("http", "28_streaming 29_activity 60_hostile_clients")) for name in names.split()]
+    ("browser", "manifests"), ("storage", "s3 credentials nfs disasters fetched_once tier s3_manifests"), ("browser", "viewer"),
+    ("crash", "recovery hang upgrade reload recycle systemd kill_points cache_points poison"), ("browser", "pages"),
+    ("cache", "20_purge 10_hits 30_broken 40_tier"), ("package", "deb"), ("pixels", "formats resample"),
+    ("ingest", "80_buckets 70_every_kind 30_killed 72_structure"), ("http", "28_streaming 29_activity 60_hostile_clients"),
+) for name in names.split()]
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)

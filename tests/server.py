@@ -3,6 +3,7 @@
 The end is part of every test: exit status 0, no process of ours left, no sanitizer report in the log.
 """
 import ctypes
+import functools
 import os
 import re
 import shutil
@@ -30,7 +31,12 @@ def binary():
 
 def sanitized():
     """Whether the program carries a sanitizer, which makes it several times slower and bigger."""
-    with open(binary(), "rb") as program:
+    return has_sanitizer(binary())
+
+
+@functools.cache
+def has_sanitizer(path):
+    with open(path, "rb") as program:
         data = program.read()
     return b"__asan_init" in data or b"__tsan_init" in data
 

@@ -26,7 +26,7 @@ static struct http_representation long_one = {
                {"X-Split", "a\r\nX-Smuggled: b"},
                {"X-Three", "3"}},
 };
-static char numbered[40][8];
+static char numbered[40][16];
 static struct http_header many[40];
 
 static void handle(struct http_exchange *exchange, struct serving *serving)

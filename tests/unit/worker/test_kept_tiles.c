@@ -100,7 +100,7 @@ static void test_a_purge_empties_it(void **state)
 static void test_the_longest_unused_leaves(void **state)
 {
     (void)state;
-    char target[3][8];
+    char target[3][16];
     struct kept_tile_name named[3];
     struct kept_tiles *tiles = new_tiles(2 * (BODY_BYTES + 500)); /* two, with what belongs to them */
     for (int i = 0; i < 3; i++) {

@@ -252,6 +252,7 @@ const scenarios = {
         });
         await page.goto(`${site}/view/pages.tif`);
         await shown(page, "pages.tif");
+        await page.waitForSelector("#after");  // the neighbours are known then
         await page.keyboard.press("PageDown");
         await page.keyboard.press("PageDown");
         await shown(page, "pages.tif;3");

@@ -59,6 +59,17 @@ const bounds = (page) => page.evaluate(() => {
     return [x, y, width, height];
 });
 
+/* The same once panel and strip have come or gone, and the picture has found its place beside them. */
+async function settled(page) {
+    for (let last = null, tries = 0; tries < 100; tries++) {
+        const now = await bounds(page);
+        if (last !== null && now.every((number, at) => number === last[at])) return now;
+        last = now;
+        await page.waitForTimeout(200);
+    }
+    throw new Error("the picture does not come to rest");
+}
+
 /* How far the page is wider than the window; and what sticks out. */
 const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
@@ -176,22 +187,22 @@ const scenarios = {
         await page.waitForSelector("#region");
         seen.metadata = await page.locator("#about dl").textContent();
         seen.downloads = await page.locator("#about .row a").evaluateAll((links) => links.map((link) => [link.href, link.download, link.lastChild.textContent]));
-        await page.waitForTimeout(300);
-        seen.moved = await bounds(page);
+        seen.moved = await settled(page);
         await page.click("#region");
         await page.waitForFunction(() => document.querySelector("#told").textContent.startsWith("Copied"));
         seen.link = await clip(page);
         seen.copies = [];
         for (const button of await page.locator("#about .link button").all()) {
+            await page.evaluate(() => navigator.clipboard.writeText(""));
             await button.click();
-            await page.waitForTimeout(60);
+            await page.waitForFunction(async () => await navigator.clipboard.readText() !== "");
             seen.copies.push(await clip(page));
         }
         await shot(page, "viewer-about");
         await page.keyboard.press("Escape");
         seen.shut = await page.evaluate(() => [document.querySelector("#about").hidden, document.activeElement.id]);
         await page.keyboard.press("r");
-        await page.waitForTimeout(100);
+        await page.waitForFunction(() => window.vitrineViewer.viewport.getRotation() !== 0);
         seen.rotation = await page.evaluate(() => window.vitrineViewer.viewport.getRotation());
         await page.click("[data-what=screen]");
         await page.waitForFunction(() => document.body.classList.contains("whole"));
@@ -202,16 +213,16 @@ const scenarios = {
         const again = await open();
         await again.goto(seen.link);
         await loaded(again);
-        seen.restored = await bounds(again);
+        seen.restored = await settled(again);
         const elsewhere = new URL(seen.link).search;
         await again.goto(`${site}/view/9.png${elsewhere}`);
         await again.waitForFunction(() => location.pathname.endsWith("/view/maps%2Fbig.tif"));
         await loaded(again);
-        seen.followed = await bounds(again);
+        seen.followed = await settled(again);
         await again.goto(`${site}/${elsewhere}`);
         await again.waitForFunction(() => location.pathname.endsWith("/view/maps%2Fbig.tif"));
         await loaded(again);
-        seen.gallery = await bounds(again);
+        seen.gallery = await settled(again);
         for (const wrong of ["x", "%7B%7D", "eyJ", "https%3A%2F%2Felsewhere.example%2Fmanifest"]) {
             await again.goto(`${site}/view/9.png?iiif-content=${wrong}`);
             await loaded(again);
@@ -273,7 +284,8 @@ const scenarios = {
         seen.state = await page.textContent("#state");
         const requests = () => page.evaluate(() => [...document.querySelectorAll("#classes tbody tr")].map((row) => [row.children[0].textContent, row.children[1].textContent]));
         seen.before = Object.fromEntries(await requests());
-        await page.waitForTimeout(2500);
+        await page.waitForFunction((before) => [...document.querySelectorAll("#classes tbody tr")].some((row) =>
+            row.children[0].textContent === "Command" && Number(row.children[1].textContent) > before), Number(seen.before.Command));
         seen.after = Object.fromEntries(await requests());
         seen.sections = await page.locator("section:visible h2").allTextContents();
         seen.workers = await page.locator(".worker").allTextContents();

@@ -37,9 +37,9 @@ try {
                 window.viewer.viewport.panTo(item.imageToViewportCoordinates(x, y), true);
             }
         }, [zoom, centre]);
-        await page.waitForTimeout(200);  // lets the viewer notice that it must load other tiles
+        await page.evaluate(frames, 5);  // lets the viewer notice that it must load other tiles
         await page.waitForFunction(() => window.viewer.world.getItemAt(0).getFullyLoaded());
-        await page.waitForTimeout(200);  // and draw them
+        await page.evaluate(frames, 10);  // and draw them
         report.steps.push(await page.evaluate(read_back, [zoom, points]));
         await page.screenshot({ path: screenshot.replace(".png", `-${zoom}x.png`) });
     }
@@ -49,6 +49,11 @@ try {
     await browser.close();
 }
 console.log(JSON.stringify(report));
+
+/* Runs in the page: so many times it has been drawn anew, and the viewer has looked at what it shows. */
+async function frames(count) {
+    while (count-- > 0) await new Promise((resolve) => requestAnimationFrame(resolve));
+}
 
 /* Runs in the page: colours on the canvas at the given points of the image, and how many there are at all. */
 function read_back([zoom, points]) {

@@ -21,12 +21,14 @@ try {
     page.on("pageerror", (error) => report.errors.push(String(error)));
     /* Whatever a viewer would like from elsewhere, fonts and analytics, is not there. */
     await page.route((url) => url.hostname !== "127.0.0.1", (route) => route.abort());
+    const tile = page.waitForResponse((reply) => /\/default\.(jpg|webp|png)$/.test(reply.url()) &&
+        !/\/full\/\d+,\d*\/0\//.test(reply.url()) && reply.status() === 200);
+    tile.catch(() => {});  // said below, where it is waited for
     await page.goto(page_url);
     for (const text of pick.split("|").filter((one) => one !== "")) {
         await page.getByText(text, { exact: true }).first().click();
     }
-    await page.waitForResponse((reply) => /\/default\.(jpg|webp|png)$/.test(reply.url()) &&
-        !/\/full\/\d+,\d*\/0\//.test(reply.url()) && reply.status() === 200);
+    await tile;
     await page.waitForLoadState("networkidle");
     await page.waitForTimeout(500);  // and draw them
     await page.screenshot({ path: screenshot });

@@ -26,7 +26,7 @@ static struct http_representation long_one = {
                {"X-Split", "a\r\nX-Smuggled: b"},
                {"X-Three", "3"}},
 };
-static char numbered[40][16];
+static char numbered[40][8];
 static struct http_header many[40];
 
 static void handle(struct http_exchange *exchange, struct serving *serving)
@@ -67,8 +67,8 @@ static int start(void **state)
 {
     (void)state;
     memset(long_text, 'x', sizeof long_text - 1);
-    for (int i = 0; i < 40; i++) {
-        snprintf(numbered[i], sizeof numbered[i], "X-N%d", i);
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(numbered[i], sizeof numbered[i], "X-N%u", i);
         many[i] = (struct http_header){numbered[i], numbered[i] + 3};
     }
     serving_start(&serving, (struct http_server_options){0}, handle);

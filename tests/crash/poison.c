@@ -1,6 +1,7 @@
 /* Preloaded into a server under test: decoding a JPEG of a certain width does harm, as a bug in a decoder would. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdio.h> /* which jpeglib.h needs */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -35,18 +35,30 @@ def local(server, url):
     return url[len(base):]
 
 
-def activities(server):
-    """All of them, as a harvester goes: from the last page back to the first."""
-    top, items, next_page = collection(server), [], None
-    link = top.get("last")
+def walk(server, top):
+    """All of them, as a harvester goes: from the last page back to the first. None: a page has gone meanwhile."""
+    items, next_page, link = [], None, top.get("last")
     while link:
-        page = server.get(local(server, link["id"])).json()
+        reply = server.get(local(server, link["id"]))
+        if reply.status == 404:
+            return None
+        page = reply.json()
         assert page["type"] == "OrderedCollectionPage" and page["id"] == link["id"]
         assert page["partOf"]["id"] == top["id"] and page["orderedItems"]
         assert page.get("next", {}).get("id") == next_page
         items = page["orderedItems"] + items
         next_page, link = page["id"], page.get("prev")
-    assert not items or next_page == top["first"]["id"]
+    return None if items and next_page != top["first"]["id"] else items
+
+
+def activities(server):
+    """What a harvester gets that came between two changes of the list."""
+    for _ in range(20):
+        top = collection(server)
+        items = walk(server, top)
+        if collection(server) == top:
+            break
+    assert items is not None, top
     assert len(items) >= top["totalItems"]
     times = [item["endTime"] for item in items]
     assert times == sorted(times)

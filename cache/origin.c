@@ -6,6 +6,7 @@
 #include "base/probe.h"
 #include "cache/lane_transport.h"
 #include "cache/remote.h"
+#include "cache/web_address.h"
 #include "cache/web_transport.h"
 
 #include <assert.h>
@@ -118,6 +119,37 @@ enum rc origin_open(const struct settings *settings, int blocks_fd, struct origi
     if (rc == RC_OK)
         *ret_origin = TAKE_PTR(several);
     return rc;
+}
+
+static enum rc check_address(const struct settings *settings, const char *name, const char *place,
+                             const char **ret_name, struct err *err)
+{
+    struct web_address address;
+    if (!roots_is_remote(place))
+        return RC_OK;
+    enum rc rc = web_address_of(&address, place, settings, err);
+    bool is_s3 = rc == RC_OK && address.is_s3;
+    if (rc == RC_OK)
+        web_address_done(&address);
+    else
+        *ret_name = strncmp(err->message, "s3_endpoint", 11) == 0 ? "s3_endpoint" : name;
+    if (!is_s3 || (settings->s3_access_key[0] == '\0') == (settings->s3_secret_key[0] == '\0'))
+        return rc;
+    bool has_access = settings->s3_access_key[0] != '\0';
+    *ret_name = has_access ? "s3_access_key" : "s3_secret_key";
+    return err_set(err, RC_BAD_REQUEST, "there is %s without %s", *ret_name,
+                   has_access ? "s3_secret_key" : "s3_access_key");
+}
+
+enum rc origin_check_addresses(const struct settings *settings, const char **ret_name, struct err *err)
+{
+    const char *rest = settings->images;
+    struct roots_root root;
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && roots_next(&rest, &root))
+        rc = check_address(settings, "images", root.place, ret_name, err);
+    return rc == RC_OK ? check_address(settings, "derivative_tier", settings->derivative_tier, ret_name, err)
+                       : rc;
 }
 
 void origin_share(struct origin *origin, const struct shm_leaseholder *holder,

@@ -53,6 +53,10 @@ struct origin_needs {
 /* As settings->images says. A folder that does not answer within `fetch_timeout`, or five seconds, is no failure: see origin_answer_fd(). `blocks_fd` is where blocks are kept (CACHE_BLOCKS; stays the caller's) or -1. RC_BAD_REQUEST when the settings do not fit together, RC_IO when there is no such folder. */
 RC_MUST_USE enum rc origin_open(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
                                 struct err *err);
+/* What can be known to be wrong with the addresses of image roots and of the lower tier, and with the S3 settings, without asking anybody;
+ * the setting's name in *ret_name. RC_BAD_REQUEST. */
+RC_MUST_USE enum rc origin_check_addresses(const struct settings *settings, const char **ret_name,
+                                           struct err *err);
 /* Shares the fetching with the server's other workers, so that nothing is fetched twice. What the origin said before *distrusted_ms
  * (monotonic, changed by others; NULL: never) it is asked again. The memory of both outlives the origin. Before origin_start(). */
 void origin_share(struct origin *origin, const struct shm_leaseholder *holder,

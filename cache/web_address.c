@@ -106,9 +106,11 @@ static enum rc s3_address(struct web_address *address, const char *images, const
                  settings->s3_endpoint[0] != '\0' ? settings->s3_endpoint : environment);
     else
         snprintf(endpoint, sizeof endpoint, "https://s3.%s.amazonaws.com", s3_region(settings));
-    if (!http_url_parts(endpoint, host, sizeof host, &port, &secure))
+    const char *scheme = strstr(endpoint, "://"), *path = strchr(scheme != NULL ? scheme + 3 : endpoint, '/');
+    if (!http_url_parts(endpoint, host, sizeof host, &port, &secure) || (path != NULL && path[1] != '\0'))
         return err_set(err, RC_BAD_REQUEST,
-                       "s3_endpoint is \"%.100s\": it must be http:// or https://, a host and perhaps a port",
+                       "s3_endpoint is \"%.100s\": it must be http:// or https://, a host and perhaps a "
+                       "port, without a path",
                        endpoint);
     char full[400];
     snprintf(full, sizeof full, "%s%s%s", settings->s3_path_style ? "" : name,
@@ -136,9 +138,11 @@ static enum rc http_address(struct web_address *address, const char *images, str
     uint16_t port;
     bool secure;
     if (!http_url_parts(images, host, sizeof host, &port, &secure) || strpbrk(images, "?#") != NULL)
-        return err_set(err, RC_BAD_REQUEST,
-                       "\"%.100s\" must be http:// or https://, a host and perhaps a port and a path",
-                       images);
+        return err_set(
+            err, RC_BAD_REQUEST,
+            "\"%.100s\" must be http:// or https://, a host and perhaps a port and a path, without spaces, "
+            "a password, ? and #",
+            images);
     const char *path = strchr(images + (secure ? 8 : 7), '/');
     if (!put_host(address, host, port, secure))
         return err_set(err, RC_NO_MEMORY, "no memory for the origin's address");

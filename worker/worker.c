@@ -420,12 +420,15 @@ enum rc worker_check_settings(const struct settings *settings, const char **ret_
                        "and leave derivative_cache on",
                        settings->derivative_tier);
     }
+    enum rc rc = origin_check_addresses(settings, ret_name, err);
+    if (rc != RC_OK)
+        return rc;
     const struct gateway_options options = {.rules = settings->identifier_rules,
                                             .retired = settings->retired,
                                             .folder = settings->cache[0] != '\0' ? settings->cache : NULL};
     const struct manifest_catalogue_options catalogue = {
         .file = settings->catalogue, .columns = settings->catalogue_columns, .folder = options.folder};
-    enum rc rc = gateway_check(&options, ret_name, err);
+    rc = gateway_check(&options, ret_name, err);
     return rc == RC_OK ? manifest_catalogue_check(&catalogue, ret_name, err) : rc;
 }
 

@@ -145,5 +145,12 @@ def test_what_is_wrong_is_said(tmp_path, images):
     (tmp_path / "conf").write_text(f'images = [ "{images}",\n "ftp://a", "{tmp_path}" ];\n')
     told = run("check-config", f"{tmp_path}/conf")
     assert told.returncode == 1 and "conf:2: images is" in told.stderr and "addresses begin with s3://" in told.stderr
+    for line, said in (('images = "s3://Bad!/x";', "names no bucket"), ('images = "https://me:secret@host/x";', "a password"),
+                       ('images = "s3://pictures"; s3_endpoint = "http://host/minio";', "without a path"),
+                       ('images = "s3://pictures"; s3_access_key = "a";', "s3_access_key without s3_secret_key"),
+                       (f'images = "{images}"; derivative_tier = "s3://x";', "names no bucket")):
+        (tmp_path / "conf").write_text(f'cache = "{tmp_path}";\n{line}\n')
+        told = run("check-config", f"{tmp_path}/conf")
+        assert told.returncode == 1 and "conf:2: " in told.stderr and said in told.stderr, told
     far = run("serve", "--images", images, "--images", "s3://bucket/there")
     assert far.returncode == 1 and "needs a cache directory" in far.stderr

@@ -40,13 +40,6 @@ void derivatives_count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-void derivative_done(struct derivative *derivative)
-{
-    bytes_done(&derivative->bytes);
-    own_close(&derivative->fd);
-    derivative->fd = -1;
-}
-
 /* Which start of the system this is: what was written before another one may never have reached the disc. */
 static uint64_t read_boot(void)
 {

@@ -45,7 +45,6 @@ struct derivative {
     int fd; /* -1: in memory */
     uint64_t offset, length;
 };
-void derivative_done(struct derivative *derivative);
 
 /* The folder stays the caller's. Reads which system this is: before the box. */
 void derivatives_init(struct derivatives *derivatives, struct shm_derivatives *shared,

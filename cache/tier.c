@@ -109,7 +109,8 @@ bool tier_is_dear(const struct tier *tier, double cost_ms)
     return tier != NULL && cost_ms >= tier->dear_ms;
 }
 
-bool tier_is_open(struct tier *tier, int64_t now_ms)
+/* Whether the place may be asked now; under the mutex. */
+static bool is_open(struct tier *tier, int64_t now_ms)
 {
     int64_t known_ms = atomic_load_explicit(&tier->cache->shared->counters->tier_known_ms,
                                             memory_order_relaxed);
@@ -131,7 +132,7 @@ bool tier_ask(struct tier *tier, const struct derivative_key *key, struct tier_w
         return false;
     *job = (struct tier_job){.waiter = waiter, .deadline_ms = now_ms + tier->wait_ms, .key = *key};
     pthread_mutex_lock(&tier->mutex);
-    bool asks = tier->waiting < TIER_ASKS && tier_is_open(tier, now_ms);
+    bool asks = tier->waiting < TIER_ASKS && is_open(tier, now_ms);
     if (asks) {
         tier->probing = tier->pause_ms != 0;
         tier->waiting++;

@@ -58,8 +58,6 @@ struct tier {
 void tier_note(struct tier *tier, const struct err *err);
 /* The last that a thread does, under the mutex. */
 void tier_thread_ends(struct tier *tier);
-/* Whether the place may be asked now; under the mutex. */
-bool tier_is_open(struct tier *tier, int64_t now_ms);
 /* All the threads; those that have come to be are ended by tier_threads_stop(). */
 RC_MUST_USE enum rc tier_threads_start(struct tier *tier, struct err *err);
 /* False: one hangs in the place, and what it uses has to stay. */

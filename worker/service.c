@@ -210,14 +210,11 @@ static void keep_memory(void)
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }
 
-enum rc worker_service_start(const struct worker_heritage *heritage, struct worker_service **ret_service,
-                             struct err *err)
+/* What the service knows from the first moment on. */
+static void take_over(struct worker_service *service, const struct worker_heritage *heritage)
 {
     const struct settings *settings = heritage->settings;
-    keep_memory();
-    struct worker_service *service = calloc(1, sizeof *service);
-    if (service == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for the service");
+    bool passes_tiles = strcmp(settings->passthrough, "auto") == 0;
     service->settings = settings;
     service->version = heritage->version;
     service->cache = CACHE_DIRECTORY_NONE;
@@ -234,37 +231,36 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
                                            .max_height_px = (uint32_t)settings->max_height,
                                            .max_area_px = (uint64_t)settings->max_area,
                                            .allow_upscaling = settings->upscaling,
-                                           .join_tiles = strcmp(settings->passthrough, "auto") == 0};
+                                           .join_tiles = passes_tiles};
     service->options = (struct render_options){.jpeg_quality = (uint8_t)settings->jpeg_quality,
                                                .webp_quality = (uint8_t)settings->webp_quality,
                                                .avif_quality = (uint8_t)settings->avif_quality,
                                                .metadata = metadata_policy(settings->metadata),
-                                               .passthrough = strcmp(settings->passthrough, "auto") == 0};
+                                               .passthrough = passes_tiles};
     service->options_hash = hash_options(settings, &service->options);
-    const struct render_pool_options pool = {
-        .processors = processor_count(settings), /* later a worker cannot count them */
-        .queue_length = (uint32_t)settings->queue_length,
-        .deadline_ms = settings->queue_deadline_s * 1000,
-        .memory_bytes = (uint64_t)settings->pixel_memory_bytes,
-        .effort = &heritage->segment->effort,
-        .slot = heritage->slot,
-        .slot_count = heritage->segment->slot_count,
-    };
+}
+
+/* Everything that reads files, the box, and what may come after it. */
+static enum rc open_all(struct worker_service *service, const struct worker_heritage *heritage,
+                        struct err *err)
+{
+    const struct settings *settings = heritage->settings;
     const struct image_source_limits limits = {.max_source_pixels = (uint64_t)settings->max_source_pixels,
                                                .max_decode_bytes = (uint64_t)settings->max_decode_bytes};
     enum rc rc = worker_robots_load(settings->robots, &service->robots, err);
     open_cache(service);
     if (rc == RC_OK)
         rc = origin_open(settings, service->cache.folder[CACHE_BLOCKS], &service->origin, err);
+    if (rc != RC_OK)
+        return rc;
     const struct shm_leaseholder holder = {
         .leases = &heritage->segment->fetches,
         .slots = heritage->segment->slot,
         .slot = heritage->slot,
         .generation = atomic_load_explicit(&service->slot->generation, memory_order_relaxed)};
-    if (rc == RC_OK)
-        origin_share(service->origin, &holder, service->purged_ms);
-    uint64_t root = name_root(settings->images, rc == RC_OK && origin_answer_fd(service->origin) < 0);
-    if (rc == RC_OK && heritage->derivatives != NULL)
+    origin_share(service->origin, &holder, service->purged_ms);
+    uint64_t root = name_root(settings->images, origin_answer_fd(service->origin) < 0);
+    if (heritage->derivatives != NULL)
         rc = worker_derivatives_new(heritage, service->cache.folder[CACHE_DERIVATIVES], &service->derivatives,
                                     err);
     if (rc == RC_OK)
@@ -278,12 +274,13 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         open_activity(service, root);
         rc = open_pictures(service, root, &limits, err);
     }
-    if (rc == RC_OK)
-        rc = open_gallery(service, root, err);
-    if (rc == RC_OK)
-        rc = kept_tiles_new((uint64_t)settings->tile_memory, &service->tiles, err);
-    if (rc == RC_OK)
-        rc = render_pool_start(&pool, &service->pool, err);
+    return rc == RC_OK ? open_gallery(service, root, err) : rc;
+}
+
+static enum rc start_threads(struct worker_service *service, const struct render_pool_options *pool,
+                             struct err *err)
+{
+    enum rc rc = render_pool_start(pool, &service->pool, err);
     if (rc == RC_OK)
         rc = origin_start(service->origin, err);
     if (rc == RC_OK)
@@ -294,6 +291,32 @@ enum rc worker_service_start(const struct worker_heritage *heritage, struct work
         rc = activity_start(service->activity, err);
     if (rc == RC_OK && service->derivatives != NULL)
         rc = worker_derivatives_start(service->derivatives, err);
+    return rc;
+}
+
+enum rc worker_service_start(const struct worker_heritage *heritage, struct worker_service **ret_service,
+                             struct err *err)
+{
+    const struct settings *settings = heritage->settings;
+    keep_memory();
+    struct worker_service *service = calloc(1, sizeof *service);
+    if (service == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the service");
+    take_over(service, heritage);
+    const struct render_pool_options pool = {
+        .processors = processor_count(settings), /* in the box they cannot be counted */
+        .queue_length = (uint32_t)settings->queue_length,
+        .deadline_ms = settings->queue_deadline_s * 1000,
+        .memory_bytes = (uint64_t)settings->pixel_memory_bytes,
+        .effort = &heritage->segment->effort,
+        .slot = heritage->slot,
+        .slot_count = heritage->segment->slot_count,
+    };
+    enum rc rc = open_all(service, heritage, err);
+    if (rc == RC_OK)
+        rc = kept_tiles_new((uint64_t)settings->tile_memory, &service->tiles, err);
+    if (rc == RC_OK)
+        rc = start_threads(service, &pool, err);
     if (rc != RC_OK) {
         worker_service_stop(&service);
         return rc;

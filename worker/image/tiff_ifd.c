@@ -7,7 +7,7 @@
 
 static_assert(sizeof(off_t) == 8, "files may be larger than 2 GiB");
 
-uint16_t image_tiff_get16(const struct image_tiff_file *file, const uint8_t *p)
+static uint16_t get16(const struct image_tiff_file *file, const uint8_t *p)
 {
     return file->big_endian ? bytes_be16(p) : bytes_le16(p);
 }
@@ -17,7 +17,7 @@ uint32_t image_tiff_get32(const struct image_tiff_file *file, const uint8_t *p)
     return file->big_endian ? bytes_be32(p) : bytes_le32(p);
 }
 
-uint64_t image_tiff_get64(const struct image_tiff_file *file, const uint8_t *p)
+static uint64_t get64(const struct image_tiff_file *file, const uint8_t *p)
 {
     uint64_t first = image_tiff_get32(file, p), second = image_tiff_get32(file, p + 4);
     return file->big_endian ? first << 32 | second : second << 32 | first;
@@ -28,7 +28,7 @@ bool image_tiff_recognise(const uint8_t *start)
     struct image_tiff_file order = {.big_endian = start[0] == 'M'};
     if (start[0] != start[1] || (start[0] != 'M' && start[0] != 'I'))
         return false;
-    uint16_t version = image_tiff_get16(&order, start + 2);
+    uint16_t version = get16(&order, start + 2);
     return version == 42 || version == 43;
 }
 
@@ -43,10 +43,10 @@ enum rc image_tiff_file_init(struct image_tiff_file *file, struct image_blob *bl
     *file = (struct image_tiff_file){.blob = blob, .file_bytes = file_bytes, .big_endian = head[0] == 'M'};
     if (length < 8 || !image_tiff_recognise(head))
         return err_set(err, RC_CORRUPT, "the TIFF header is broken");
-    file->big_tiff = image_tiff_get16(file, head + 2) == 43;
-    if (file->big_tiff && (length < 16 || image_tiff_get16(file, head + 4) != 8))
+    file->big_tiff = get16(file, head + 2) == 43;
+    if (file->big_tiff && (length < 16 || get16(file, head + 4) != 8))
         return err_set(err, RC_CORRUPT, "the BigTIFF header is broken");
-    file->first_ifd = file->big_tiff ? image_tiff_get64(file, head + 8) : image_tiff_get32(file, head + 4);
+    file->first_ifd = file->big_tiff ? get64(file, head + 8) : image_tiff_get32(file, head + 4);
     return RC_OK;
 }
 
@@ -79,9 +79,8 @@ static void tiff_take_entries(const struct image_tiff_file *file, struct image_t
     unsigned entry_bytes = file->big_tiff ? 20 : 12, inline_bytes = file->big_tiff ? 8 : 4;
     for (uint64_t i = 0; i < count; i++) {
         const uint8_t *p = entries + i * entry_bytes;
-        struct image_tiff_field field = {.tag = image_tiff_get16(file, p),
-                                         .type = image_tiff_get16(file, p + 2)};
-        field.count = file->big_tiff ? image_tiff_get64(file, p + 4) : image_tiff_get32(file, p + 4);
+        struct image_tiff_field field = {.tag = get16(file, p), .type = get16(file, p + 2)};
+        field.count = file->big_tiff ? get64(file, p + 4) : image_tiff_get32(file, p + 4);
         unsigned size = image_tiff_type_bytes(field.type);
         if (size == 0 || field.count == 0 || field.count > file->file_bytes / size)
             continue;
@@ -90,7 +89,7 @@ static void tiff_take_entries(const struct image_tiff_file *file, struct image_t
         memcpy(field.entry_value, p + entry_bytes - inline_bytes, inline_bytes);
         field.in_entry = length <= inline_bytes;
         if (!field.in_entry)
-            field.at = file->big_tiff ? image_tiff_get64(file, p + 12) : image_tiff_get32(file, p + 8);
+            field.at = file->big_tiff ? get64(file, p + 12) : image_tiff_get32(file, p + 8);
         if (field.at <= file->file_bytes && length <= file->file_bytes - field.at)
             ifd->field[ifd->field_count++] = field;
     }
@@ -111,7 +110,7 @@ enum rc image_tiff_ifd_read(const struct image_tiff_file *file, uint64_t at, str
         return rc;
     if (got < count_bytes)
         return err_set(err, RC_CORRUPT, "the file ends inside a TIFF directory");
-    uint64_t count = file->big_tiff ? image_tiff_get64(file, start) : image_tiff_get16(file, start);
+    uint64_t count = file->big_tiff ? get64(file, start) : get16(file, start);
     if (count == 0 || count > IMAGE_TIFF_MAX_FIELDS)
         return err_set(err, RC_CORRUPT, "a TIFF directory claims to have %llu entries",
                        (unsigned long long)count);
@@ -134,8 +133,7 @@ enum rc image_tiff_ifd_read(const struct image_tiff_file *file, uint64_t at, str
     if (ifd.field == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for a TIFF directory");
     tiff_take_entries(file, &ifd, entries, at + count_bytes, count);
-    ifd.next = file->big_tiff ? image_tiff_get64(file, entries + length)
-                              : image_tiff_get32(file, entries + length);
+    ifd.next = file->big_tiff ? get64(file, entries + length) : image_tiff_get32(file, entries + length);
     *ret_ifd = ifd;
     return RC_OK;
 }
@@ -185,9 +183,9 @@ enum rc image_tiff_numbers(const struct image_tiff_file *file, const struct imag
         }
         for (uint32_t i = 0; i < some; i++, p += size)
             ret_numbers[done + i] = size == 1   ? *p
-                                    : size == 2 ? image_tiff_get16(file, p)
+                                    : size == 2 ? get16(file, p)
                                     : size == 4 ? image_tiff_get32(file, p)
-                                                : image_tiff_get64(file, p);
+                                                : get64(file, p);
         done += some;
         at += (uint64_t)some * size;
     }

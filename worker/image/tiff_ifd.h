@@ -91,8 +91,6 @@ RC_MUST_USE enum rc image_tiff_payload(const struct image_tiff_file *file,
                                        const struct image_tiff_field *field, uint64_t most_bytes,
                                        struct bytes *out, struct err *err);
 
-uint16_t image_tiff_get16(const struct image_tiff_file *file, const uint8_t *p);
 uint32_t image_tiff_get32(const struct image_tiff_file *file, const uint8_t *p);
-uint64_t image_tiff_get64(const struct image_tiff_file *file, const uint8_t *p);
 
 #endif

@@ -4,8 +4,9 @@
 #include "worker/image/tiff_reading.h"
 #include "worker/image/tiff_tags.h"
 
-enum rc image_tiff_reading_number(const struct image_tiff_reading *r, uint16_t tag, uint64_t preset,
-                                  uint64_t most, uint64_t *ret_number)
+/* The first number of `tag`, `preset` without such an entry. RC_CORRUPT above `most`. */
+static enum rc read_number(const struct image_tiff_reading *r, uint16_t tag, uint64_t preset, uint64_t most,
+                           uint64_t *ret_number)
 {
     uint64_t number = 0;
     enum rc rc = image_tiff_number(r->file, r->ifd, tag, preset, &number, r->err);
@@ -17,11 +18,11 @@ enum rc image_tiff_reading_number(const struct image_tiff_reading *r, uint16_t t
     return RC_OK;
 }
 
-enum rc image_tiff_reading_number16(const struct image_tiff_reading *r, uint16_t tag, uint16_t preset,
-                                    uint16_t *ret_number)
+static enum rc read_number16(const struct image_tiff_reading *r, uint16_t tag, uint16_t preset,
+                             uint16_t *ret_number)
 {
     uint64_t number = 0;
-    enum rc rc = image_tiff_reading_number(r, tag, preset, UINT16_MAX, &number);
+    enum rc rc = read_number(r, tag, preset, UINT16_MAX, &number);
     if (rc == RC_OK)
         *ret_number = (uint16_t)number;
     return rc;
@@ -55,9 +56,9 @@ enum rc image_tiff_reading_per_sample(const struct image_tiff_reading *r, uint16
 static enum rc tiff_read_size(const struct image_tiff_reading *r)
 {
     uint64_t width = 0, height = 0;
-    enum rc rc = image_tiff_reading_number(r, TAG_WIDTH, 0, UINT32_MAX, &width);
+    enum rc rc = read_number(r, TAG_WIDTH, 0, UINT32_MAX, &width);
     if (rc == RC_OK)
-        rc = image_tiff_reading_number(r, TAG_LENGTH, 0, UINT32_MAX, &height);
+        rc = read_number(r, TAG_LENGTH, 0, UINT32_MAX, &height);
     r->picture->size = (struct image_size){(uint32_t)width, (uint32_t)height};
     return rc;
 }
@@ -69,11 +70,10 @@ static enum rc tiff_read_chunk_size(const struct image_tiff_reading *r)
     uint64_t width = picture->size.width_px, height = 0;
     enum rc rc = RC_OK;
     if (picture->tiled)
-        rc = image_tiff_reading_number(r, TAG_TILE_WIDTH, 0, INT32_MAX, &width);
+        rc = read_number(r, TAG_TILE_WIDTH, 0, INT32_MAX, &width);
     if (rc == RC_OK)
-        rc = picture->tiled
-                 ? image_tiff_reading_number(r, TAG_TILE_LENGTH, 0, INT32_MAX, &height)
-                 : image_tiff_reading_number(r, TAG_ROWS_PER_STRIP, UINT32_MAX, UINT64_MAX, &height);
+        rc = picture->tiled ? read_number(r, TAG_TILE_LENGTH, 0, INT32_MAX, &height)
+                            : read_number(r, TAG_ROWS_PER_STRIP, UINT32_MAX, UINT64_MAX, &height);
     if (rc != RC_OK)
         return rc;
     if (!picture->tiled && height > picture->size.height_px)
@@ -176,23 +176,23 @@ static enum rc tiff_read_basics(const struct image_tiff_reading *r)
 {
     struct image_tiff_picture *picture = r->picture;
     uint16_t planar = 1, guess = 0;
-    enum rc rc = image_tiff_reading_number16(r, TAG_SAMPLES, 1, &picture->samples);
+    enum rc rc = read_number16(r, TAG_SAMPLES, 1, &picture->samples);
     if (rc == RC_OK && (picture->samples == 0 || picture->samples > IMAGE_TIFF_MAX_SAMPLES))
         rc = err_set(r->err, RC_UNSUPPORTED, "TIFFs of %u samples per pixel are not supported",
                      picture->samples);
     if (rc == RC_OK)
         rc = image_tiff_reading_per_sample(r, TAG_BITS, 1, &picture->bits);
     if (rc == RC_OK)
-        rc = image_tiff_reading_number16(r, TAG_COMPRESSION, TIFF_NONE, &picture->compression);
+        rc = read_number16(r, TAG_COMPRESSION, TIFF_NONE, &picture->compression);
     if (rc != RC_OK)
         return rc;
     /* Fax files often leave the photometric interpretation out. */
     bool fax = picture->compression == TIFF_CCITT_RLE || picture->compression == TIFF_CCITT_G3 ||
                picture->compression == TIFF_CCITT_G4;
     guess = picture->samples >= 3 ? PHOTOMETRIC_RGB : fax ? WHITE_IS_ZERO : BLACK_IS_ZERO;
-    rc = image_tiff_reading_number16(r, TAG_PHOTOMETRIC, guess, &picture->photometric);
+    rc = read_number16(r, TAG_PHOTOMETRIC, guess, &picture->photometric);
     if (rc == RC_OK)
-        rc = image_tiff_reading_number16(r, TAG_PLANAR, 1, &planar);
+        rc = read_number16(r, TAG_PLANAR, 1, &planar);
     picture->separate = planar == 2 && picture->samples > 1;
     return rc;
 }
@@ -201,9 +201,9 @@ static enum rc tiff_check_inks_and_order(const struct image_tiff_reading *r)
 {
     struct image_tiff_picture *picture = r->picture;
     uint16_t inks = 1, fill_order = 1;
-    enum rc rc = image_tiff_reading_number16(r, TAG_INK_SET, 1, &inks);
+    enum rc rc = read_number16(r, TAG_INK_SET, 1, &inks);
     if (rc == RC_OK)
-        rc = image_tiff_reading_number16(r, TAG_FILL_ORDER, 1, &fill_order);
+        rc = read_number16(r, TAG_FILL_ORDER, 1, &fill_order);
     if (rc != RC_OK)
         return rc;
     if (picture->photometric == PHOTOMETRIC_CMYK && inks != 1)

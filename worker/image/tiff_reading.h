@@ -18,11 +18,6 @@ struct image_tiff_reading {
     unsigned colours; /* samples that the photometric interpretation needs */
 };
 
-/* The first number of `tag`, `preset` without such an entry. RC_CORRUPT above `most`. */
-RC_MUST_USE enum rc image_tiff_reading_number(const struct image_tiff_reading *r, uint16_t tag,
-                                              uint64_t preset, uint64_t most, uint64_t *ret_number);
-RC_MUST_USE enum rc image_tiff_reading_number16(const struct image_tiff_reading *r, uint16_t tag,
-                                                uint16_t preset, uint16_t *ret_number);
 /* A number that every sample has one of: RC_UNSUPPORTED when they differ. */
 RC_MUST_USE enum rc image_tiff_reading_per_sample(const struct image_tiff_reading *r, uint16_t tag,
                                                   uint16_t preset, uint16_t *ret_number);

@@ -286,8 +286,10 @@ enum rc manifest_described_sidecar(const void *text, size_t length, struct manif
     return manifest_described_read(written, ret_described, err);
 }
 
-enum rc manifest_described_set(struct manifest_described *described, const char *name, const char *value,
-                               struct err *err)
+/* One property by its name: "label", "summary", "rights", "viewingDirection", "navDate", "requiredStatement", or anything else: the label of
+ * a metadata entry. Empty values say nothing. RC_BAD_REQUEST. */
+static enum rc set_property(struct manifest_described *described, const char *name, const char *value,
+                            struct err *err)
 {
     static const char *const properties[] = {"label",   "summary",          "rights", "viewingDirection",
                                              "navDate", "requiredStatement"};
@@ -319,10 +321,10 @@ enum rc manifest_described_embedded(const struct manifest_embedded *embedded,
     OWN(manifest_described_done) struct manifest_described described = {NULL};
     for (int field = 0; field < MANIFEST_FIELDS; field++) {
         const char *text = embedded->text[field];
-        enum rc rc = text == NULL ? RC_OK : manifest_described_set(&described, name[field], text, err);
+        enum rc rc = text == NULL ? RC_OK : set_property(&described, name[field], text, err);
         if (rc == RC_BAD_REQUEST &&
             field == MANIFEST_LICENCE) /* a licence that 3.0 does not know is still one */
-            rc = manifest_described_set(&described, "License", text, err);
+            rc = set_property(&described, "License", text, err);
         if (rc != RC_OK)
             return rc;
     }

@@ -34,10 +34,6 @@ RC_MUST_USE enum rc manifest_described_sidecar(const void *text, size_t length,
 /* The same, parsed already. */
 RC_MUST_USE enum rc manifest_described_read(json_t *written, struct manifest_described *ret_described,
                                             struct err *err);
-/* One property by its name, as a column of the catalogue names it: "label", "summary", "rights", "viewingDirection", "navDate",
- * "requiredStatement", or anything else: the label of a metadata entry. Empty values say nothing. RC_BAD_REQUEST. */
-RC_MUST_USE enum rc manifest_described_set(struct manifest_described *described, const char *name,
-                                           const char *value, struct err *err);
 RC_MUST_USE enum rc manifest_described_embedded(const struct manifest_embedded *embedded,
                                                 struct manifest_described *ret_described, struct err *err);
 /* The last part of a path, without the extension of a file. */

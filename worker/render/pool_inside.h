@@ -62,8 +62,6 @@ void render_pool_fill_places(struct render_pool *pool, struct render_thread *sel
 void render_pool_place(struct render_pool *pool, enum render_lane_kind kind, struct render_job *job);
 /* The running job's place is given back. */
 void render_pool_leave_place(struct render_thread *thread);
-/* The calling thread's job goes on when its turn comes. */
-void render_pool_return_to_place(struct render_thread *thread);
 
 /* ---- pool_threads.c ---- */
 

@@ -156,7 +156,8 @@ void render_pool_fill_places(struct render_pool *pool, struct render_thread *sel
     note_waiting(pool);
 }
 
-void render_pool_return_to_place(struct render_thread *thread)
+/* The calling thread's job goes on when its turn comes. */
+static void return_to_place(struct render_thread *thread)
 {
     struct render_thread **at = &thread->pool->lane[thread->kind].returning;
     while (*at != NULL && (*at)->turn.arrived_ms <= thread->turn.arrived_ms)
@@ -197,7 +198,7 @@ void render_pool_yield(struct render_pool *pool)
     pthread_mutex_lock(&pool->mutex);
     if (is_due_before(pool, own)) {
         render_pool_leave_place(own);
-        render_pool_return_to_place(own);
+        return_to_place(own);
     }
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -219,6 +220,6 @@ void render_pool_unpark(struct render_pool *pool)
     if (own == NULL)
         return;
     pthread_mutex_lock(&pool->mutex);
-    render_pool_return_to_place(own);
+    return_to_place(own);
     pthread_mutex_unlock(&pool->mutex);
 }

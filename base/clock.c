@@ -1,5 +1,7 @@
 #include "base/clock.h"
 
+#include "base/digits.h"
+
 #include <string.h>
 
 /* strftime and strptime speak English here because nothing in Vitrine calls setlocale(). */
@@ -38,13 +40,6 @@ bool clock_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t
     return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, &end) == 0;
 }
 
-static char *put_number(char *to, int number, int digits)
-{
-    for (int i = digits - 1; i >= 0; i--, number /= 10)
-        to[i] = (char)('0' + number % 10);
-    return to + digits;
-}
-
 /* Without strftime(), which takes a microsecond: every answer has two dates. */
 void clock_http_date(time_t when, char ret_text[CLOCK_HTTP_DATE_BYTES])
 {
@@ -52,17 +47,17 @@ void clock_http_date(time_t when, char ret_text[CLOCK_HTTP_DATE_BYTES])
     if (when < 0 || when > 253402300799 /* the end of the year 9999 */ || gmtime_r(&when, &tm) == NULL)
         gmtime_r(&(time_t){0}, &tm);
     char *to = mempcpy(ret_text, &"SunMonTueWedThuFriSat"[tm.tm_wday * 3], 3);
-    to = put_number(mempcpy(to, ", ", 2), tm.tm_mday, 2);
+    to = digits_padded(mempcpy(to, ", ", 2), (uint32_t)tm.tm_mday, 2);
     *to++ = ' ';
     to = mempcpy(to, &"JanFebMarAprMayJunJulAugSepOctNovDec"[tm.tm_mon * 3], 3);
     *to++ = ' ';
-    to = put_number(to, tm.tm_year + 1900, 4);
+    to = digits_padded(to, (uint32_t)(tm.tm_year + 1900), 4);
     *to++ = ' ';
-    to = put_number(to, tm.tm_hour, 2);
+    to = digits_padded(to, (uint32_t)tm.tm_hour, 2);
     *to++ = ':';
-    to = put_number(to, tm.tm_min, 2);
+    to = digits_padded(to, (uint32_t)tm.tm_min, 2);
     *to++ = ':';
-    to = put_number(to, tm.tm_sec, 2);
+    to = digits_padded(to, (uint32_t)tm.tm_sec, 2);
     memcpy(to, " GMT", 5);
 }
 

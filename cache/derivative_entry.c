@@ -1,33 +1,13 @@
 #include "cache/derivative_entry.h"
 
+#include "base/digits.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include <xxhash.h>
 
 #define MAGIC UINT64_C(0x3144524556544956) /* "VITVERD1" where the lowest byte comes first */
-
-/* ---- numbers as text: each look-up writes six, for which printf() would take half a microsecond ---- */
-
-static char *put_hex(char *to, uint64_t value, int digits)
-{
-    for (int i = digits - 1; i >= 0; i--, value >>= 4)
-        to[i] = "0123456789abcdef"[value & 15];
-    return to + digits;
-}
-
-static char *put_decimal(char *to, uint32_t value)
-{
-    char digit[10];
-    size_t count = 0;
-    do {
-        digit[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    while (count > 0)
-        *to++ = digit[--count];
-    return to;
-}
 
 /* ---- keys ---- */
 
@@ -44,11 +24,11 @@ enum rc derivative_key_make(struct derivative_key *key, uint64_t version_hash, u
     if (path_bytes >= sizeof key->text || canonical_bytes >= sizeof key->text ||
         most_before_bytes + path_bytes + 1 + canonical_bytes >= sizeof key->text)
         return RC_TOO_LARGE;
-    char *to = put_hex(key->text, version_hash, 16);
+    char *to = digits_hex(key->text, version_hash, 16);
     *to++ = ' ';
-    to = put_hex(to, options_hash, 16);
+    to = digits_hex(to, options_hash, 16);
     *to++ = ' ';
-    to = put_decimal(to, page);
+    to = digits_decimal(to, page);
     *to++ = ' ';
     key->path_at = (uint32_t)(to - key->text);
     key->path_length = (uint32_t)path_bytes;
@@ -179,9 +159,9 @@ void derivative_sum_free(struct derivative_sum **sum)
 
 void derivative_name(struct shm_key hash, char ret_name[DERIVATIVE_NAME_BYTES])
 {
-    char *to = put_hex(ret_name, hash.high >> 56, 2);
+    char *to = digits_hex(ret_name, hash.high >> 56, 2);
     *to++ = '/';
-    *put_hex(put_hex(to, hash.high, 14), hash.low, 16) = '\0';
+    *digits_hex(digits_hex(to, hash.high, 14), hash.low, 16) = '\0';
 }
 
 static bool read_hex(const char *text, size_t digits, uint64_t *ret)

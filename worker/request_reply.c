@@ -1,3 +1,4 @@
+#include "base/digits.h"
 #include "base/log.h"
 #include "worker/http/compress.h"
 #include "worker/request_steps.h"
@@ -69,8 +70,7 @@ static const char *make_etag(struct request *request, const char *what)
     hash = bytes_hash(hash, request->identifier.path, strlen(request->identifier.path));
     hash = bytes_hash(hash, what, strlen(what));
     char text[] = "\"0123456789abcdef\"";
-    for (size_t i = 16; i > 0; i--, hash >>= 4)
-        text[i] = "0123456789abcdef"[hash & 15];
+    digits_hex(text + 1, hash, 16);
     return arena_text(http_exchange_arena(request->exchange), text, sizeof text - 1);
 }
 

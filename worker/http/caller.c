@@ -1,5 +1,6 @@
 #include "worker/http/caller.h"
 
+#include "base/digits.h"
 #include "worker/http/base_url.h"
 
 #include <arpa/inet.h>
@@ -152,7 +153,5 @@ void http_caller_make_id(uint64_t seed, uint64_t connection_id, uint64_t request
                          char ret_text[HTTP_CALLER_ID_BYTES])
 {
     uint64_t id = mix(mix(seed + 0x9e3779b97f4a7c15u * connection_id) + request_start + 1);
-    for (unsigned i = 0; i < 16; i++)
-        ret_text[i] = "0123456789abcdef"[id >> (60 - 4 * i) & 15];
-    ret_text[16] = '\0';
+    *digits_hex(ret_text, id, 16) = '\0';
 }

@@ -1,5 +1,6 @@
 #include "worker/iiif/plan.h"
 
+#include "base/digits.h"
 #include "worker/iiif/window.h"
 
 #include <assert.h>
@@ -138,35 +139,17 @@ enum rc iiif_plan_make(const struct iiif_request *request, const struct image_py
 
 /* ---- canonical form ---- */
 
-/* Without printf(), which every request would pay for several times: what is written fits, as static_assert says. */
-static char *put_text(char *to, const char *text)
-{
-    return stpcpy(to, text);
-}
-
-static char *put_number(char *to, uint32_t number)
-{
-    char digits[10];
-    size_t count = 0;
-    do
-        digits[count++] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    while (count > 0)
-        *to++ = digits[--count];
-    *to = '\0';
-    return to;
-}
-
+/* What is written fits, as static_assert says. */
 static char *put_pair(char *to, uint32_t one, uint32_t other)
 {
-    return put_number(put_text(put_number(to, one), ","), other);
+    return digits_decimal(stpcpy(digits_decimal(to, one), ","), other);
 }
 
 static char *put_region(char *to, const struct iiif_plan *plan)
 {
     if (plan->whole_picture)
-        return put_text(to, "full");
-    to = put_text(put_pair(to, plan->region.x_px, plan->region.y_px), ",");
+        return stpcpy(to, "full");
+    to = stpcpy(put_pair(to, plan->region.x_px, plan->region.y_px), ",");
     return put_pair(to, plan->region.width_px, plan->region.height_px);
 }
 
@@ -174,16 +157,16 @@ static char *put_size_2(char *to, const struct iiif_plan *plan)
 {
     struct image_size region = {plan->region.width_px, plan->region.height_px};
     if (plan->size.width_px == region.width_px && plan->size.height_px == region.height_px)
-        return put_text(to, "full");
+        return stpcpy(to, "full");
     if (iiif_size_height_for_width(region, plan->size.width_px) == plan->size.height_px)
-        return put_text(put_number(to, plan->size.width_px), ",");
+        return stpcpy(digits_decimal(to, plan->size.width_px), ",");
     return put_pair(to, plan->size.width_px, plan->size.height_px);
 }
 
 static char *put_size_3(char *to, const struct iiif_plan *plan)
 {
-    to = put_text(to, plan->size_is_upscaled ? "^" : "");
-    return plan->size_is_max ? put_text(to, "max") : put_pair(to, plan->size.width_px, plan->size.height_px);
+    to = stpcpy(to, plan->size_is_upscaled ? "^" : "");
+    return plan->size_is_max ? stpcpy(to, "max") : put_pair(to, plan->size.width_px, plan->size.height_px);
 }
 
 static char *put_rotation(char *to, const struct iiif_plan *plan)
@@ -192,7 +175,7 @@ static char *put_rotation(char *to, const struct iiif_plan *plan)
     uint64_t units = (uint64_t)llround(plan->rotation_deg * IIIF_ROTATION_UNITS);
     uint64_t unit = (uint64_t)IIIF_ROTATION_UNITS, fraction = units % unit;
     int decimals = 10;
-    to = put_number(put_text(to, plan->mirror ? "!" : ""), (uint32_t)(units / unit));
+    to = digits_decimal(stpcpy(to, plan->mirror ? "!" : ""), (uint32_t)(units / unit));
     if (fraction == 0)
         return to;
     for (; fraction % 10 == 0; decimals--)
@@ -206,9 +189,9 @@ static_assert(IIIF_CANONICAL_BYTES >= 4 * 11 + 1 + 2 * 11 + 1 + 3 + 12 + 1 + 7 +
 
 void iiif_plan_canonical(const struct iiif_plan *plan, char ret_text[IIIF_CANONICAL_BYTES])
 {
-    char *to = put_text(put_region(ret_text, plan), "/");
-    to = put_text(plan->version == IIIF_3 ? put_size_3(to, plan) : put_size_2(to, plan), "/");
-    to = put_text(put_rotation(to, plan), "/");
-    to = put_text(put_text(to, iiif_quality_name(plan->quality)), ".");
-    put_text(to, iiif_format_name(plan->format));
+    char *to = stpcpy(put_region(ret_text, plan), "/");
+    to = stpcpy(plan->version == IIIF_3 ? put_size_3(to, plan) : put_size_2(to, plan), "/");
+    to = stpcpy(put_rotation(to, plan), "/");
+    to = stpcpy(stpcpy(to, iiif_quality_name(plan->quality)), ".");
+    stpcpy(to, iiif_format_name(plan->format));
 }

@@ -29,3 +29,8 @@ void turns_give_way(enum turns_way way)
     nice = nice < now ? now : nice;
     ask(SCHED_BATCH, nice < NICE_LIMIT ? nice : NICE_LIMIT, LONG_NS); /* BATCH: does not break in */
 }
+
+void turns_offer(void)
+{
+    (void)!syscall(SYS_sched_yield); /* <sched.h> and the kernel's own header do not go together */
+}

@@ -6,6 +6,11 @@
  * it asks for short turns, and all that takes longer gives way to it: with longer turns, a smaller share where there is not enough for
  * all, and without ever breaking in. Kernels before 6.12 know shares only.
  *
+ * That alone does not do: shares are kept to the microsecond. Threads that give way to each other, too, run up debts to each other, and when
+ * the one leaves the event thread bears a part of them. Woken at such a moment it may not break in, a little later it might, but
+ * nobody looks then: the kernel looks when something else is woken, or at the next tick. So whoever gives way also offers its turn
+ * after each piece of work.
+ *
  * Each call is for the calling thread, and the threads it makes from then on. Needs no privilege, and so there is no way
  * back: what a thread has given away its children do not have either. */
 #ifndef BASE_TURNS_H
@@ -21,5 +26,9 @@ void turns_ask_short(void);
 
 /* Values are steps of niceness below the process's main thread. Does nothing for a thread that has given more already. */
 void turns_give_way(enum turns_way way);
+
+/* Lets go first whoever waits, if its turn has come; returns at once where nobody does. For threads that give way, a few
+ * times per millisecond, while they hold no lock: they may have to wait for milliseconds. */
+void turns_offer(void);
 
 #endif

@@ -275,6 +275,7 @@ static int start_due(struct http_loop *loop)
         }
         call->next = loop->active;
         loop->active = call;
+        turns_offer();
     }
     return (int)patience_ms;
 }
@@ -352,6 +353,7 @@ static void move(struct http_loop *loop, int patience_ms)
                    (event[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                    (event[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
         curl_multi_socket_action(loop->multi, event[i].data.fd, what, &running);
+        turns_offer();
     }
     if (loop->timer_ms >= 0 && clock_monotonic_ms() >= loop->timer_ms) {
         loop->timer_ms = -1; /* set anew from within */
@@ -374,6 +376,7 @@ static void *loop_thread(void *argument)
             CURLcode code = message->data.result;
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
             land(loop, call, code);
+            turns_offer();
         }
         if (clock_monotonic_ms() - loop->looked_ms >= LOOK_MS)
             land_stalled(loop);

@@ -5,7 +5,8 @@
  * so that CPU time divided by answers is exact however slow the answers are. Prints one JSON object with the
  * latencies of each class apart, which wrk cannot tell; whatever is not answered after PATIENCE_SECONDS more counts
  * as unanswered. With PER_SECOND no more than so many lines are sent, at even distances: a load that does not grow
- * where answers are quick. One thread, IPv4 only.
+ * where answers are quick; all latencies are printed then, so that those of several runs can be put together. One
+ * thread, IPv4 only.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -364,7 +365,9 @@ static void print_all(double seconds, size_t unanswered)
         "{\"seconds\": %.6f, \"answers_in_time\": %llu, \"unanswered\": %zu, \"under_way\": %.2f, \"all\": ",
         seconds, (unsigned long long)answers_in_time, unanswered, busy_us / seconds / 1e6);
     print_class(&all);
-    printf(", \"statuses\": {");
+    for (size_t i = 0; i < all.answers && pause_us > 0; i++)
+        printf("%s%u", i > 0 ? ", " : ", \"latencies_us\": [", all.latency_us[i]);
+    printf("%s, \"statuses\": {", pause_us > 0 && all.answers > 0 ? "]" : "");
     for (size_t i = 0, printed = 0; i < sizeof statuses / sizeof statuses[0]; i++)
         if (statuses[i] > 0)
             printf("%s\"%zu\": %llu", printed++ > 0 ? ", " : "", i, (unsigned long long)statuses[i]);

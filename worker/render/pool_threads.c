@@ -82,6 +82,7 @@ static void *render_thread(void *argument)
         begin_job(thread);
         pthread_mutex_unlock(&pool->mutex);
         thread->job->run(thread->job);
+        turns_offer();
         pthread_mutex_lock(&pool->mutex);
         end_job(thread);
     }

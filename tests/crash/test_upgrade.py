@@ -124,11 +124,11 @@ def test_reloads_and_upgrades_at_once_under_load(launch):
     served = launch()
     wanted = load.answers(served, TARGETS)
     with load.Load(served.port, wanted, connections=20) as busy, load.NewConnections(served.port, INFO) as fresh:
-        for _ in range(4):
+        for count in range(1, 5):
             served.signal(signal.SIGHUP)
             served.signal(signal.SIGUSR2)
             served.signal(signal.SIGHUP)
-            served.follow(len(served.takers()) + 1)
+            served.follow(count)
             for pid in served.worker_pids():
                 os.kill(pid, signal.SIGKILL)
     busy.assert_undisturbed()

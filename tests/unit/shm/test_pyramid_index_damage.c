@@ -66,6 +66,7 @@ static void test_a_truncated_file(void **state)
 /* What a worker does: a fault inside the index puts it in doubt; then the process dies of it. */
 static void on_fault(int number)
 {
+    /* It is there for handlers (shm/pyramid_index.h): NOLINTNEXTLINE(bugprone-signal-handler) */
     if (!shm_index_fault())
         _exit(99);
     signal(number, SIG_DFL);

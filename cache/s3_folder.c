@@ -124,7 +124,8 @@ static enum rc add_entry(struct asking *asking, const struct origin_entry *entry
     return RC_OK;
 }
 
-/* An object, or a common prefix, which ends with a slash. What cannot be a file's name is passed over. */
+/* An object, or a common prefix, which ends with a slash. What cannot be a file's name is passed over, and what is empty: a store refuses any
+ * part of it, so that nobody could look into it to find that it is no picture. */
 static enum rc take_object(void *context, const struct s3_list_object *object, struct err *err)
 {
     struct asking *asking = context;
@@ -137,7 +138,8 @@ static enum rc take_object(void *context, const struct s3_list_object *object, s
     if (object->is_prefix && name_bytes > 0)
         name_bytes--;
     asking->listing->has_any = true;
-    if (name_bytes == 0 || name[0] == '.' || memchr(name, '/', name_bytes) != NULL)
+    if (name_bytes == 0 || name[0] == '.' || memchr(name, '/', name_bytes) != NULL ||
+        (!object->is_prefix && object->size_bytes == 0))
         return RC_OK;
     struct origin_entry entry = {.name = name, .is_folder = object->is_prefix};
     if (!object->is_prefix)

@@ -179,6 +179,8 @@ static enum rc refused(const struct try *try, const char *code, struct err *err)
     if (strcmp(code, "ExpiredToken") == 0)
         return err_set(err, RC_ORIGIN, "the store %.100s refuses: the credentials have expired (%s)", name,
                        code);
+    if (strcmp(code, "InvalidObjectState") == 0)
+        return err_set(err, RC_ORIGIN, "the store %.100s refuses: this image is archived (%s)", name, code);
     return err_set(err, RC_ORIGIN,
                    "the store %.100s refuses: the credentials do not give the right to read this image (%s)",
                    name, code[0] != '\0' ? code : "403");

@@ -32,8 +32,10 @@ static void give(struct http_head *head)
         return;
     }
     char *copy = (char *)(uintptr_t)MHD_get_response_header(head->response, first_name);
-    for (size_t i = 0; i < head->lines; i++)
-        memcpy(copy + head->line_end_at[i], "\r\n", 2);
+    for (size_t i = 0; i < head->lines; i++) {
+        copy[head->line_end_at[i]] = '\r';
+        copy[head->line_end_at[i] + 1] = '\n';
+    }
 }
 
 void http_head_add(struct http_head *head, const char *name, const char *value)

@@ -7,7 +7,8 @@
  *     request_presentation.c  manifests and collections
  *     request_web.c       pages for people, and the status page
  *     request_activity.c  the list of their changes
- *     request_image.c     images: plan, cache, stored tiles, render
+ *     request_image.c     images: plan, cache, stored tiles
+ *     request_render.c    an image is rendered: memory, what goes wrong meanwhile, what it has cost
  *     request_reply.c     what all answers have in common
  *
  * Every request is answered once; whoever answers it gives its picture back, and must not touch it afterwards. */
@@ -122,6 +123,12 @@ void request_answer_activity(struct request *request);
 void request_answer_image(struct request *request);
 /* On the event thread: what an image request of an open picture needs no render thread for. False: it needs one. */
 bool request_answer_image_early(struct request *request);
+
+/* ---- request_render.c ---- */
+
+/* On a render thread, with picture, plan and a begun answer, whose body it fills. RC_AWAY: parts of the source are not here. RC_BUSY: it took,
+ * or would take, too long, or nobody waits for it any more. Other codes are render_picture()'s. */
+RC_MUST_USE enum rc request_render(struct request *request, struct err *err);
 
 /* ---- request_reply.c ---- */
 

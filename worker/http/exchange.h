@@ -56,6 +56,8 @@ struct http_exchange {
     struct http_stream *stream; /* what the response is read from, where its length is not known */
 };
 
+#define HTTP_LOOK_EVERY_MS 20 /* whether somebody still waits */
+
 struct http_connection {
     struct http_server *server;
     uint64_t id;

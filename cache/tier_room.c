@@ -80,9 +80,14 @@ static enum rc read_line(struct tier *tier, struct tier_room *ret_room, struct e
         return rc;
     if (rc == RC_OK && !tier_room_read(line.data, line.length, &room))
         room = (struct tier_room){.is_swept = true};
-    /* Somebody else has swept: what was written before is counted there. */
-    if (atomic_exchange_explicit(&counters->tier_line_ms, room.at_ms, memory_order_relaxed) != room.at_ms)
-        atomic_store_explicit(&counters->tier_written_bytes, 0, memory_order_relaxed);
+    /* Somebody else has swept since the last look: what was written before that look is counted there. Of the rest some may be, too; what
+     * was written after the sweep is not, and would be nowhere. */
+    uint64_t written = atomic_load_explicit(&counters->tier_written_bytes, memory_order_relaxed),
+             seen = atomic_load_explicit(&counters->tier_seen_bytes, memory_order_relaxed);
+    if (atomic_exchange_explicit(&counters->tier_line_ms, room.at_ms, memory_order_relaxed) != room.at_ms &&
+        seen <= written)
+        written = atomic_fetch_sub_explicit(&counters->tier_written_bytes, seen, memory_order_relaxed) - seen;
+    atomic_store_explicit(&counters->tier_seen_bytes, written, memory_order_relaxed);
     if (room.is_swept)
         atomic_store_explicit(&counters->tier_swept_bytes, room.bytes, memory_order_relaxed);
     *ret_room = room;
@@ -121,6 +126,7 @@ static enum rc sweep(struct tier *tier, bool is_full, struct err *err)
     enum rc rc = write_line(tier, 0, false, err);
     if (rc != RC_OK && !is_full) /* on a full disk it cannot be written, and others may sweep, too */
         return rc;
+    atomic_store_explicit(&counters->tier_seen_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&counters->tier_written_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&counters->tier_is_full, 0, memory_order_relaxed);
     rc = tier->place->ops->sweep(tier->place, &order, &swept, err);

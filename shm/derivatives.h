@@ -27,6 +27,7 @@ struct shm_derivatives_counters {
      * there was when it was last swept; what this server has written since; whether its disk was found full. */
     _Atomic int64_t tier_looked_ms;
     _Atomic uint64_t tier_since_ms, tier_line_ms, tier_swept_bytes, tier_written_bytes, tier_evicted;
+    _Atomic uint64_t tier_seen_bytes; /* of those written: when the line was last read */
     _Atomic uint32_t tier_is_full;
 };
 

@@ -328,6 +328,19 @@ def test_it_has_a_bound(server, tier):
     assert number(third, "evicted") > gone and (tier / "notes.txt").exists()
 
 
+def test_what_is_written_behind_anothers_sweep_counts(server, tier):
+    """Between two looks of the first server the second sweeps, as each does when it starts; what the first writes then is in nobody's count but its own."""
+    first = server("one", derivative_tier_size=200_000, revalidate=2)
+    line = tier / "room" / "swept"
+    until(lambda: line.exists() and line.read_text().endswith(" s\n"), 15, "the first has swept and looked")
+    before = line.read_text()
+    server("two", derivative_tier_size=200_000)
+    until(lambda: line.read_text() != before and line.read_text().endswith(" s\n"), 10, "the second has swept")
+    answers(first, [noise(width) for width in range(300, 320)])
+    until(lambda: number(first, "stored") == 20, 10, "all are written")
+    until(lambda: size_of(tier) <= 200_000, 15, "somebody has made room")
+
+
 def test_a_folder_that_is_not_there(start, folder, tmp_path):
     served = start(folder, settings={"derivative_tier": str(tmp_path / "none"), "derivative_tier_cost": 0})
     assert served.get(target()).status == 200 and "lower tier" in served.log()

@@ -40,24 +40,41 @@ bool clock_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t
     return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, &end) == 0;
 }
 
-/* Without strftime(), which takes a microsecond: every answer has two dates. */
+/* How often `length` fits into *left, at most `most` times: what remains is left. */
+static unsigned take(unsigned *left, unsigned length, unsigned most)
+{
+    unsigned count = *left / length < most ? *left / length : most;
+    *left -= count * length;
+    return count;
+}
+
+/* Without strftime() and gmtime_r(), which take a microsecond and a quarter: every answer has two dates. Years begin with March
+ * here, so that the day which not all of them have is their last. */
 void clock_http_date(time_t when, char ret_text[CLOCK_HTTP_DATE_BYTES])
 {
-    struct tm tm;
-    if (when < 0 || when > 253402300799 /* the end of the year 9999 */ || gmtime_r(&when, &tm) == NULL)
-        gmtime_r(&(time_t){0}, &tm);
-    char *to = mempcpy(ret_text, &"SunMonTueWedThuFriSat"[tm.tm_wday * 3], 3);
-    to = digits_padded(mempcpy(to, ", ", 2), (uint32_t)tm.tm_mday, 2);
+    static const uint8_t month_days[] = {31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31, 29};
+    if (when < 0 || when > 253402300799 /* the end of the year 9999 */)
+        when = 0;
+    unsigned day = (unsigned)(when / 86400), second = (unsigned)(when % 86400), month = 0;
+    unsigned left = day + 719468; /* since the first of March of the year 0 */
+    unsigned year = 400 * take(&left, 146097, UINT32_MAX);
+    year += 100 * take(&left, 36524, 3);
+    year += 4 * take(&left, 1461, 24);
+    year += take(&left, 365, 3);
+    for (; left >= month_days[month]; month++)
+        left -= month_days[month];
+    char *to = mempcpy(ret_text, &"ThuFriSatSunMonTueWed"[day % 7 * 3], 3);
+    to = digits_padded(mempcpy(to, ", ", 2), left + 1, 2);
     *to++ = ' ';
-    to = mempcpy(to, &"JanFebMarAprMayJunJulAugSepOctNovDec"[tm.tm_mon * 3], 3);
+    to = mempcpy(to, &"MarAprMayJunJulAugSepOctNovDecJanFeb"[month * 3], 3);
     *to++ = ' ';
-    to = digits_padded(to, (uint32_t)(tm.tm_year + 1900), 4);
+    to = digits_padded(to, year + (month >= 10), 4);
     *to++ = ' ';
-    to = digits_padded(to, (uint32_t)tm.tm_hour, 2);
+    to = digits_padded(to, second / 3600, 2);
     *to++ = ':';
-    to = digits_padded(to, (uint32_t)tm.tm_min, 2);
+    to = digits_padded(to, second / 60 % 60, 2);
     *to++ = ':';
-    to = digits_padded(to, (uint32_t)tm.tm_sec, 2);
+    to = digits_padded(to, second % 60, 2);
     memcpy(to, " GMT", 5);
 }
 

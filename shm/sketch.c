@@ -2,6 +2,7 @@
 
 #define ROWS             4
 #define COUNTERS_PER_KEY 4u
+#define WORDS_PER_LINE   8u /* two for each row */
 #define LOWER_HALVES     UINT64_C(0x7f7f7f7f7f7f7f7f)
 #define CLOCK_SHIFT      4
 
@@ -30,11 +31,12 @@ struct counter {
     unsigned shift;
 };
 
+/* All of a key's counters lie in one line of the processor's cache, 16 for each row. */
 static struct counter counter_of(const struct shm_sketch *sketch, struct shm_key key, unsigned row)
 {
-    uint64_t hash = (key.low + row * (key.high | 1)) * UINT64_C(0x9e3779b97f4a7c15);
-    hash ^= hash >> 32;
-    return (struct counter){hash / 8 & (sketch->words - 1), (unsigned)(hash % 8) * 8};
+    uint64_t line = key.low * UINT64_C(0x9e3779b97f4a7c15) >> 16 & (sketch->words / WORDS_PER_LINE - 1);
+    unsigned place = (unsigned)(key.high >> row * 4) & 15;
+    return (struct counter){line * WORDS_PER_LINE + row * 2 + place / 8, place % 8 * 8};
 }
 
 static uint32_t value_of(const struct shm_sketch *sketch, struct counter counter)

@@ -133,6 +133,9 @@ static enum rc check_limits(const struct iiif_request *request, struct wanted wa
 {
     char text[48];
     const char *advice = request->size_form == IIIF_SIZE_FULL ? ", max gives the largest allowed" : "";
+    if (wanted.width <= limits->max_width_px && wanted.height <= limits->max_height_px &&
+        wanted.width * wanted.height <= limits->max_area_px)
+        return RC_OK;
     size_text(request, text);
     if (wanted.width > limits->max_width_px)
         return err_set(err, RC_BAD_REQUEST,
@@ -142,11 +145,9 @@ static enum rc check_limits(const struct iiif_request *request, struct wanted wa
         return err_set(err, RC_BAD_REQUEST,
                        "size '%s': a height of %" PRIu64 " px is above maxHeight, %" PRIu32 " px%s", text,
                        wanted.height, limits->max_height_px, advice);
-    if (wanted.width * wanted.height > limits->max_area_px)
-        return err_set(err, RC_BAD_REQUEST,
-                       "size '%s': %" PRIu64 " x %" PRIu64 " px is above maxArea, %" PRIu64 " px%s", text,
-                       wanted.width, wanted.height, limits->max_area_px, advice);
-    return RC_OK;
+    return err_set(err, RC_BAD_REQUEST,
+                   "size '%s': %" PRIu64 " x %" PRIu64 " px is above maxArea, %" PRIu64 " px%s", text,
+                   wanted.width, wanted.height, limits->max_area_px, advice);
 }
 
 static enum rc check_enlarging(const struct iiif_request *request, struct image_size region,

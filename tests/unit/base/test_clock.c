@@ -20,6 +20,19 @@ static void test_http_date(void **state)
     assert_string_equal(text, "Fri, 31 Dec 9999 23:59:59 GMT");
 }
 
+/* Every 17 days and a second less than an hour: the last and the first days of months and leap years are among them. */
+static void test_dates_are_those_of_the_calendar(void **state)
+{
+    (void)state;
+    for (time_t when = 0; when <= 253402300799; when += 17 * 86400 + 3599) {
+        char text[CLOCK_HTTP_DATE_BYTES], expected[CLOCK_HTTP_DATE_BYTES];
+        struct tm tm;
+        clock_http_date(when, text);
+        strftime(expected, sizeof expected, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&when, &tm));
+        assert_string_equal(text, expected);
+    }
+}
+
 static void test_dates_without_a_form_become_some_date(void **state)
 {
     (void)state;
@@ -106,6 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_http_date),
+        cmocka_unit_test(test_dates_are_those_of_the_calendar),
         cmocka_unit_test(test_dates_without_a_form_become_some_date),
         cmocka_unit_test(test_all_three_forms_are_read),
         cmocka_unit_test(test_what_is_no_date_is_refused),

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_BLOCK_BYTES 8000u
+#define ARENA_BLOCK_BYTES 24000u /* a request, its texts, and a small image from the cache */
 
 struct arena_block {
     struct arena_block *next;
@@ -60,7 +60,7 @@ void arena_free(struct arena *arena)
     free(arena);
 }
 
-void *arena_alloc(struct arena *arena, size_t size_bytes)
+void *arena_room(struct arena *arena, size_t size_bytes)
 {
     const size_t align = alignof(max_align_t);
     if (size_bytes > SIZE_MAX / 2)
@@ -78,14 +78,20 @@ void *arena_alloc(struct arena *arena, size_t size_bytes)
     }
     void *p = block->data + block->used;
     block->used += size_bytes;
-    return memset(p, 0, size_bytes);
+    return p;
+}
+
+void *arena_alloc(struct arena *arena, size_t size_bytes)
+{
+    void *p = arena_room(arena, size_bytes);
+    return p != NULL ? memset(p, 0, size_bytes) : NULL;
 }
 
 char *arena_text(struct arena *arena, const char *text, size_t length)
 {
-    char *copy = arena_alloc(arena, length + 1);
+    char *copy = length < SIZE_MAX ? arena_room(arena, length + 1) : NULL;
     if (copy != NULL)
-        memcpy(copy, text, length);
+        *(char *)mempcpy(copy, text, length) = '\0';
     return copy;
 }
 
@@ -97,7 +103,9 @@ char *arena_join(struct arena *arena, const char *first, ...)
     for (const char *text = first; text != NULL; text = va_arg(args, const char *))
         length += strlen(text);
     va_end(args);
-    char *joined = arena_alloc(arena, length + 1), *to = joined;
+    char *joined = arena_room(arena, length + 1), *to = joined;
+    if (joined != NULL)
+        *joined = '\0';
     va_start(args, first);
     for (const char *text = first; joined != NULL && text != NULL; text = va_arg(args, const char *))
         to = stpcpy(to, text);

@@ -17,6 +17,8 @@ void arena_reset(struct arena *arena);
 
 /* Zeroed and aligned for any type; NULL when memory is out. Lives until arena_free(). */
 void *arena_alloc(struct arena *arena, size_t size_bytes);
+/* The same, not zeroed: for what is written as a whole. */
+void *arena_room(struct arena *arena, size_t size_bytes);
 /* Copies `length` bytes and adds a terminating NUL. NULL when memory is out. */
 char *arena_text(struct arena *arena, const char *text, size_t length);
 /* The texts one after the other; the last argument is NULL. For what every request says: printf() takes five times as long. */

@@ -229,46 +229,48 @@ static enum derivatives_found find_large(struct derivatives *derivatives, const 
     return DERIVATIVES_HIT;
 }
 
-static void promote(struct derivatives *derivatives, const struct derivative_key *key,
-                    const struct bytes *bytes)
+static void promote(struct derivatives *derivatives, const struct derivative_key *key, const void *data,
+                    size_t length)
 {
     struct shm_derivatives *shared = derivatives->shared;
-    const struct shm_blob_part part = {bytes->data, bytes->length};
+    const struct shm_blob_part part = {data, length};
     if (next_chance(derivatives) % PROMOTE_ONE_IN == 0)
         shm_blobs_put(shared->blobs, shared->sketch, key->hash, &part, 1, SHM_BLOBS_IF_WORTH);
 }
 
 static enum derivatives_found read_file(struct derivatives *derivatives, const struct derivative_key *key,
                                         int fd, uint64_t known_bytes, enum derivatives_look look,
-                                        struct derivative *ret)
+                                        struct arena *arena, struct derivative *ret)
 {
-    OWN(bytes_done) struct bytes bytes = {0};
     struct derivative_header header;
-    /* One byte more than there should be, to see the end; a buffer as small as may be is one that malloc() has at hand. */
+    /* One byte more than there should be, to see the end. */
     size_t room = known_bytes == 0                        ? DERIVATIVES_READ_BYTES + 4096
                   : known_bytes <= DERIVATIVES_READ_BYTES ? (size_t)known_bytes + 1
                                                           : DERIVATIVE_HEAD_BYTES;
-    if (bytes_reserve(&bytes, room, NULL) != RC_OK)
+    uint8_t *data = arena_room(arena, room);
+    if (data == NULL)
         return DERIVATIVES_MISS;
-    ssize_t length = pread(fd, bytes.data, room, 0);
-    if (length < 0) {
+    ssize_t count = pread(fd, data, room, 0);
+    if (count < 0) {
         derivatives_count(&derivatives->shared->counters->corrupt);
         return DERIVATIVES_MISS;
     }
-    bytes.length = (size_t)length;
-    if (bytes.length == room)
-        return find_large(derivatives, key, fd, bytes.data, bytes.length, look, ret);
-    if (!is_good(derivatives, key, bytes.data, bytes.length, &header))
+    size_t length = (size_t)count;
+    if (length == room)
+        return find_large(derivatives, key, fd, data, length, look, ret);
+    if (!is_good(derivatives, key, data, length, &header))
         return DERIVATIVES_MISS;
-    promote(derivatives, key, &bytes);
-    *ret = (struct derivative){
-        .bytes = bytes, .fd = -1, .offset = header.body_at, .length = header.body_bytes};
-    bytes = (struct bytes){0};
+    promote(derivatives, key, data, length);
+    *ret = (struct derivative){.bytes = {.data = data, .length = length},
+                               .fd = -1,
+                               .offset = header.body_at,
+                               .length = header.body_bytes};
     return DERIVATIVES_HIT;
 }
 
 static enum derivatives_found find_in_file(struct derivatives *derivatives, const struct derivative_key *key,
-                                           enum derivatives_look look, struct derivative *ret)
+                                           enum derivatives_look look, struct arena *arena,
+                                           struct derivative *ret)
 {
     struct shm_derivatives *shared = derivatives->shared;
     char name[DERIVATIVE_NAME_BYTES];
@@ -280,7 +282,7 @@ static enum derivatives_found find_in_file(struct derivatives *derivatives, cons
     bool known = shm_catalogue_touch(shared->catalogue, key->hash, (uint32_t)time(NULL),
                                      shm_sketch_clock(shared->sketch), &known_bytes);
     enum derivatives_found found = fd < 0 ? DERIVATIVES_MISS
-                                          : read_file(derivatives, key, fd, known_bytes, look, ret);
+                                          : read_file(derivatives, key, fd, known_bytes, look, arena, ret);
     if (found == DERIVATIVES_MISS)
         derivatives_remove_file(derivatives, key->hash); /* it was opened, and is not what it should be */
     else if (!known)
@@ -302,7 +304,8 @@ static void count_request(struct derivatives *derivatives, const struct derivati
 }
 
 enum derivatives_found derivatives_find(struct derivatives *derivatives, const struct derivative_key *key,
-                                        enum derivatives_look look, struct derivative *ret_derivative)
+                                        enum derivatives_look look, struct arena *arena,
+                                        struct derivative *ret_derivative)
 {
     struct shm_derivatives_counters *counters = derivatives->shared->counters;
     /* The tables are large: what is looked at in one comes while another is looked at. */
@@ -316,7 +319,7 @@ enum derivatives_found derivatives_find(struct derivatives *derivatives, const s
     }
     enum derivatives_found found = derivatives->folder < 0
                                        ? DERIVATIVES_MISS
-                                       : find_in_file(derivatives, key, look, ret_derivative);
+                                       : find_in_file(derivatives, key, look, arena, ret_derivative);
     if (found == DERIVATIVES_HIT)
         derivatives_count(&counters->file_hits);
     else if (found == DERIVATIVES_MISS && look != DERIVATIVES_AGAIN)

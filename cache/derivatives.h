@@ -11,6 +11,7 @@
 #ifndef CACHE_DERIVATIVES_H
 #define CACHE_DERIVATIVES_H
 
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "cache/derivative_entry.h"
 #include "cache/derivative_folders.h"
@@ -41,8 +42,8 @@ struct derivatives {
 
 /* A derivative that was found: in memory (`bytes`, from `offset` on) or in a file. */
 struct derivative {
-    struct bytes bytes;
-    int fd; /* -1: in memory */
+    struct bytes bytes; /* without capacity: in the asker's arena */
+    int fd;             /* -1: in memory */
     uint64_t offset, length;
 };
 
@@ -62,8 +63,10 @@ enum derivatives_found {
     DERIVATIVES_HIT,
     DERIVATIVES_LATER, /* there is one that has to be looked at thoroughly; only when QUICK */
 };
+/* What a small file says is read into the arena: malloc() is slow with blocks of that size, and each look-up needs one. */
 enum derivatives_found derivatives_find(struct derivatives *derivatives, const struct derivative_key *key,
-                                        enum derivatives_look look, struct derivative *ret_derivative);
+                                        enum derivatives_look look, struct arena *arena,
+                                        struct derivative *ret_derivative);
 
 /* Keeps a copy in memory. False: it is too large, or there is no memory. `epoch` is that in which its making began. */
 bool derivatives_keep(struct derivatives *derivatives, const struct derivative_key *key, uint64_t epoch,

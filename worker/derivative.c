@@ -17,9 +17,8 @@ static void answer_found(struct worker_wanted *wanted, struct derivative *found)
         content.offset = found->offset;
     } else {
         content.data = found->bytes.data + found->offset;
-        content.release = free;
+        content.release = found->bytes.capacity > 0 ? free : NULL;
         content.context = found->bytes.data;
-        found->bytes = (struct bytes){0};
     }
     wanted->answer(wanted, &content);
 }
@@ -28,7 +27,8 @@ enum derivatives_found worker_derivative_look(struct worker_derivatives *derivat
                                               struct worker_wanted *wanted, enum derivatives_look look)
 {
     struct derivative found = {.fd = -1};
-    enum derivatives_found how = derivatives_find(&derivatives->cache, &wanted->key, look, &found);
+    enum derivatives_found how = derivatives_find(&derivatives->cache, &wanted->key, look,
+                                                  http_exchange_arena(wanted->exchange), &found);
     if (how == DERIVATIVES_HIT)
         answer_found(wanted, &found);
     return how;

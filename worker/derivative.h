@@ -25,12 +25,12 @@ struct worker_wanted {
     struct worker_wanted *next;
     struct http_exchange *exchange;
     int64_t deadline_ms;
-    struct derivative_key key;
     /* One of these is called once, by any thread; the request may be gone afterwards. */
     void (*answer)(struct worker_wanted *wanted, const struct http_content *content);
     void (*refuse)(struct worker_wanted *wanted, const struct err *err);
     /* Its turn to make it, with `flight` (NULL: for itself alone). False: it could not, and *ret_err says why. */
     bool (*make)(struct worker_wanted *wanted, struct worker_flight *flight, struct err *ret_err);
+    struct derivative_key key;
 };
 
 /* `folder` is the cache's folder of derivatives or -1; it stays the caller's. Before the box. */

@@ -112,14 +112,14 @@ static void introduce(void)
         pthread_setspecific(stack_key, stack.ss_sp);
 }
 
-void worker_fault_begin(uint64_t connection_id, const char *target)
+void worker_fault_begin(uint64_t connection_id, const char *target, int64_t now_ms)
 {
     if (watched == NULL)
         return;
     if (!is_introduced)
         introduce();
     if (own_beat != NULL)
-        shm_beat_begin(own_beat, connection_id, target, clock_monotonic_ms());
+        shm_beat_begin(own_beat, connection_id, target, now_ms);
 }
 
 void worker_fault_end(void)

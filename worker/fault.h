@@ -21,8 +21,8 @@
 /* Before the first thread is made. NULL beats: nothing is noted, as in tests. */
 void worker_fault_watch(struct shm_beats *beats);
 
-/* The calling thread takes up a request; is done with it (which may be somebody else's or over by now). */
-void worker_fault_begin(uint64_t connection_id, const char *target);
+/* The calling thread takes up a request at `now_ms` (monotonic); is done with it (which may be somebody else's or over by now). */
+void worker_fault_begin(uint64_t connection_id, const char *target, int64_t now_ms);
 void worker_fault_end(void);
 
 /* It has got on with it. */

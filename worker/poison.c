@@ -56,8 +56,11 @@ void worker_poison_condemn(struct worker_service *service, struct http_exchange 
 bool worker_poison_refuses_version(struct worker_service *service, struct http_exchange *exchange,
                                    const struct iiif_identifier *identifier, uint64_t version_hash)
 {
-    int64_t left_ms = shm_quarantine_left_ms(&service->segment->quarantine, identifier->path,
-                                             identifier->page, version_hash, clock_monotonic_ms());
+    const struct shm_quarantine *quarantine = &service->segment->quarantine;
+    int64_t left_ms = shm_quarantine_is_used(quarantine, 0)
+                          ? shm_quarantine_left_ms(quarantine, identifier->path, identifier->page,
+                                                   version_hash, clock_monotonic_ms())
+                          : 0;
     if (left_ms == 0)
         return false;
     char left_s[24], text[160];

@@ -138,12 +138,13 @@ static void run_job(struct render_job *job)
 {
     struct request *request = (struct request *)job;
     struct worker_service *service = request->service; /* the request is gone once it is answered */
-    request_spent(request, SHM_TALLY_QUEUE, clock_monotonic_us() - request->since_us);
+    int64_t now_us = clock_monotonic_us();
+    request_spent(request, SHM_TALLY_QUEUE, now_us - request->since_us);
     char id[HTTP_CALLER_ID_MOST + 1];
     snprintf(id, sizeof id, "%s", http_exchange_request_id(request->exchange));
     log_request(name_of_copy, id);
     worker_fault_begin(http_exchange_connection_id(request->exchange),
-                       http_exchange_target(request->exchange));
+                       http_exchange_target(request->exchange), now_us / 1000);
     if (request->condemned)
         worker_poison_condemn(service, request->exchange, &request->identifier);
     else if (!answer_left(request) &&
@@ -280,6 +281,20 @@ static const char *find_base_url(struct request *request)
     return http_base_url(http_exchange_arena(request->exchange), settings->base_url, trusted, &sent);
 }
 
+/* The texts have room for six kilobytes, which hardly one needs. */
+static struct request *new_request(struct arena *arena)
+{
+    struct request *request = arena_room(arena, sizeof *request);
+    if (request == NULL)
+        return NULL;
+    memset(request, 0, offsetof(struct request, wanted.key.text));
+    request->identifier.path[0] = '\0';
+    request->identifier.page = 0;
+    memset(&request->iiif, 0, offsetof(struct iiif_request, identifier));
+    request->iiif.identifier[0] = request->iiif.raw_identifier[0] = '\0';
+    return request;
+}
+
 static void handle(struct worker_service *service, struct http_exchange *exchange)
 {
     uint32_t strikes = worker_poison_strikes(service, exchange);
@@ -309,7 +324,7 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
     }
     if (warms_up && !worker_admin_is_allowed(service, exchange))
         return;
-    struct request *request = arena_alloc(http_exchange_arena(exchange), sizeof *request);
+    struct request *request = new_request(http_exchange_arena(exchange));
     if (request == NULL) {
         struct err err;
         err_set(&err, RC_NO_MEMORY, "the server is out of memory, please try again");
@@ -338,7 +353,8 @@ void worker_service_handle(struct http_exchange *exchange, void *context)
 {
     struct worker_service *service = context;
     atomic_fetch_add_explicit(&service->slot->requests, 1, memory_order_relaxed);
-    worker_fault_begin(http_exchange_connection_id(exchange), http_exchange_target(exchange));
+    worker_fault_begin(http_exchange_connection_id(exchange), http_exchange_target(exchange),
+                       http_exchange_account(exchange)->begun_us / 1000);
     log_request(name_of_exchange, exchange);
     handle(service, exchange);
     log_request(NULL, NULL);

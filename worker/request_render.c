@@ -51,7 +51,7 @@ struct helped {
 static void begin_help(void *context)
 {
     struct helped *helped = context;
-    worker_fault_begin(helped->connection_id, helped->target);
+    worker_fault_begin(helped->connection_id, helped->target, clock_monotonic_ms());
     atomic_fetch_sub_explicit(&helped->read_bytes, image_blob_thread_bytes(), memory_order_relaxed);
 }
 

@@ -23,13 +23,12 @@
 #include "worker/service.h"
 #include "worker/web/embedded.h"
 
-/* Everything about one request while it is worked on; lives in its exchange's arena. */
+/* Everything about one request while it is worked on; lives in its exchange's arena. Begins zeroed, but for the room behind the
+ * beginnings of the texts at its end. */
 struct request {
     struct render_job job; /* first: the pool hands back its address */
     struct worker_service *service;
     struct http_exchange *exchange;
-    struct iiif_request iiif;
-    struct iiif_identifier identifier;
     const char *base_url;
     struct picture *picture; /* one reference, from the moment it is found until the reply */
     int presentation_version;
@@ -59,9 +58,11 @@ struct request {
     bool tier_asked; /* the lower tier has been asked for it, or is not to be */
     struct tier_waiter tier_waiter;
     double spent_ms;              /* of CPU time, by its render */
-    struct worker_wanted wanted;  /* by the cache of derivatives */
     struct worker_flight *flight; /* who wait for the same */
     uint64_t looked_up_version;   /* of the source, while parts of it are fetched */
+    struct worker_wanted wanted;  /* by the cache of derivatives */
+    struct iiif_identifier identifier;
+    struct iiif_request iiif;
 };
 
 /* ---- request.c ---- */

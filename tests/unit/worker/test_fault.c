@@ -33,7 +33,7 @@ static int teardown(void **state)
 
 static void *crash_thread(void *deed)
 {
-    worker_fault_begin(7, "/crash");
+    worker_fault_begin(7, "/crash", clock_monotonic_ms());
     (*(void (**)(void))deed)();
     worker_fault_end();
     return NULL;
@@ -49,7 +49,7 @@ static int end_of(void (*deed)(void))
         for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
             signal(faults[i], SIG_DFL); /* cmocka has handlers of its own */
         worker_fault_watch(beats);
-        worker_fault_begin(5, "/well");
+        worker_fault_begin(5, "/well", clock_monotonic_ms());
         pthread_t thread;
         pthread_create(&thread, NULL, crash_thread, &deed);
         pthread_join(thread, NULL);
@@ -201,7 +201,7 @@ static void show_life(void)
     worker_fault_end();
     if (beat->connection_id != 0)
         _exit(4);
-    worker_fault_begin(8, "/next");
+    worker_fault_begin(8, "/next", clock_monotonic_ms());
     if (beat->connection_id != 8 || beat->allowed_ms != 0 || strcmp(beat->target, "/next") != 0)
         _exit(5);
     _exit(0);

@@ -89,7 +89,7 @@ void *arena_alloc(struct arena *arena, size_t size_bytes)
 
 char *arena_text(struct arena *arena, const char *text, size_t length)
 {
-    char *copy = length < SIZE_MAX ? arena_room(arena, length + 1) : NULL;
+    char *copy = arena_room(arena, length + 1);
     if (copy != NULL)
         *(char *)mempcpy(copy, text, length) = '\0';
     return copy;

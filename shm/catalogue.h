@@ -62,7 +62,7 @@ bool shm_catalogue_find(struct shm_catalogue *catalogue, struct shm_key key,
 /* True: it was in, and now is not. */
 bool shm_catalogue_remove(struct shm_catalogue *catalogue, struct shm_key key);
 /* It will be asked for in a moment: brings its bucket near, which in a large table is in no cache of the processor's. */
-void shm_catalogue_expect(const struct shm_catalogue *catalogue, struct shm_key key);
+void shm_catalogue_expect(struct shm_catalogue *catalogue, struct shm_key key);
 /* Asked for now. True: it is in, and is so large. */
 bool shm_catalogue_touch(struct shm_catalogue *catalogue, struct shm_key key, uint32_t now_s, uint32_t clock,
                          uint64_t *ret_size_bytes);

@@ -256,8 +256,7 @@ static enum rc write_level(const struct ingest_tiff_file *file, uint32_t level,
                            struct err *err)
 {
     OWN(ingest_tiff_directory_done)
-    struct ingest_tiff_directory trial = {.big = big, .err = err},
-                                 d = {.big = big, .err = err};
+    struct ingest_tiff_directory trial = {.big = big, .err = err}, d = {.big = big, .err = err};
     OWN(bytes_done) struct bytes linked = {0};
     uint64_t at = out->length;
 

@@ -273,6 +273,8 @@ static enum rc find_keys(const struct settings *settings, struct s3_keys *keys, 
     keys->asks = disabled == NULL || strcasecmp(disabled, "true") != 0;
     snprintf(keys->url, sizeof keys->url, "%s",
              metadata != NULL && metadata[0] != '\0' ? metadata : METADATA_URL);
+    for (size_t length = strlen(keys->url); length > 0 && keys->url[length - 1] == '/'; length--)
+        keys->url[length - 1] = '\0';
     if (!keys->asks)
         return err_set(
             err, RC_BAD_REQUEST,

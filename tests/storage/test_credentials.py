@@ -18,7 +18,7 @@ def a_picture(ceph, images):
 def metadata(monkeypatch):
     service = Metadata(lambda: {"AccessKeyId": ACCESS, "SecretAccessKey": SECRET, "Token": "", "Expiration": stamp(3600 * 6)})
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
-    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.url)
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"{service.url}/")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     yield service
     service.close()

@@ -295,6 +295,9 @@ static void test_killed_while_blobs_are_collected(void **state)
     enum { SOURCES = 150, ROUNDS = 12 };
     (void)state;
     for (unsigned round = 0; round < ROUNDS; round++) {
+        int all_are_there[2];
+        char byte = 0;
+        assert_int_equal(pipe(all_are_there), 0);
         pid_t child = fork();
         if (child == 0) {
             struct shm_index *index = open_index();
@@ -302,12 +305,18 @@ static void test_killed_while_blobs_are_collected(void **state)
                 for (unsigned number = 0; number < SOURCES; number++)
                     put_with_blobs(index, number, version);
                 shm_index_settle(index);
+                if (version == round * 1000 + 1 && write(all_are_there[1], "!", 1) != 1)
+                    _exit(1);
             }
         }
+        close(all_are_there[1]);
+        if (round > 0) /* the first is killed while there is nothing yet, or something */
+            assert_int_equal(read(all_are_there[0], &byte, 1), 1);
         const struct timespec pause = {.tv_nsec = 60000000 + 7000000 * (long)round};
         nanosleep(&pause, NULL);
         kill(child, SIGKILL);
         assert_int_equal(waitpid(child, NULL, 0), child);
+        close(all_are_there[0]);
         struct shm_index *index = open_index();
         unsigned found = 0;
         for (unsigned number = 0; number < SOURCES; number++) {

@@ -8,7 +8,7 @@
 #include "cache/http_loop.h"
 #include "cache/s3_credentials.h"
 #include "cache/s3_folder.h"
-#include "cache/web_address.h"
+#include "cache/web_verdict.h"
 #include "worker/http/base_url.h"
 
 #include <inttypes.h>
@@ -96,36 +96,6 @@ static int64_t at_random(struct web *web, int64_t ms)
 
 /* ---- the answer ---- */
 
-static uint64_t etag_hash(const char *etag)
-{
-    return etag[0] == '\0' ? 0 : bytes_hash(BYTES_HASH_START, etag, strlen(etag));
-}
-
-static enum rc answer_part(struct try *try, struct transport_answer *answer, struct err *err)
-{
-    const char *place = try->web->address.place;
-    const struct http_answer *head = &try->call.answer;
-    bool whole = head->status == 200;
-    if (head->is_coded)
-        return err_set(err, RC_ORIGIN,
-                       "the origin %.100s sends the file compressed, so that its parts cannot be found",
-                       place);
-    if (whole ? !head->has_length : !head->has_range || !head->range_known)
-        return err_set(err, RC_ORIGIN, "the origin %.100s does not say how long the file is", place);
-    if (!whole && (head->range_first != try->fetch->offset ||
-                   head->range_last >= try->fetch->offset + try->fetch->length))
-        return err_set(err, RC_ORIGIN,
-                       "the origin %.100s sends another part of the file than it was asked for", place);
-    answer->whole = whole;
-    answer->offset = whole ? 0 : head->range_first;
-    answer->version = (struct origin_version){.size_bytes = whole ? head->length_bytes : head->range_size,
-                                              .inode = etag_hash(head->etag),
-                                              .modified.tv_sec = head->modified_s};
-    memcpy(answer->etag, head->etag, sizeof answer->etag);
-    try->gives = true;
-    return RC_OK;
-}
-
 static enum rc on_head(struct http_call *call, struct err *err)
 {
     struct try *try = (struct try *)call;
@@ -136,7 +106,8 @@ static enum rc on_head(struct http_call *call, struct err *err)
     switch (call->answer.status) {
     case 200:
     case 206:
-        rc = answer_part(try, &answer, err);
+        rc = web_verdict_part(&try->web->address, try->fetch, &call->answer, &answer, err);
+        try->gives = rc == RC_OK;
         break;
     case 304:
         answer.unchanged = true;
@@ -160,98 +131,6 @@ static enum rc on_body(struct http_call *call, const void *data, size_t length, 
         return try->fetch->take(try->fetch, data, length, err);
     size_t room = ERROR_TEXT_BYTES - try->text.length;
     return bytes_append(&try->text, data, length < room ? length : room, err);
-}
-
-/* Why the store does not let us in, as the person who set it up has to hear it. */
-static enum rc refused(const struct try *try, const char *code, struct err *err)
-{
-    const char *name = try->web->address.place;
-    if (try->web->keys == NULL)
-        return err_set(err, RC_FORBIDDEN, "the origin %.100s does not give out this image (%u)", name,
-                       try->call.answer.status);
-    if (strcmp(code, "RequestTimeTooSkewed") == 0)
-        return err_set(err, RC_ORIGIN, "the store %.100s refuses: this server's clock is wrong (%s)", name,
-                       code);
-    if (strcmp(code, "SignatureDoesNotMatch") == 0 || strcmp(code, "InvalidAccessKeyId") == 0)
-        return err_set(err, RC_ORIGIN,
-                       "the store %.100s refuses the credentials: access key or secret key is wrong (%s)",
-                       name, code);
-    if (strcmp(code, "ExpiredToken") == 0)
-        return err_set(err, RC_ORIGIN, "the store %.100s refuses: the credentials have expired (%s)", name,
-                       code);
-    if (strcmp(code, "InvalidObjectState") == 0)
-        return err_set(err, RC_ORIGIN, "the store %.100s refuses: this image is archived (%s)", name, code);
-    return err_set(err, RC_ORIGIN,
-                   "the store %.100s refuses: the credentials do not give the right to read this image (%s)",
-                   name, code[0] != '\0' ? code : "403");
-}
-
-/* The bucket lies somewhere else than where it was asked for. */
-static bool is_elsewhere(const struct http_answer *answer, const char *code)
-{
-    return (answer->status >= 301 && answer->status <= 308) ||
-           strcmp(code, "AuthorizationHeaderMalformed") == 0;
-}
-
-static enum rc elsewhere(const struct try *try, const char *code, struct err *err)
-{
-    const struct web_address *address = &try->web->address;
-    const char *region = try->call.answer.bucket_region;
-    if (region[0] != '\0' && strcmp(region, address->region) != 0)
-        return err_set(err, RC_ORIGIN,
-                       "the bucket of %.100s is in region %s: s3_region must say so, and not %.40s",
-                       address->place, region, address->region);
-    return err_set(err, RC_ORIGIN,
-                   "the bucket of %.100s is elsewhere: s3_region (%.40s) or s3_endpoint is wrong (%u%s%s)",
-                   address->place, address->region, try->call.answer.status, code[0] != '\0' ? " " : "",
-                   code);
-}
-
-/* The name is one that no object can have. */
-static bool is_no_key(const char *code)
-{
-    return strcmp(code, "InvalidObjectName") == 0 || strcmp(code, "InvalidURI") == 0 ||
-           strcmp(code, "KeyTooLongError") == 0;
-}
-
-/* What an answer that has come whole means. *ret_may_pass: another try may do better. */
-static enum rc judge(const struct try *try, bool *ret_may_pass, struct err *err)
-{
-    const struct http_answer *answer = &try->call.answer;
-    const char *place = try->web->address.place;
-    char code[48] = "";
-    if (try->text.data != NULL)
-        http_answer_s3_code((const char *)try->text.data, try->text.length, code, sizeof code);
-    *ret_may_pass = false;
-    switch (answer->status) {
-    case 200:
-    case 206:
-    case 304:
-        return RC_OK;
-    case 404:
-    case 410:
-        if (strcmp(code, "NoSuchBucket") == 0)
-            return err_set(err, RC_ORIGIN, "the store has no such bucket: %.120s", place);
-        return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", try->fetch->path);
-    case 401:
-    case 403:
-        return refused(try, code, err);
-    case 416:
-        return err_set(err, RC_UNSUPPORTED, "the source is an empty file");
-    case 429:
-    case 503:
-        *ret_may_pass = true;
-        return err_set(err, RC_BUSY, "the origin %.100s is overloaded (%u%s%s), please try again", place,
-                       answer->status, code[0] != '\0' ? " " : "", code);
-    default:
-        *ret_may_pass = answer->status >= 500 || answer->status == 408;
-        if (try->web->keys != NULL && is_elsewhere(answer, code))
-            return elsewhere(try, code, err);
-        if (try->web->keys != NULL && answer->status == 400 && is_no_key(code))
-            return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", try->fetch->path);
-        return err_set(err, RC_ORIGIN, "the origin %.100s answers %u%s%s", place, answer->status,
-                       code[0] != '\0' ? " " : "", code);
-    }
 }
 
 /* ---- the tries ---- */
@@ -396,25 +275,25 @@ static void on_end(struct http_call *call, enum rc rc, const struct err *call_er
     struct try *try = (struct try *)call;
     struct web *web = try->web;
     struct err err = {.rc = RC_OK};
-    bool answered = rc == RC_OK, may_pass = rc == RC_LATE || rc == RC_ORIGIN;
+    bool answered = rc == RC_OK;
+    struct web_verdict verdict = {.may_pass = rc == RC_LATE || rc == RC_ORIGIN};
     bool ours = call->rc != RC_OK; /* a call-back has ended it: the origin is not to blame */
     if (answered && follow_redirect(try))
         return;
     if (answered)
-        rc = judge(try, &may_pass, &err);
+        rc = web_verdict_end(&web->address, try->fetch, &call->answer, &try->text, &verdict, &err);
     else
         err = *call_err;
     if (rc == RC_AWAY) /* replaced, which is a fact and no failure */
-        may_pass = false;
-    note_outcome(web, !ours && rc != RC_CANCELLED && may_pass && rc != RC_BUSY, try->is_probe);
+        verdict.may_pass = false;
+    note_outcome(web, !ours && rc != RC_CANCELLED && verdict.may_pass && rc != RC_BUSY, try->is_probe);
     try->is_probe = false;
-    bool expired = answered && rc == RC_ORIGIN && strstr(err.message, "ExpiredToken") != NULL &&
-                   !try->keys_refreshed;
+    bool expired = verdict.expired && !try->keys_refreshed;
     if (expired) {
         s3_keys_refresh(web->keys);
         try->keys_refreshed = true;
     }
-    if ((expired || (may_pass && !ours)) && ++try->number < web->tries) {
+    if ((expired || (verdict.may_pass && !ours)) && ++try->number < web->tries) {
         int64_t pause_ms = at_random(web, (int64_t)FIRST_PAUSE_MS << (try->number - 1) << (expired ? 2 : 0));
         if (answered && call->answer.retry_after_s > 0 && call->answer.retry_after_s * 1000 > pause_ms)
             pause_ms = call->answer.retry_after_s * 1000;

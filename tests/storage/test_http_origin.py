@@ -196,3 +196,13 @@ def test_redirects(origin, start, nginx):
 
 def test_a_closed_file(origin):
     assert origin("closed").get(THUMBNAIL.format("a.tif")).status == 403
+
+
+def test_an_origin_that_speaks_as_a_store(origin, between):
+    """No credentials of ours can have expired where we have none."""
+    server = origin("pictures")
+    between.fault = lambda seen: ("status", 400, "ExpiredToken")
+    reply = server.get(THUMBNAIL.format("a.tif"))
+    assert reply.status == 502 and b"answers 400 ExpiredToken" in reply.body
+    between.fault = None
+    until(lambda: server.get(THUMBNAIL.format("a.tif")).status == 200, 10, "the picture is served")

@@ -96,9 +96,9 @@ void remote_make_room(struct remote *remote);
 /* The name of a file in the block store; false when it is too long. */
 bool remote_name(const struct remote *remote, const char *path, char ret_name[BLOCK_NAME_BYTES]);
 int64_t remote_age_ms(struct remote_content *content);
-/* Under the lock, once in five seconds: that the origin does not answer, for this reason. */
 /* Whether what the origin said then still counts: nothing has been purged since. */
 bool remote_is_trusted(const struct remote *remote, int64_t asked_ms);
+/* Under the lock, once in five seconds: that the origin does not answer, for this reason. */
 void remote_complain(struct remote *remote, const char *path, const char *reason);
 
 #endif

@@ -1,5 +1,6 @@
 #include "shm/pyramid_index_file.h"
 
+#include "base/log.h"
 #include "base/own.h"
 
 #include <errno.h>
@@ -92,10 +93,12 @@ static void file_path(const char *directory, const char *suffix, char ret_path[P
     snprintf(ret_path, PATH_BYTES, "%s/" FILE_NAME "%s", directory, suffix);
 }
 
-static void throw_away(const struct shm_index_options *options)
+/* Under the guard, so that one of the workers says it. */
+static void throw_away(const struct shm_index_options *options, const char *why)
 {
     char path[PATH_BYTES];
     file_path(options->directory, "", path);
+    log_warning("the pyramid index, " FILE_NAME " in the cache directory, is begun anew: %s", why);
     unlink(path);
     file_path(options->directory, "-lock", path);
     unlink(path);
@@ -200,12 +203,17 @@ static enum rc open_guarded(const struct shm_index_options *options, const struc
     *file = (struct shm_index_file){
         .generation = atomic_load_explicit(&shared->generation, memory_order_relaxed)};
     int status = MDB_CORRUPTED;
-    if (!shm_index_file_is_doubted(file, shared) && !is_half_of(options, old)) {
-        shm_index_enter(file, shared);
-        status = open_env(options, file);
+    const char *why = "it was found damaged, or full, while it was in use";
+    if (!shm_index_file_is_doubted(file, shared)) {
+        why = "its data file or its lock file was removed or replaced while it was in use";
+        if (!is_half_of(options, old)) {
+            shm_index_enter(file, shared);
+            status = open_env(options, file);
+            why = mdb_strerror(status);
+        }
     }
     if (status != 0 && is_files_fault(status)) {
-        throw_away(options);
+        throw_away(options, why);
         file->generation = atomic_load_explicit(&shared->generation, memory_order_relaxed);
         shm_index_enter(file, shared);
         status = open_env(options, file);

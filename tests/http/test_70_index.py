@@ -173,6 +173,8 @@ def test_an_index_that_is_none(images, folder, length):
     with Vitrine(folder, cache=cache, settings=NAMED) as served:
         assert served.get(INFO).body == info.body
         indexed(served)
+        said = [line for line in served.log().splitlines() if "begun anew" in line]
+    assert len(said) == (length > 0) and all("pyramids-1.mdb in the cache directory, is begun anew: MDB_INVALID" in line for line in said), said
 
 
 @pytest.mark.skipif(sanitized(), reason="a sanitizer reports the worker's death")
@@ -202,6 +204,7 @@ def test_an_index_that_breaks_while_serving(images, folder, start, how):
         assert reply.status == 200 and reply.json()["width"] == info.json()["width"]
     assert served.get(INFO).body == info.body
     assert metric(served, "rebuilt_total") >= (0 if how == "removed" else 1)
+    assert how == "removed" or "pyramids-1.mdb in the cache directory, is begun anew: " in served.log()
     status = served.admin().get("/status").json()
     assert status["quarantine"] == []
     shutil.copy(folder / "one.tif", folder / "late.tif")

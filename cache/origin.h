@@ -73,7 +73,7 @@ size_t origin_needs(const struct origin *origin, struct origin_needs ret_needs[R
 int origin_answer_fd(const struct origin *origin);
 
 /* Opens a file for reading. In a folder: beneath the root only, so links may lead about below it and never out of it.
- * RC_NOT_FOUND (also for directories, devices, forbidden paths), RC_AWAY, RC_IO. */
+ * RC_NOT_FOUND (also for directories, devices, and what lies beyond the root), RC_FORBIDDEN, RC_AWAY, RC_IO. */
 RC_MUST_USE enum rc origin_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,
                                      struct origin_version *ret_version, struct err *err);
 /* The version a fresh open would find. Same codes. */

@@ -1,16 +1,21 @@
 /* A folder whose files are read where they are. */
 #include "cache/origin_kinds.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/own.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+
+#define SAY_AGAIN_MS 5000
 
 static int open_beneath(int root_fd, const char *path, uint64_t flags)
 {
@@ -22,6 +27,17 @@ static int open_beneath(int root_fd, const char *path, uint64_t flags)
     return fd;
 }
 
+/* Once in five seconds and process: whoever has copied a folder with the wrong rights shall not find a line for each request. */
+static void complain(const char *path, int why)
+{
+    static _Atomic int64_t last_ms;
+    int64_t now_ms = clock_monotonic_ms(), last = atomic_load_explicit(&last_ms, memory_order_relaxed);
+    if ((last == 0 || now_ms - last >= SAY_AGAIN_MS) &&
+        atomic_compare_exchange_strong_explicit(&last_ms, &last, now_ms, memory_order_relaxed,
+                                                memory_order_relaxed))
+        log_warning("'%s' may not be read by the user that workers are: %s", path, strerror(why));
+}
+
 static enum rc open_failed(const char *path, struct err *err)
 {
     switch (errno) {
@@ -30,10 +46,12 @@ static enum rc open_failed(const char *path, struct err *err)
     case ELOOP:
     case EXDEV: /* would lead out of the root */
     case ENAMETOOLONG:
-    case EACCES:
-    case EPERM:
     case ENXIO:
         return err_set(err, RC_NOT_FOUND, "there is no image '%s'", path);
+    case EACCES:
+    case EPERM:
+        complain(path, errno);
+        return err_set(err, RC_FORBIDDEN, "image '%s' may not be read by this server", path);
     default:
         return err_set_errno(err, RC_IO, errno, "image '%s' cannot be opened", path);
     }
@@ -153,6 +171,9 @@ static void folder_done(DIR **directory)
 static enum rc open_directory(int root_fd, const char *path, DIR **ret_directory, struct err *err)
 {
     OWN_FD int fd = open_beneath(root_fd, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0 &&
+        (errno == EACCES || errno == EPERM)) /* such as lost+found: it takes nothing away from the others */
+        return err_set(err, RC_NOT_FOUND, "there is no folder '%s'", path);
     if (fd < 0)
         return open_failed(path, err);
     DIR *directory = fdopendir(fd);

@@ -48,6 +48,8 @@ def shelf(tmp_path_factory):
         os.chmod(folder, 0o755)
         for name in files:
             os.chmod(os.path.join(folder, name), 0o644)
+    save(f"{root}/book/locked.tif")  # as the broken one: it takes nothing away from the others
+    os.chmod(f"{root}/book/locked.tif", 0)
     return root
 
 

@@ -208,6 +208,16 @@ def test_an_error_is_not_remembered_for_ever(tmp_path, images, start):
     (tmp_path / "half.tif").write_bytes(data)
     until(lambda: served.get("/iiif/3/half.tif/full/max/0/default.jpg").status == 200, 5,
           "the whole file serves")
+    # Nor is one that nobody but its owner may read, which is for the administrator to know.
+    (tmp_path / "locked.tif").write_bytes(data)
+    os.chmod(tmp_path / "locked.tif", 0)
+    for _ in range(20):
+        reply = served.get("/iiif/3/locked.tif/full/max/0/default.jpg")
+        assert reply.status == 403 and b"may not be read" in reply.body, reply
+    said = [line for line in served.log().splitlines() if "'locked.tif' may not be read" in line]
+    assert 1 <= len(said) <= 10 and "Permission denied" in said[0], said
+    os.chmod(tmp_path / "locked.tif", 0o644)
+    assert served.get("/iiif/3/locked.tif/full/max/0/default.jpg").status == 200
 
 
 def test_a_source_cut_while_it_is_served(tmp_path, images, start):

@@ -24,6 +24,7 @@ struct building {
     size_t page_count, member_count;
     struct manifest_pictured *pictured;
     size_t pictured_count;
+    bool is_refused;  /* pictures were left out that may not be read */
     const char *away; /* what is waited for */
     struct err *err;
 };
@@ -302,8 +303,11 @@ static enum rc try_page(struct building *b, const struct origin_entry *entry, st
     enum rc rc = path == NULL ? no_memory(b) : open_picture(b, path, 1, false, &picture);
     if (rc == RC_OK)
         rc = add_page(b, entry, path, picture);
-    else if (rc == RC_CORRUPT || rc == RC_UNSUPPORTED || rc == RC_TOO_LARGE || rc == RC_NOT_FOUND)
+    else if (rc == RC_CORRUPT || rc == RC_UNSUPPORTED || rc == RC_TOO_LARGE || rc == RC_NOT_FOUND ||
+             rc == RC_FORBIDDEN) {
+        b->is_refused = b->is_refused || rc == RC_FORBIDDEN;
         rc = RC_OK; /* it does not take the others away */
+    }
     if (picture != NULL)
         pictures_release(b->site->pictures, &picture);
     return go_on_fetching(b, fetching, rc);
@@ -319,6 +323,9 @@ static enum rc build_folder_manifest(struct building *b)
             rc = try_page(b, &b->survey->entry[i], &fetching);
     if (is_fetching(b, &fetching, rc))
         return err_set(b->err, RC_AWAY, "pictures of the folder are away");
+    if (rc == RC_OK && b->page_count == 0 && b->is_refused)
+        return err_set(b->err, RC_FORBIDDEN, "the pictures in the folder '%.100s' may not be read",
+                       b->wanted->path);
     if (rc == RC_OK && b->page_count == 0)
         return err_set(b->err, RC_NOT_FOUND, "there is no picture in the folder '%.100s'", b->wanted->path);
     return rc;

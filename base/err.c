@@ -12,6 +12,7 @@ __attribute__((format(printf, 4, 0))) static void err_write(struct err *err, enu
 {
     err->rc = rc;
     err->os_errno = os_errno;
+    err->retry_s = 0;
     int length = vsnprintf(err->message, sizeof err->message, format, args);
     if (os_errno != 0 && length >= 0 && (size_t)length < sizeof err->message) {
         char text[96];

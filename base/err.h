@@ -7,6 +7,8 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <stdint.h>
+
 enum rc {
     RC_OK = 0,
     RC_BAD_REQUEST, /* the request's text or values are wrong: the sentence names the part */
@@ -29,6 +31,7 @@ enum rc {
 struct err {
     enum rc rc;
     int os_errno;      /* 0 where the system had no part in it */
+    uint32_t retry_s;  /* of RC_BUSY: when to come again, set by who knows it; else 0 */
     char message[256]; /* one plain sentence without a full stop or line end; always terminated */
 };
 

@@ -340,11 +340,14 @@ static void web_submit(struct transport *transport, struct transport_fetch *fetc
     try->fetch = fetch;
     try->deadline_ms = clock_monotonic_ms() + 2 * web->timeout_ms;
     enum rc rc = RC_OK;
-    if (!breaker_may_ask(&web->breaker, clock_monotonic_ms(), &try->is_probe, &left_ms))
+    if (!breaker_may_ask(&web->breaker, clock_monotonic_ms(), &try->is_probe, &left_ms)) {
+        uint32_t left_s = (uint32_t)((left_ms + 999) / 1000);
         rc = err_set(&err, RC_BUSY,
-                     "the origin %.100s has failed %u times in a row and is not asked for another %" PRId64
+                     "the origin %.100s has failed %u times in a row and is not asked for another %" PRIu32
                      " s",
-                     web->address.place, BREAKER_AFTER, (left_ms + 999) / 1000);
+                     web->address.place, BREAKER_AFTER, left_s);
+        err.retry_s = left_s;
+    }
     bool probes = try->is_probe;
     if (rc == RC_OK)
         rc = web_address_path(&web->address, fetch->path, &try->path, &err);

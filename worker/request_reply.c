@@ -27,6 +27,8 @@ void request_fail(struct request *request, const struct err *err)
     if (err->rc == RC_CORRUPT || err->rc == RC_IO || err->rc == RC_NO_MEMORY || err->rc == RC_TOO_LARGE ||
         err->rc == RC_ORIGIN || err->rc == RC_LATE)
         say(request, err);
+    if (request->retry_after_s == 0)
+        request->retry_after_s = err->retry_s;
     if (!request_fail_as_page(request, err))
         http_reply_error_later(request->exchange, err, request->retry_after_s);
 }

@@ -122,6 +122,7 @@ def test_the_circuit_is_each_origins_own(start, nginx, between, served):
         between.fault = lambda seen: ("refuse",)
         replies = [server.get(THUMBNAIL.format(f"one%2F{number}.tif")) for number in range(14)]
         assert len(between.take()) == 10 and replies[-1].status == 503, replies
+        assert f"is not asked for another {replies[-1]['Retry-After']} s".encode() in replies[-1].body, replies[-1]
         reply = server.get(THUMBNAIL.format("two%2Fa.tif"))
         assert reply.status == 200 and reply.body == served.get(THUMBNAIL.format("pyramid-jpeg-420.tif")).body
         assert server.get(THUMBNAIL.format("two%2Fnone.tif")).status == 404 and not between.take()

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "cache/http_loop.h"
+#include "cache/http_call.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "cache/s3_store.h"
 
 #include "base/own.h"
-#include "cache/http_loop.h"
+#include "cache/http_call.h"
 #include "cache/s3_credentials.h"
 #include "cache/s3_list.h"
 #include "cache/web_address.h"

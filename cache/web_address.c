@@ -1,7 +1,7 @@
 #include "cache/web_address.h"
 
 #include "base/own.h"
-#include "cache/http_loop.h"
+#include "cache/http_call.h"
 #include "cache/s3_sign.h"
 
 #include <ctype.h>

@@ -1,7 +1,7 @@
 #include "worker/ingest/bucket_request.h"
 
 #include "base/own.h"
-#include "cache/http_loop.h"
+#include "cache/http_call.h"
 #include "cache/s3_credentials.h"
 
 #include <string.h>

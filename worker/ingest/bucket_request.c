@@ -2,7 +2,7 @@
 
 #include "base/fdio.h"
 #include "base/own.h"
-#include "cache/http_loop.h"
+#include "cache/http_call.h"
 #include "cache/s3_credentials.h"
 
 #include <assert.h>

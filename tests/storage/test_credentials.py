@@ -140,7 +140,7 @@ def test_which_goes_before_which(bucket, metadata, between, monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize("environment, settings, said", [
-    ({"AWS_ACCESS_KEY_ID": "X"}, [], "half a pair"), ({}, ["--set", "s3_access_key=X"], "half a pair"),
+    ({"AWS_ACCESS_KEY_ID": "X"}, [], "half a pair"), ({}, ["--set", "s3_access_key=X"], "without s3_secret_key"),
     ({"AWS_PROFILE": "none"}, [], 'AWS_PROFILE is "none"'), ({}, [], "there are no credentials")])
 def test_what_cannot_be_is_said_at_the_start(environment, settings, said, monkeypatch, tmp_path):
     write_file(tmp_path, monkeypatch, somebody=("A", "B"))

@@ -1,8 +1,8 @@
 /* Several origins as one: a path is looked for in each root that it can be in, in their order, and the first that has it wins.
  *
  * A folder here is simply asked each time. Of the others it is remembered for `revalidate` that they have said no, so that the
- * next root's turn comes; what one root has fetched while others had said no counts as said again, or with slow origins the first
- * would always have to be asked again by the time the second has answered. A root that is away and has said no before, less
+ * next root's turn comes; while a later root fetches, a no goes on, or with slow origins the first would always have to be asked again by
+ * the time the second has answered, but one that is older than `revalidate` by then is asked again behind that. A root that is away and has said no before, less
  * than `stale_if_error` ago, is believed; one that has never been asked is waited for: nobody gets the picture of a
  * later root because the first had a bad moment. The memory is bounded, and behind one mutex that is never held during I/O. */
 #include "base/bytes.h"
@@ -19,14 +19,15 @@
 
 #define NO_SETS 1024u
 #define NO_WAYS 4u
-/* So long after a root has truly said no it is asked again, whatever was fetched since. */
-#define RENEWED_MOST_MS 60000
+/* So long after a root has truly said no it goes on at most, should asking behind bring no answer. */
+#define PROLONGED_MOST_MS 60000
 
 /* A root's no to a path. */
 struct no {
     char *path; /* as it is called in that root; NULL: the place is free */
     uint32_t root;
     int64_t said_ms, until_ms;
+    bool is_asked; /* again, behind what others fetch */
 };
 
 struct several {
@@ -93,6 +94,7 @@ static void note_no(struct several *several, uint32_t root, const char *path)
         *no = (struct no){.path = strdup(path), .root = root};
     }
     no->said_ms = now_ms;
+    no->is_asked = false;
     no->until_ms = no->path != NULL ? now_ms + several->lasts_ms : 0;
     pthread_mutex_unlock(&several->mutex);
 }
@@ -104,10 +106,40 @@ static bool renew_no(struct several *several, uint32_t root, const char *path, i
     pthread_mutex_lock(&several->mutex);
     struct no *no = find_no(several, root, path);
     bool is_young = no != NULL && now_ms - no->said_ms < most_ms;
-    if (is_young)
+    if (is_young) {
         no->until_ms = now_ms + several->lasts_ms;
+        no->is_asked = false;
+    }
     pthread_mutex_unlock(&several->mutex);
     return is_young;
+}
+
+/* As renew_no(), while a later root fetches. True: the root has to be asked again behind that. */
+static bool prolong_no(struct several *several, uint32_t root, const char *path)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&several->mutex);
+    struct no *no = find_no(several, root, path);
+    int64_t age_ms = no == NULL ? INT64_MAX : now_ms - no->said_ms;
+    bool asks = age_ms < PROLONGED_MOST_MS && age_ms >= several->lasts_ms && !no->is_asked;
+    if (age_ms < PROLONGED_MOST_MS) {
+        no->until_ms = now_ms + several->lasts_ms;
+        no->is_asked = no->is_asked || asks;
+    }
+    pthread_mutex_unlock(&several->mutex);
+    return asks;
+}
+
+/* It may have the file now. */
+static void drop_no(struct several *several, uint32_t root, const char *path)
+{
+    pthread_mutex_lock(&several->mutex);
+    struct no *no = find_no(several, root, path);
+    if (no != NULL) {
+        free(no->path);
+        *no = (struct no){.path = NULL};
+    }
+    pthread_mutex_unlock(&several->mutex);
 }
 
 /* ---- files ---- */
@@ -163,18 +195,64 @@ struct pending {
     char path[];
 };
 
-static void renew_those_before(struct several *several, uint32_t root, const char *path)
-{
-    for (uint32_t i = 0; i < root; i++) {
-        const char *below = roots_below(&several->name[i], path);
-        if (below != NULL && is_far(several, i))
-            (void)renew_no(several, i, below, RENEWED_MOST_MS);
-    }
-}
-
 static bool is_away(enum rc rc)
 {
     return rc == RC_ORIGIN || rc == RC_LATE || rc == RC_BUSY;
+}
+
+static bool has_not(struct several *several, uint32_t root, const char *below)
+{
+    struct origin_version version;
+    return origin_stat_file(several->root[root], below, &version, NULL) == RC_NOT_FOUND;
+}
+
+/* Whether the root has said no, or holds on to one while it is silent. */
+static bool is_no(struct several *several, uint32_t root, const char *below, enum rc rc)
+{
+    return rc == RC_NOT_FOUND || (rc == RC_OK && has_not(several, root, below));
+}
+
+/* Nobody waits for it. */
+static void on_said_behind(struct origin_waiter *waiter, enum rc rc, const struct err *err)
+{
+    struct pending *pending = (struct pending *)waiter;
+    struct several *several = pending->several;
+    const char *below = roots_below(&several->name[pending->root], pending->path);
+    (void)err;
+    if (is_no(several, pending->root, below, rc))
+        note_no(several, pending->root, below);
+    else if (!is_away(rc) || !renew_no(several, pending->root, below, several->stale_ms))
+        drop_no(several, pending->root, below);
+    free(pending);
+}
+
+/* NULL: no memory. */
+static struct pending *pending_new(struct several *several, uint32_t root, const char *path,
+                                   struct origin_waiter *outer)
+{
+    size_t path_bytes = strlen(path) + 1;
+    struct pending *pending = malloc(sizeof *pending + path_bytes);
+    if (pending == NULL)
+        return NULL;
+    *pending = (struct pending){.several = several, .outer = outer, .root = root};
+    memcpy(pending->path, path, path_bytes);
+    return pending;
+}
+
+static void prolong_those_before(struct several *several, uint32_t root, const char *path)
+{
+    for (uint32_t i = 0; i < root; i++) {
+        const char *below = roots_below(&several->name[i], path);
+        if (below == NULL || !is_far(several, i) || !prolong_no(several, i, below))
+            continue;
+        struct pending *pending = pending_new(several, i, path, NULL);
+        if (pending == NULL) {
+            drop_no(several, i, below);
+            continue;
+        }
+        pending->waiter.ready = on_said_behind;
+        origin_await(several->root[i], below, &pending->waiter);
+    }
 }
 
 static void on_ready(struct origin_waiter *waiter, enum rc rc, const struct err *err)
@@ -184,25 +262,18 @@ static void on_ready(struct origin_waiter *waiter, enum rc rc, const struct err 
     struct origin_waiter *outer = pending->outer;
     const char *below = roots_below(&several->name[pending->root], pending->path);
     struct err said;
-    if (rc == RC_NOT_FOUND) {
+    if (is_no(several, pending->root, below, rc)) {
         note_no(several, pending->root, below);
         rc = RC_OK; /* the next one's turn */
     } else if (is_away(rc) && renew_no(several, pending->root, below, several->stale_ms)) {
         rc = RC_OK;
     }
     if (rc == RC_OK)
-        renew_those_before(several, pending->root, pending->path);
+        prolong_those_before(several, pending->root, pending->path);
     else
         said = *err;
     free(pending);
     outer->ready(outer, rc, rc == RC_OK ? NULL : &said);
-}
-
-static bool is_in_folder(struct several *several, uint32_t root, const char *below)
-{
-    struct origin_version version;
-    return !is_far(several, root) &&
-           origin_stat_file(several->root[root], below, &version, NULL) != RC_NOT_FOUND;
 }
 
 /* What a folder is called in the root; NULL: it cannot be there. */
@@ -252,23 +323,18 @@ static void several_await(struct origin *origin, const char *path, struct origin
     }
     for (uint32_t i = 0; i < several->count; i++) {
         const char *below = below_if_asked(several, i, path);
-        if (below == NULL)
+        if (below == NULL || has_not(several, i, below))
             continue;
-        if (is_in_folder(several, i, below))
-            break;
         if (!is_far(several, i))
-            continue;
-        size_t path_bytes = strlen(path) + 1;
-        struct pending *pending = malloc(sizeof *pending + path_bytes);
+            break;
+        struct pending *pending = pending_new(several, i, path, waiter);
         struct err err;
         if (pending == NULL) {
             waiter->ready(waiter, err_set(&err, RC_NO_MEMORY, "no memory to look for image '%.180s'", path),
                           &err);
             return;
         }
-        *pending = (struct pending){
-            .waiter = {.ready = on_ready}, .several = several, .outer = waiter, .root = i};
-        memcpy(pending->path, path, path_bytes);
+        pending->waiter.ready = on_ready;
         origin_await(several->root[i], roots_below(&several->name[i], pending->path), &pending->waiter);
         return;
     }

@@ -1,8 +1,10 @@
 """Several image roots of which some are elsewhere: who is asked, how often, and what happens while one is away."""
 import os
 import shutil
+import time
 
 import pytest
+from PIL import Image
 
 from server import until
 from storage.between import Between
@@ -71,6 +73,18 @@ def test_one_that_appears_in_front_is_noticed(mixed, nginx, images, served):
     os.unlink(f"{nginx.home}/pictures/here.tif")
     right = served.get(THUMBNAIL.format("photo.tif")).body
     until(lambda: server.get(THUMBNAIL.format("here.tif")).body == right, 5, "the one behind is served again")
+    # Also while another is fetched from all the time.
+    Image.effect_noise((2048, 4096), 100).save(f"{nginx.home}/pictures/noise.tif")
+    os.mkdir(f"{nginx.home}/pictures/far")
+    strips = iter(range(0, 4096, 32))
+
+    def width_after_fetching():
+        server.get(f"/iiif/3/far%2Fnoise.tif/0,{next(strips)},2048,32/max/0/default.jpg")
+        time.sleep(0.2)
+        return server.get("/iiif/3/far%2Fnoise.tif/info.json").json()["width"]
+    assert width_after_fetching() == 2048
+    nginx.put("far/noise.tif", os.path.join(images, "jpeg-444-tiled.tif"))
+    until(lambda: width_after_fetching() != 2048, 15, "the one in front is served")
 
 
 def test_a_root_that_is_away(mixed, between, served):

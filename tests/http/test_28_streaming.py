@@ -14,7 +14,7 @@ from data.tiff_writer import RGB, page, write
 from server import patience, sanitized, until
 
 WHOLE_BYTES = 256 << 10  # up to here an answer says its length
-CHUNK_BYTES = 8192
+CHUNK_BYTES = 16384
 PICTURE = "/iiif/3/noise.tif/full/max/0/default."
 JPEG, PNG = PICTURE + "jpg", PICTURE + "png"  # 5 MB; 21 MB: more than the renderer may be ahead and all sockets hold
 SMALL = "/iiif/3/noise.tif/0,0,256,256/100,/0/default.jpg"

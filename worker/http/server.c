@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 /* MHD keeps a request's header and, behind it, the answer's in one block per connection, all of which it clears after
- * each request, and half of it before: of a cached answer's time a twentieth, with 28 KB. This much is for the answer, for MHD's own notes on each request header, and for its copy of the
- * cookies (8 KB, as much as other servers take in one line); our limit then strikes before MHD's, with a better answer. */
+ * each request, and half of it before. This much is for the answer, for MHD's own notes on each request header, and
+ * for its copy of the cookies (8 KB, as much as other servers take in one line); our limit then strikes before MHD's,
+ * with a better answer. */
 #define HTTP_ANSWER_HEADER_BYTES 12288u
 
 /* How much of an answer the kernel takes before the network has taken it. Without a bound it takes megabytes,

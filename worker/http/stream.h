@@ -16,7 +16,7 @@
 
 #include <stdbool.h>
 
-#define HTTP_STREAM_CHUNK_BYTES 8192u
+#define HTTP_STREAM_CHUNK_BYTES 16384u
 #define HTTP_STREAM_AHEAD_BYTES (4u << 20)
 
 struct http_account;

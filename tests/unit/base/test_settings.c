@@ -131,7 +131,7 @@ static void test_byte_counts(void **state)
     assert_taken("max_decode_bytes", "2g");
     assert_int_equal(settings.max_decode_bytes, INT64_C(2) << 30);
     assert_taken("max_decode_bytes", "1T");
-    assert_taken("max_header_bytes", "8192");
+    assert_taken("max_header_bytes", "16384");
     const char *const bad[] = {"9999999999T", "-9999999999T", "1KB", "K", "1MM", "1.5G", "0"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct err err;

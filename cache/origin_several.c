@@ -4,41 +4,28 @@
  * next root's turn comes; while a later root fetches, a no goes on, or with slow origins the first would always have to be asked again by
  * the time the second has answered, but one that is older than `revalidate` by then is asked again behind that. A root that is away and has said no before, less
  * than `stale_if_error` ago, is believed; one that has never been asked is waited for: nobody gets the picture of a
- * later root because the first had a bad moment. The memory is bounded, and behind one mutex that is never held during I/O. */
-#include "base/bytes.h"
-#include "base/clock.h"
+ * later root because the first had a bad moment. Who has said no to what stands in cache/denials.h. */
 #include "base/log.h"
 #include "base/own.h"
+#include "cache/denials.h"
 #include "cache/origin_kinds.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
-#define NO_SETS 1024u
-#define NO_WAYS 4u
 /* So long after a root has truly said no it goes on at most, should asking behind bring no answer. */
 #define PROLONGED_MOST_MS 60000
-
-/* A root's no to a path. */
-struct no {
-    char *path; /* as it is called in that root; NULL: the place is free */
-    uint32_t root;
-    int64_t said_ms, until_ms;
-    bool is_asked; /* again, behind what others fetch */
-};
 
 struct several {
     struct origin origin; /* first */
     uint32_t count;
     struct roots_root name[ROOTS_MOST];
     struct origin *root[ROOTS_MOST];
-    int64_t lasts_ms, stale_ms;
+    int64_t stale_ms;
     int answers_fd; /* -1, or readable when a root that was absent answers */
-    pthread_mutex_t mutex;
-    struct no no[NO_SETS][NO_WAYS];
+    struct denials *denials;
 };
 
 static struct several *several_of(struct origin *origin)
@@ -52,96 +39,6 @@ static bool is_far(const struct several *several, uint32_t root)
     return several->root[root]->ops->await != NULL;
 }
 
-/* ---- who has said no ---- */
-
-static struct no *set_of(struct several *several, uint32_t root, const char *path)
-{
-    uint64_t hash = bytes_hash(BYTES_HASH_START + root, path, strlen(path));
-    return several->no[(hash ^ hash >> 32) % NO_SETS];
-}
-
-/* Under the lock. */
-static struct no *find_no(struct several *several, uint32_t root, const char *path)
-{
-    struct no *set = set_of(several, root, path);
-    for (uint32_t i = 0; i < NO_WAYS; i++)
-        if (set[i].path != NULL && set[i].root == root && strcmp(set[i].path, path) == 0)
-            return &set[i];
-    return NULL;
-}
-
-static bool says_no(struct several *several, uint32_t root, const char *path)
-{
-    pthread_mutex_lock(&several->mutex);
-    const struct no *no = find_no(several, root, path);
-    bool says = no != NULL && clock_monotonic_ms() < no->until_ms;
-    pthread_mutex_unlock(&several->mutex);
-    return says;
-}
-
-/* Where memory is out it is asked again. */
-static void note_no(struct several *several, uint32_t root, const char *path)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&several->mutex);
-    struct no *no = find_no(several, root, path);
-    if (no == NULL) {
-        no = set_of(several, root, path);
-        for (struct no *other = no + 1; other < set_of(several, root, path) + NO_WAYS; other++)
-            if (other->until_ms < no->until_ms)
-                no = other;
-        free(no->path);
-        *no = (struct no){.path = strdup(path), .root = root};
-    }
-    no->said_ms = now_ms;
-    no->is_asked = false;
-    no->until_ms = no->path != NULL ? now_ms + several->lasts_ms : 0;
-    pthread_mutex_unlock(&several->mutex);
-}
-
-/* Lets a no of at most `most_ms` ago go on. False: there is none. */
-static bool renew_no(struct several *several, uint32_t root, const char *path, int64_t most_ms)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&several->mutex);
-    struct no *no = find_no(several, root, path);
-    bool is_young = no != NULL && now_ms - no->said_ms < most_ms;
-    if (is_young) {
-        no->until_ms = now_ms + several->lasts_ms;
-        no->is_asked = false;
-    }
-    pthread_mutex_unlock(&several->mutex);
-    return is_young;
-}
-
-/* As renew_no(), while a later root fetches. True: the root has to be asked again behind that. */
-static bool prolong_no(struct several *several, uint32_t root, const char *path)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&several->mutex);
-    struct no *no = find_no(several, root, path);
-    int64_t age_ms = no == NULL ? INT64_MAX : now_ms - no->said_ms;
-    bool asks = age_ms < PROLONGED_MOST_MS && age_ms >= several->lasts_ms && !no->is_asked;
-    if (age_ms < PROLONGED_MOST_MS) {
-        no->until_ms = now_ms + several->lasts_ms;
-        no->is_asked = no->is_asked || asks;
-    }
-    pthread_mutex_unlock(&several->mutex);
-    return asks;
-}
-
-/* It may have the file now. */
-static void drop_no(struct several *several, uint32_t root, const char *path)
-{
-    pthread_mutex_lock(&several->mutex);
-    struct no *no = find_no(several, root, path);
-    if (no != NULL) {
-        free(no->path);
-        *no = (struct no){.path = NULL};
-    }
-    pthread_mutex_unlock(&several->mutex);
-}
-
 /* ---- files ---- */
 
 static enum rc nowhere(const char *path, struct err *err)
@@ -153,7 +50,8 @@ static enum rc nowhere(const char *path, struct err *err)
 static const char *below_if_asked(struct several *several, uint32_t root, const char *path)
 {
     const char *below = roots_below(&several->name[root], path);
-    return below != NULL && is_far(several, root) && says_no(several, root, below) ? NULL : below;
+    bool is_denied = below != NULL && is_far(several, root) && denials_holds(several->denials, root, below);
+    return is_denied ? NULL : below;
 }
 
 static enum rc several_open_blob(struct origin *origin, const char *path, struct image_blob **ret_blob,
@@ -220,9 +118,9 @@ static void on_said_behind(struct origin_waiter *waiter, enum rc rc, const struc
     const char *below = roots_below(&several->name[pending->root], pending->path);
     (void)err;
     if (is_no(several, pending->root, below, rc))
-        note_no(several, pending->root, below);
-    else if (!is_away(rc) || !renew_no(several, pending->root, below, several->stale_ms))
-        drop_no(several, pending->root, below);
+        denials_note(several->denials, pending->root, below);
+    else if (!is_away(rc) || !denials_renew(several->denials, pending->root, below, several->stale_ms))
+        denials_drop(several->denials, pending->root, below);
     free(pending);
 }
 
@@ -243,11 +141,12 @@ static void prolong_those_before(struct several *several, uint32_t root, const c
 {
     for (uint32_t i = 0; i < root; i++) {
         const char *below = roots_below(&several->name[i], path);
-        if (below == NULL || !is_far(several, i) || !prolong_no(several, i, below))
+        if (below == NULL || !is_far(several, i) ||
+            !denials_prolong(several->denials, i, below, PROLONGED_MOST_MS))
             continue;
         struct pending *pending = pending_new(several, i, path, NULL);
         if (pending == NULL) {
-            drop_no(several, i, below);
+            denials_drop(several->denials, i, below);
             continue;
         }
         pending->waiter.ready = on_said_behind;
@@ -263,9 +162,9 @@ static void on_ready(struct origin_waiter *waiter, enum rc rc, const struct err 
     const char *below = roots_below(&several->name[pending->root], pending->path);
     struct err said;
     if (is_no(several, pending->root, below, rc)) {
-        note_no(several, pending->root, below);
+        denials_note(several->denials, pending->root, below);
         rc = RC_OK; /* the next one's turn */
-    } else if (is_away(rc) && renew_no(several, pending->root, below, several->stale_ms)) {
+    } else if (is_away(rc) && denials_renew(several->denials, pending->root, below, several->stale_ms)) {
         rc = RC_OK;
     }
     if (rc == RC_OK)
@@ -380,6 +279,14 @@ static enum rc merge(struct merging *merging, struct origin_entry *entry, size_t
     return RC_OK;
 }
 
+/* No root has the folder; `is_unlisted`: as far as can be known, since one of them cannot be asked. */
+static enum rc no_list(const char *path, bool is_unlisted, struct err *err)
+{
+    return is_unlisted
+               ? err_set(err, RC_UNSUPPORTED, "what lies in a folder cannot be asked where these images are")
+               : err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
+}
+
 /* Folders of all roots with the same path are one; the names of roots are folders of the root of all. Roots that cannot be listed
  * are left out, unless none can. */
 static enum rc several_list(struct origin *origin, const char *path, struct arena *arena,
@@ -416,9 +323,7 @@ static enum rc several_list(struct origin *origin, const char *path, struct aren
             return err_set(err, rc, "%s", said.message);
     }
     if (!is_there)
-        return is_unlisted ? err_set(err, RC_UNSUPPORTED,
-                                     "what lies in a folder cannot be asked where these images are")
-                           : err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
+        return no_list(path, is_unlisted, err);
     *ret_entries = merging.entry;
     *ret_count = merging.count;
     return RC_OK;
@@ -433,10 +338,8 @@ static enum rc several_visit(struct origin *origin, const char *path,
     bool is_there = false, is_unlisted = false;
     for (uint32_t i = 0; i < several->count; i++) {
         const struct roots_root *name = &several->name[i];
-        const char *below = roots_below(name, path);
+        const char *below = folder_below(name, path);
         enum rc rc = RC_OK;
-        if (below == NULL && strcmp(path, name->name) == 0)
-            below = "";
         if (below != NULL)
             rc = origin_visit(several->root[i], below, visit, context, err);
         else if (path[0] == '\0')
@@ -448,11 +351,7 @@ static enum rc several_visit(struct origin *origin, const char *path,
         if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_UNSUPPORTED)
             return rc;
     }
-    if (is_there)
-        return RC_OK;
-    return is_unlisted
-               ? err_set(err, RC_UNSUPPORTED, "what lies in a folder cannot be asked where these images are")
-               : err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
+    return is_there ? RC_OK : no_list(path, is_unlisted, err);
 }
 
 /* ---- all of them ---- */
@@ -491,10 +390,7 @@ static void several_close(struct origin *origin)
     struct several *several = several_of(origin);
     for (uint32_t i = 0; i < several->count; i++)
         origin_close(&several->root[i]);
-    for (uint32_t i = 0; i < NO_SETS; i++)
-        for (uint32_t j = 0; j < NO_WAYS; j++)
-            free(several->no[i][j].path);
-    pthread_mutex_destroy(&several->mutex);
+    denials_free(&several->denials);
     own_close(&several->answers_fd);
     free(several);
 }
@@ -522,13 +418,16 @@ static const struct origin_ops several_ops = {.share = several_share,
 enum rc origin_several_new(const struct settings *settings, struct origin **ret_origin, struct err *err)
 {
     struct several *several = calloc(1, sizeof *several);
-    if (several == NULL)
+    struct denials *denials = denials_new(settings->revalidate_s < 1 ? 1000 : settings->revalidate_s * 1000);
+    if (several == NULL || denials == NULL) {
+        free(several);
+        denials_free(&denials);
         return err_set(err, RC_NO_MEMORY, "no memory for the image roots");
+    }
     several->origin = (struct origin){.ops = &several_ops, .needs = {.root_fd = -1}};
-    several->lasts_ms = settings->revalidate_s < 1 ? 1000 : settings->revalidate_s * 1000;
+    several->denials = denials;
     several->stale_ms = settings->stale_if_error_s * 1000;
     several->answers_fd = -1;
-    pthread_mutex_init(&several->mutex, NULL);
     *ret_origin = &several->origin;
     return RC_OK;
 }

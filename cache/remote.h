@@ -1,7 +1,7 @@
 /* Remote files: what is known of the files of an origin that is far or slow, and the blocks that have been fetched of them.
  *
  * An origin (cache/origin.h) made of a transport, which fetches, and a block store, which keeps. Per path it remembers the
- * version that the origin last confirmed; older than `revalidate` it is asked again, together with the first bytes if there is
+ * version that the origin last confirmed (cache/remote_known.h); older than `revalidate` it is asked again, together with the first bytes if there is
  * another. Every further part is asked for on the condition that the version is still the same: a file that is replaced in the
  * middle of being read is noticed, its old blocks are forgotten, and who reads starts over; no answer is a mixture.
  *

@@ -90,7 +90,7 @@ static enum rc keep(struct remote_flight *flight, uint64_t block, const uint8_t 
     enum rc rc = block_file_write(flight->content->blocks, block, data, err);
     if (rc == RC_NO_MEMORY) {
         pthread_mutex_lock(&remote->mutex);
-        remote_make_room(remote);
+        remote_known_make_room(remote);
         pthread_mutex_unlock(&remote->mutex);
         rc = block_file_write(flight->content->blocks, block, data, err);
     }
@@ -138,7 +138,7 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
     file->looking = false;
     if (*rc == RC_OK && flight->elsewhere)
         return; /* who starts over now learns from the store what the other has found out */
-    if (*rc == RC_OK && !remote_is_trusted(remote, file->looked_ms))
+    if (*rc == RC_OK && !remote_known_is_trusted(remote, file->looked_ms))
         return; /* asked before a purge: who starts over asks again */
     if (*rc == RC_OK) {
         if (file->content != flight->content) {
@@ -148,7 +148,7 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
         block_file_confirm(file->content->blocks, clock_wall_ms());
         file->checked_ms = clock_monotonic_ms();
     } else if (remote_stale_is_weather(*rc) && remote_stale_is_kept(file)) {
-        remote_complain(remote, file->path, err->message);
+        remote_stale_complain(remote, file->path, err->message);
         file->checked_ms = clock_monotonic_ms();
         *rc = RC_OK;
         return; /* it may also be known to be absent */

@@ -1,6 +1,7 @@
 #include "cache/remote_stale.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/own.h"
 #include "cache/remote_folders.h"
 
@@ -13,7 +14,7 @@ bool remote_stale_is_kept(const struct remote_file *file)
 {
     int64_t stale_ms = file->remote->options.stale_if_error_ms;
     if (file->content != NULL)
-        return remote_age_ms(file->content) < stale_ms;
+        return remote_known_age_ms(file->content) < stale_ms;
     return file->absent_ms != 0 && clock_monotonic_ms() - file->absent_ms < stale_ms;
 }
 
@@ -63,7 +64,7 @@ static struct origin_waiter *let_go_of_looks(struct remote *remote, int64_t now_
             continue;
         if (remote_stale_is_due(file, now_ms)) {
             if (!remote->silent)
-                remote_complain(remote, file->path, "the origin has not answered for a second");
+                remote_stale_complain(remote, file->path, "the origin has not answered for a second");
             remote->silent = true;
             remote_stale_take(&file->waiters, &taken); /* who waits for parts as well joins them again */
         } else if (remote->stale_due_ms == 0 ||
@@ -85,4 +86,13 @@ struct origin_waiter *remote_stale_let_go(struct remote *remote, int64_t now_ms,
         due_ms = folders_due_ms;
     *ret_wait_ms = due_ms == 0 ? INT64_MAX : due_ms > now_ms ? due_ms - now_ms : 0;
     return taken;
+}
+
+void remote_stale_complain(struct remote *remote, const char *path, const char *reason)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - remote->complained_ms < 5000 && remote->complained_ms != 0)
+        return;
+    remote->complained_ms = now_ms;
+    log_warning("%s: %s; what is kept is served on", path, reason);
 }

@@ -28,6 +28,8 @@ void remote_stale_take(struct origin_waiter **waiters, struct origin_waiter **ta
 void remote_stale_expect(struct remote_file *file);
 /* The origin has said something, or has failed to (`rc`). */
 void remote_stale_hear(struct remote *remote, enum rc rc);
+/* The log hears that the origin does not answer, for this reason: once in five seconds. */
+void remote_stale_complain(struct remote *remote, const char *path, const char *reason);
 /* Takes out the waiters for looks and folders that have waited long enough, to be told RC_OK without the mutex; *ret_wait_ms: until it is to be asked again, or
  * INT64_MAX. */
 struct origin_waiter *remote_stale_let_go(struct remote *remote, int64_t now_ms, int64_t *ret_wait_ms);

@@ -103,7 +103,7 @@ static void land(struct http_loop *loop, struct http_call *call, CURLcode code)
     while (*link != call)
         link = &(*link)->next;
     *link = call->next;
-    enum rc rc = http_call_outcome(call, code, &err);
+    enum rc rc = http_call_outcome(call, (int)code, &err);
     curl_multi_remove_handle(loop->multi, call->easy);
     end_call(call, rc, &err);
 }

@@ -184,11 +184,11 @@ static const char *folder_below(const struct roots_root *name, const char *path)
 
 /* Has the first root list it that does not know what lies there. `path` ends with a slash. */
 static enum rc await_folder(struct several *several, const char *path, struct origin_waiter *waiter,
-                            bool *ret_waits)
+                            bool *ret_waits, struct err *err)
 {
     struct arena *arena = arena_new();
     char *folder = arena == NULL ? NULL : arena_text(arena, path, strlen(path) - 1);
-    enum rc rc = folder == NULL ? RC_NO_MEMORY : RC_OK;
+    enum rc rc = folder == NULL ? err_set(err, RC_NO_MEMORY, "no memory to look into '%.180s'", path) : RC_OK;
     for (uint32_t i = 0; i < several->count && rc == RC_OK && !*ret_waits; i++) {
         struct origin_entry *entry;
         size_t count;
@@ -213,9 +213,7 @@ static void several_await(struct origin *origin, const char *path, struct origin
     bool is_folder = path[0] != '\0' && path[strlen(path) - 1] == '/', waits = false;
     if (is_folder) {
         struct err err;
-        enum rc rc = await_folder(several, path, waiter, &waits);
-        if (rc != RC_OK)
-            err_set(&err, rc, "no memory to look into '%.180s'", path);
+        enum rc rc = await_folder(several, path, waiter, &waits, &err);
         if (!waits)
             waiter->ready(waiter, rc, rc == RC_OK ? NULL : &err);
         return;

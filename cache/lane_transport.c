@@ -109,6 +109,12 @@ static struct given_up find_overdue(struct lane *lane, int64_t now_ms)
     return given_up;
 }
 
+/* Its last part: enough to know it by, and visitors hear no more of where things lie. */
+static const char *root_name(const struct lane *lane)
+{
+    return basename(lane->root_path);
+}
+
 static void *watch_thread(void *argument)
 {
     struct lane *lane = argument;
@@ -124,7 +130,7 @@ static void *watch_thread(void *argument)
         if (lane->cancelled)
             err_set(&err, RC_CANCELLED, "the server is going down");
         else
-            err_set(&err, RC_LATE, "the image directory %.150s did not answer in time", lane->root_path);
+            err_set(&err, RC_LATE, "the image directory '%.100s' did not answer in time", root_name(lane));
         pthread_mutex_unlock(&lane->mutex);
         if (given_up.fetch != NULL)
             given_up.fetch->done(given_up.fetch, err.rc, &err);
@@ -159,9 +165,10 @@ static enum rc why_not(const struct lane *lane, const struct lane_job *job, stru
     if (lane->cancelled)
         return err_set(err, RC_CANCELLED, "the server is going down");
     if (lane->standing_still == lane->thread_count)
-        return err_set(err, RC_LATE,
-                       "the image directory %.150s does not answer: all %u threads that read it stand still",
-                       lane->root_path, lane->thread_count);
+        return err_set(
+            err, RC_LATE,
+            "the image directory '%.100s' does not answer: all %u threads that read it stand still",
+            root_name(lane), lane->thread_count);
     return RC_OK;
 }
 

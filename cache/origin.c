@@ -208,9 +208,9 @@ void origin_await(struct origin *origin, const char *path, struct origin_waiter 
     origin->ops->await(origin, path, waiter);
 }
 
-bool origin_was_absent(struct origin *origin, const char *path)
+enum rc origin_last_word(struct origin *origin, const char *path, struct err *err)
 {
-    return origin->ops->was_absent != NULL && origin->ops->was_absent(origin, path);
+    return origin->ops->last_word != NULL ? origin->ops->last_word(origin, path, err) : RC_OK;
 }
 
 static void forget_waiter(struct origin_waiter *waiter, enum rc rc, const struct err *err)

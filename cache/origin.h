@@ -79,9 +79,9 @@ RC_MUST_USE enum rc origin_open_blob(struct origin *origin, const char *path, st
 /* The version a fresh open would find. Same codes. */
 RC_MUST_USE enum rc origin_stat_file(struct origin *origin, const char *path,
                                      struct origin_version *ret_version, struct err *err);
-/* Whether the file was waited for a moment ago, and the origin has said that there is none: without this, who can do without it would
+/* RC_NOT_FOUND, RC_FORBIDDEN: the file was waited for a moment ago, and the origin has said so; without this, who can do without it would
  * wait again and again. */
-bool origin_was_absent(struct origin *origin, const char *path);
+RC_MUST_USE enum rc origin_last_word(struct origin *origin, const char *path, struct err *err);
 /* After RC_AWAY: fetches what is missing of the file at `path`, or lists the folder where it ends with a slash, then calls the waiter. Any
  * thread. */
 void origin_await(struct origin *origin, const char *path, struct origin_waiter *waiter);

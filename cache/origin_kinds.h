@@ -17,7 +17,7 @@ struct origin_ops {
     enum rc (*stat_file)(struct origin *origin, const char *path, struct origin_version *ret_version,
                          struct err *err);
     /* NULL: stat_file says so by itself. */
-    bool (*was_absent)(struct origin *origin, const char *path);
+    enum rc (*last_word)(struct origin *origin, const char *path, struct err *err);
     /* NULL: it cannot be listed. */
     enum rc (*list)(struct origin *origin, const char *path, struct arena *arena,
                     struct origin_entry **ret_entries, size_t *ret_count, struct err *err);

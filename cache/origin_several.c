@@ -82,6 +82,19 @@ static enum rc several_stat_file(struct origin *origin, const char *path, struct
     return nowhere(path, err);
 }
 
+/* Of the root whose turn it is. */
+static enum rc several_last_word(struct origin *origin, const char *path, struct err *err)
+{
+    struct several *several = several_of(origin);
+    for (uint32_t i = 0; i < several->count; i++) {
+        struct origin_version version;
+        const char *below = below_if_asked(several, i, path);
+        if (below != NULL && origin_stat_file(several->root[i], below, &version, NULL) != RC_NOT_FOUND)
+            return origin_last_word(several->root[i], below, err);
+    }
+    return RC_OK;
+}
+
 /* ---- waiting ---- */
 
 /* Between who waits and the one root that is asked. */
@@ -408,6 +421,7 @@ static const struct origin_ops several_ops = {.share = several_share,
                                               .close = several_close,
                                               .open_blob = several_open_blob,
                                               .stat_file = several_stat_file,
+                                              .last_word = several_last_word,
                                               .list = several_list,
                                               .visit = several_visit,
                                               .await = several_await,

@@ -10,7 +10,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define ABSENT_MS 5000 /* so long it counts that a file was not there, where that is asked */
+#define LAST_WORD_MS 5000 /* so long it counts that a file is not there, or may not be had */
 
 static struct remote *remote_of(struct origin *origin)
 {
@@ -165,15 +165,19 @@ static enum rc remote_list(struct origin *origin, const char *path, struct arena
     return remote_folders_list(remote->folders, path, arena, ret_entries, ret_count, err);
 }
 
-static bool remote_was_absent(struct origin *origin, const char *path)
+static enum rc remote_last_word(struct origin *origin, const char *path, struct err *err)
 {
     struct remote *remote = remote_of(origin);
+    int64_t oldest_ms = clock_monotonic_ms() - LAST_WORD_MS;
+    enum rc rc = RC_OK;
     pthread_mutex_lock(&remote->mutex);
     const struct remote_file *file = remote_known_find(remote, path);
-    bool is_absent = file != NULL && file->content == NULL && file->absent_ms != 0 &&
-                     clock_monotonic_ms() - file->absent_ms < ABSENT_MS;
+    if (file != NULL && file->content == NULL && file->absent_ms != 0 && file->absent_ms > oldest_ms)
+        rc = err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", path);
+    else if (file != NULL && file->refused_ms != 0 && file->refused_ms > oldest_ms)
+        rc = err_set(err, RC_FORBIDDEN, "image '%.180s' may not be read at its origin", path);
     pthread_mutex_unlock(&remote->mutex);
-    return is_absent;
+    return rc;
 }
 
 static void await_folder(struct remote *remote, const char *path, struct origin_waiter *waiter)
@@ -283,7 +287,7 @@ static const struct origin_ops remote_ops = {
     .close = remote_close,
     .open_blob = remote_open_blob,
     .stat_file = remote_stat_file,
-    .was_absent = remote_was_absent,
+    .last_word = remote_last_word,
     .list = remote_list,
     .await = remote_await,
 };

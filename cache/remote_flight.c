@@ -158,6 +158,7 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
         file->checked_ms = 0;
     }
     file->absent_ms = *rc == RC_NOT_FOUND ? clock_monotonic_ms() : 0;
+    file->refused_ms = *rc == RC_FORBIDDEN ? clock_monotonic_ms() : 0;
 }
 
 /* Whether what it was to bring is here all the same: this worker stood still, say, and another one has taken over. */

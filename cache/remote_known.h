@@ -35,6 +35,7 @@ struct remote_file {
     struct remote_content *content; /* the newest known; NULL: none */
     int64_t checked_ms;             /* monotonic; 0: not since it is in memory */
     int64_t absent_ms;              /* when the origin has said that there is no such file; 0: it has not */
+    int64_t refused_ms;             /* likewise that it may not be had */
     bool looking;                   /* a look is on its way */
     int64_t looked_ms;              /* since when */
     uint64_t next_number;

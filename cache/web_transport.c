@@ -71,8 +71,8 @@ static void note_outcome(struct web *web, bool failed, bool was_probe)
     }
 }
 
-/* That the origin is overloaded, or may not be asked: no line for each request that fails for it, there may be very many. */
-static void say_at_times(struct web *web, const struct err *err)
+/* That the origin is overloaded, or may not be asked, or what a store does not give out: no line for each request that fails for it, there may be very many. */
+static void say_at_times(struct web *web, const char *path, const struct err *err)
 {
     int64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&web->mutex);
@@ -81,7 +81,7 @@ static void say_at_times(struct web *web, const struct err *err)
         web->said_ms = now_ms;
     pthread_mutex_unlock(&web->mutex);
     if (says)
-        log_warning("%s", err->message);
+        log_warning("%s: %s", path, err->message);
 }
 
 /* Half of `ms` to one and a half. */
@@ -302,8 +302,8 @@ static void on_end(struct http_call *call, enum rc rc, const struct err *call_er
         if (try_again(try, pause_ms, &again, &again_err))
             return;
     }
-    if (answered ? rc == RC_BUSY : rc == RC_FORBIDDEN)
-        say_at_times(web, &err);
+    if (rc == RC_FORBIDDEN ? !answered || web->keys != NULL : answered && rc == RC_BUSY)
+        say_at_times(web, try->fetch->path, &err);
     try_end(try, rc, &err);
 }
 

@@ -52,7 +52,13 @@ static enum rc refused(const struct web_address *address, unsigned status, const
         return err_set(err, RC_ORIGIN, "the store %.100s refuses: the credentials have expired (%s)", name,
                        code);
     if (strcmp(code, "InvalidObjectState") == 0)
-        return err_set(err, RC_ORIGIN, "the store %.100s refuses: this image is archived (%s)", name, code);
+        return err_set(err, RC_FORBIDDEN, "the store %.100s refuses: this image is archived (%s)", name,
+                       code);
+    if (strcmp(code, "AccessDenied") == 0) /* of this one: others may be had */
+        return err_set(
+            err, RC_FORBIDDEN,
+            "the store %.100s refuses: the credentials do not give the right to read this image (%s)", name,
+            code);
     return err_set(err, RC_ORIGIN,
                    "the store %.100s refuses: the credentials do not give the right to read this image (%s)",
                    name, code[0] != '\0' ? code : "403");

@@ -232,7 +232,7 @@ static void on_fetched(struct origin_waiter *waiter, enum rc rc, const struct er
     struct worker_service *service = request->service;
     struct err late;
     request_spent(request, SHM_TALLY_FETCH, clock_monotonic_us() - request->since_us);
-    if (rc == RC_NOT_FOUND && request->iiif.what == IIIF_PRESENTATION)
+    if ((rc == RC_NOT_FOUND || rc == RC_FORBIDDEN) && request->iiif.what == IIIF_PRESENTATION)
         rc = RC_OK; /* a document can do without its sidecar, or a page */
     if (rc == RC_OK && clock_monotonic_ms() > request->deadline_ms) {
         rc = err_set(&late, RC_LATE, "the source did not come within %" PRId64 " s",

@@ -75,7 +75,7 @@ def test_unknown_key(s3):
 
 def test_a_private_bucket_without_credentials(s3):
     reply = s3("x", s3_access_key="", s3_secret_key="", s3_credentials="none").get(TILE.format("a.tif"))
-    assert reply.status == 502 and b"credentials" in reply.body
+    assert reply.status == 403 and b"credentials" in reply.body
 
 
 def test_expired_clock(s3, monkeypatch):

@@ -2,6 +2,7 @@
 import functools
 import http.server
 import os
+import re
 import subprocess
 import threading
 
@@ -48,7 +49,7 @@ def shelf(images, tmp_path_factory):
     return root, files
 
 
-def test_the_same_as_of_a_folder(s3, ceph, start, shelf):
+def test_the_same_as_of_a_folder(s3, ceph, between, start, shelf):
     root, files = shelf
     for name, data in files.items():
         ceph.put(f"shelf/{name}", data)
@@ -60,6 +61,19 @@ def test_the_same_as_of_a_folder(s3, ceph, start, shelf):
             ours, theirs = (server.get(f"/presentation/{version}/{path}") for server in (there, here))
             assert ours.status == theirs.status == 200, (path, ours)
             assert ours.body == theirs.body, path
+    # Nor does what the store does not give out take anything away from the rest.
+    def refuse(seen):
+        return (("status", 403, "InvalidObjectState") if "/archived.tif" in seen.line else
+                ("status", 403, "AccessDenied") if "/denied." in seen.line else None)
+    between.fault = refuse
+    for name in "book/archived.tif", "denied.tif", "denied.json", "locked/denied.tif":
+        ceph.put(f"shelf/{name}", files["book/1.tif"])
+    until(lambda: b"locked" in there.get("/presentation/3/collection").body, 10, "the new ones are listed")
+    assert b"denied.tif/manifest" in there.get("/presentation/3/collection").body
+    assert there.get("/presentation/3/book/manifest").body == here.get("/presentation/3/book/manifest").body
+    for path in "/iiif/3/book%2Farchived.tif/info.json", "/presentation/3/denied.tif/manifest", "/presentation/3/locked/manifest":
+        assert there.get(path).status == 403, path
+    assert re.search("warning: .*(archived|denied).*refuses", there.log()), there.log()
     for path in "none/manifest", "shelf%2Fnothing/manifest", "none.tif/manifest", "shelf%2F.hidden/manifest":
         assert there.get(f"/presentation/3/{path}").status == 404, path
 

@@ -74,7 +74,9 @@ static enum rc read_sidecar(struct building *b, const char *path, struct manifes
     struct origin_version version;
     OWN(image_blob_close) struct image_blob *blob = NULL;
     OWN(bytes_done) struct bytes text = {0};
-    enum rc rc = origin_open_blob(b->site->origin, path, &blob, &version, b->err);
+    enum rc rc = origin_last_word(b->site->origin, path, b->err);
+    if (rc == RC_OK)
+        rc = origin_open_blob(b->site->origin, path, &blob, &version, b->err);
     if (rc == RC_OK && blob->size_bytes > MOST_SIDECAR_BYTES)
         return err_set(b->err, RC_BAD_REQUEST, "it is larger than %u bytes", MOST_SIDECAR_BYTES);
     if (rc == RC_OK)
@@ -154,10 +156,11 @@ static enum rc open_picture(struct building *b, const char *path, uint32_t page,
     bool opened;
     if (b->site->cancelled(b->site->context))
         return err_set(b->err, RC_CANCELLED, "the document took too long");
-    if (origin_was_absent(b->site->origin, path))
-        return err_set(b->err, RC_NOT_FOUND, "there is no image '%.180s'", path);
-    enum rc rc = (needs_source ? pictures_open : pictures_look)(b->site->pictures, path, page, ret_picture,
-                                                                &opened, b->err);
+    enum rc rc = origin_last_word(b->site->origin, path, b->err);
+    if (rc != RC_OK)
+        return rc;
+    rc = (needs_source ? pictures_open : pictures_look)(b->site->pictures, path, page, ret_picture, &opened,
+                                                        b->err);
     if (rc == RC_AWAY)
         b->away = path;
     return rc;

@@ -129,9 +129,9 @@ static void add_row(struct looking *looking, const char *path)
 /* As origin_stat_file(), which far away would have to be waited for again and again where there is nothing. */
 static enum rc stat_file(struct looking *looking, const char *path, struct origin_version *ret_version)
 {
-    if (origin_was_absent(looking->origin, path))
-        return err_set(looking->err, RC_NOT_FOUND, "there is no image '%.180s'", path);
-    enum rc rc = origin_stat_file(looking->origin, path, ret_version, looking->err);
+    enum rc rc = origin_last_word(looking->origin, path, looking->err);
+    if (rc == RC_OK)
+        rc = origin_stat_file(looking->origin, path, ret_version, looking->err);
     if (rc == RC_AWAY)
         *looking->ret_away = path;
     return rc;
@@ -148,7 +148,7 @@ static enum rc add_own_sidecar(struct looking *looking, const char *path, bool i
     *ret_has = rc == RC_OK;
     if (rc == RC_OK)
         add_version(looking, &version);
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
+    return rc == RC_NOT_FOUND || rc == RC_FORBIDDEN ? RC_OK : rc;
 }
 
 /* Where folders have no dates of their own, what is in them counts. */

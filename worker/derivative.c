@@ -27,8 +27,8 @@ enum derivatives_found worker_derivative_look(struct worker_derivatives *derivat
                                               struct worker_wanted *wanted, enum derivatives_look look)
 {
     struct derivative found = {.fd = -1};
-    enum derivatives_found how = derivatives_find(&derivatives->cache, &wanted->key, look,
-                                                  http_exchange_arena(wanted->exchange), &found);
+    enum derivatives_found how = derivatives_find(&derivatives->cache, &wanted->key, look, wanted->arena,
+                                                  &found);
     if (how == DERIVATIVES_HIT)
         answer_found(wanted, &found);
     return how;

@@ -20,10 +20,11 @@
 struct worker_derivatives;
 struct worker_flight;
 
-/* A request that wants a derivative; in its exchange's arena. */
+/* A request that wants a derivative; in its exchange's arena, into which small ones that were kept are read, too. */
 struct worker_wanted {
     struct worker_wanted *next;
     struct http_exchange *exchange;
+    struct arena *arena;
     int64_t deadline_ms;
     /* One of these is called once, by any thread; the request may be gone afterwards. */
     void (*answer)(struct worker_wanted *wanted, const struct http_content *content);

@@ -138,6 +138,7 @@ static bool set_wanted(struct request *request)
         canonical = canonical_3;
     }
     wanted->exchange = request->exchange;
+    wanted->arena = http_exchange_arena(request->exchange);
     wanted->deadline_ms = request->deadline_ms;
     wanted->answer = answer_wanted;
     wanted->refuse = refuse_wanted;

@@ -85,11 +85,11 @@ def test_a_user_that_does_not_exist(folder):
 
 @needs_box
 @needs_root
-def test_a_file_that_the_user_cannot_read_is_none(start, folder):
+def test_a_file_that_the_user_cannot_read_is_refused(start, folder):
     secret = folder / "secret.png"
     Image.new("RGB", (9, 9)).save(secret)
     secret.chmod(0o600)
-    assert start(folder).get("/iiif/3/secret.png/info.json").status == 404
+    assert start(folder).get("/iiif/3/secret.png/info.json").status == 403
 
 
 @needs_root

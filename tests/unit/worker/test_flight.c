@@ -12,6 +12,7 @@
 static struct settings settings;
 static struct worker_heritage heritage = {.settings = &settings};
 static struct worker_derivatives *derivatives;
+static struct arena *arena;
 static struct err err;
 
 static int set_up(void **state)
@@ -21,6 +22,7 @@ static int set_up(void **state)
         shm_derivatives_make(64, 1 << 20, &heritage.derivatives, NULL) != RC_OK)
         return -1;
     shm_segment_reset_slot(heritage.segment, 0, SHM_SLOT_SERVING);
+    arena = arena_new();
     return worker_derivatives_new(&heritage, -1, &derivatives, &err) == RC_OK ? 0 : -1;
 }
 
@@ -31,6 +33,7 @@ static int tear_down(void **state)
     shm_derivatives_free(&heritage.derivatives);
     shm_segment_free(&heritage.segment);
     settings_done(&settings);
+    arena_free(arena);
     return 0;
 }
 
@@ -65,8 +68,11 @@ static bool on_making(struct worker_wanted *wanted, struct worker_flight *flight
 
 static struct asked ask(const char *canonical)
 {
-    struct asked asked = {
-        .wanted = {.deadline_ms = INT64_MAX, .answer = on_answer, .refuse = on_refusal, .make = on_making}};
+    struct asked asked = {.wanted = {.arena = arena,
+                                     .deadline_ms = INT64_MAX,
+                                     .answer = on_answer,
+                                     .refuse = on_refusal,
+                                     .make = on_making}};
     assert_int_equal(derivative_key_make(&asked.wanted.key, 1, 2, 1, "a.tif", canonical), RC_OK);
     return asked;
 }

@@ -208,7 +208,14 @@ def test_an_error_is_not_remembered_for_ever(tmp_path, images, start):
     (tmp_path / "half.tif").write_bytes(data)
     until(lambda: served.get("/iiif/3/half.tif/full/max/0/default.jpg").status == 200, 5,
           "the whole file serves")
-    # Nor is one that nobody but its owner may read, which is for the administrator to know.
+
+
+@pytest.mark.skipif(sanitized(), reason="under a sanitizer workers stay root")
+def test_a_file_that_may_not_be_read(tmp_path, images, start):
+    """The administrator hears of it, not once for each request; and it serves as soon as it may be read."""
+    with open(os.path.join(images, "small.tif"), "rb") as file:
+        data = file.read()
+    served = start(tmp_path, settings={"revalidate": 1})
     (tmp_path / "locked.tif").write_bytes(data)
     os.chmod(tmp_path / "locked.tif", 0)
     for _ in range(20):

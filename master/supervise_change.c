@@ -84,7 +84,6 @@ static void supervise_upgrade(struct supervisor *s)
 {
     struct err err = {0};
     s->is_told_to_upgrade = false;
-    log_info("USR2: %s is started to take over", s->launch->program->path);
     enum rc rc = master_upgrade_begin(&s->upgrade, s->launch->program, s->journal,
                                       (uint32_t)s->config->settings.max_connections, s->public.fd,
                                       s->admin.fd, &err);
@@ -92,6 +91,8 @@ static void supervise_upgrade(struct supervisor *s)
         rc = err_set_errno(&err, RC_IO, errno, "the new program cannot be heard");
     if (rc != RC_OK)
         supervise_upgrade_failed(s, err.message);
+    else
+        log_info("USR2: %s is started to take over", s->launch->program->path);
 }
 
 void supervise_hear_upgrade(struct supervisor *s)

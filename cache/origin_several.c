@@ -82,14 +82,19 @@ static enum rc several_stat_file(struct origin *origin, const char *path, struct
     return nowhere(path, err);
 }
 
+static bool has_not(struct several *several, uint32_t root, const char *below)
+{
+    struct origin_version version;
+    return origin_stat_file(several->root[root], below, &version, NULL) == RC_NOT_FOUND;
+}
+
 /* Of the root whose turn it is. */
 static enum rc several_last_word(struct origin *origin, const char *path, struct err *err)
 {
     struct several *several = several_of(origin);
     for (uint32_t i = 0; i < several->count; i++) {
-        struct origin_version version;
         const char *below = below_if_asked(several, i, path);
-        if (below != NULL && origin_stat_file(several->root[i], below, &version, NULL) != RC_NOT_FOUND)
+        if (below != NULL && !has_not(several, i, below))
             return origin_last_word(several->root[i], below, err);
     }
     return RC_OK;
@@ -109,12 +114,6 @@ struct pending {
 static bool is_away(enum rc rc)
 {
     return rc == RC_ORIGIN || rc == RC_LATE || rc == RC_BUSY;
-}
-
-static bool has_not(struct several *several, uint32_t root, const char *below)
-{
-    struct origin_version version;
-    return origin_stat_file(several->root[root], below, &version, NULL) == RC_NOT_FOUND;
 }
 
 /* Whether the root has said no, or holds on to one while it is silent. */

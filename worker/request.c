@@ -281,20 +281,6 @@ static const char *find_base_url(struct request *request)
     return http_base_url(http_exchange_arena(request->exchange), settings->base_url, trusted, &sent);
 }
 
-/* The texts have room for six kilobytes, which hardly one needs. */
-static struct request *new_request(struct arena *arena)
-{
-    struct request *request = arena_room(arena, sizeof *request);
-    if (request == NULL)
-        return NULL;
-    memset(request, 0, offsetof(struct request, wanted.key.text));
-    request->identifier.path[0] = '\0';
-    request->identifier.page = 0;
-    memset(&request->iiif, 0, offsetof(struct iiif_request, identifier));
-    request->iiif.identifier[0] = request->iiif.raw_identifier[0] = '\0';
-    return request;
-}
-
 static void handle(struct worker_service *service, struct http_exchange *exchange)
 {
     uint32_t strikes = worker_poison_strikes(service, exchange);
@@ -324,7 +310,7 @@ static void handle(struct worker_service *service, struct http_exchange *exchang
     }
     if (warms_up && !worker_admin_is_allowed(service, exchange))
         return;
-    struct request *request = new_request(http_exchange_arena(exchange));
+    struct request *request = arena_alloc(http_exchange_arena(exchange), sizeof *request);
     if (request == NULL) {
         struct err err;
         err_set(&err, RC_NO_MEMORY, "the server is out of memory, please try again");

@@ -23,8 +23,7 @@
 #include "worker/service.h"
 #include "worker/web/embedded.h"
 
-/* Everything about one request while it is worked on; lives in its exchange's arena. Begins zeroed, but for the room behind the
- * beginnings of the texts at its end. */
+/* Everything about one request while it is worked on; lives in its exchange's arena. Begins zeroed. */
 struct request {
     struct render_job job; /* first: the pool hands back its address */
     struct worker_service *service;

@@ -1,8 +1,9 @@
 #include "base/log.h"
 
+#include "base/clock.h"
+
 #include <poll.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,4 +156,14 @@ void log_write(enum log_level level, const char *format, ...)
     if (log_syslog_fd < 0)
         line[length++] = '\n';
     send_or_count(line, length, level);
+}
+
+bool log_may_say(struct log_pause *pause, int64_t every_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t said_ms = atomic_load_explicit(&pause->said_ms, memory_order_relaxed);
+    if (said_ms != 0 && now_ms - said_ms < every_ms)
+        return false;
+    return atomic_compare_exchange_strong_explicit(&pause->said_ms, &said_ms, now_ms, memory_order_relaxed,
+                                                   memory_order_relaxed);
 }

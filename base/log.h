@@ -11,7 +11,9 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -31,6 +33,13 @@ void log_tap(void (*tap)(enum log_level level, const char *request, const char *
 void log_request(const char *(*name)(void *context), void *context);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A line that any number of requests may give cause for is said now and then only. Any thread; zero at first. */
+struct log_pause {
+    _Atomic int64_t said_ms; /* on the monotonic clock; 0: never */
+};
+/* True: the caller may write the line; for the next `every_ms` nobody else may who asks with this pause. */
+bool log_may_say(struct log_pause *pause, int64_t every_ms);
+
 /* Sends one line to a syslog socket, `<priority>vitrine[pid]: ` in front; waits for room if `waits`. False: it is lost. */
 bool log_syslog_send(int fd, const char *path, int priority, const char *text, bool waits);
 

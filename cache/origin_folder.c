@@ -1,7 +1,6 @@
 /* A folder whose files are read where they are. */
 #include "cache/origin_kinds.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
 
@@ -30,11 +29,8 @@ static int open_beneath(int root_fd, const char *path, uint64_t flags)
 /* Once in five seconds and process: whoever has copied a folder with the wrong rights shall not find a line for each request. */
 static void complain(const char *path, int why)
 {
-    static _Atomic int64_t last_ms;
-    int64_t now_ms = clock_monotonic_ms(), last = atomic_load_explicit(&last_ms, memory_order_relaxed);
-    if ((last == 0 || now_ms - last >= SAY_AGAIN_MS) &&
-        atomic_compare_exchange_strong_explicit(&last_ms, &last, now_ms, memory_order_relaxed,
-                                                memory_order_relaxed))
+    static struct log_pause said;
+    if (log_may_say(&said, SAY_AGAIN_MS))
         log_warning("'%s' may not be read by the user that workers are: %s", path, strerror(why));
 }
 

@@ -11,6 +11,7 @@
 #define CACHE_REMOTE_KNOWN_H
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "base/recent.h"
 #include "cache/origin_kinds.h"
 #include "cache/remote.h"
@@ -53,7 +54,7 @@ struct remote {
     pthread_mutex_t mutex;
     bool cancelled;
     const _Atomic int64_t *distrusted_ms; /* what was said before is asked again; or NULL */
-    int64_t complained_ms;
+    struct log_pause complained;
     bool silent;          /* cache/remote_stale.h */
     int64_t stale_due_ms; /* when it has to be looked at again; 0: no look is waited for */
     struct recent files;

@@ -5,6 +5,8 @@
 #include "base/own.h"
 #include "cache/remote_folders.h"
 
+#define SAY_AGAIN_MS 5000
+
 bool remote_stale_is_weather(enum rc rc)
 {
     return rc == RC_ORIGIN || rc == RC_LATE || rc == RC_BUSY || rc == RC_IO;
@@ -90,9 +92,6 @@ struct origin_waiter *remote_stale_let_go(struct remote *remote, int64_t now_ms,
 
 void remote_stale_complain(struct remote *remote, const char *path, const char *reason)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    if (now_ms - remote->complained_ms < 5000 && remote->complained_ms != 0)
-        return;
-    remote->complained_ms = now_ms;
-    log_warning("%s: %s; what is kept is served on", path, reason);
+    if (log_may_say(&remote->complained, SAY_AGAIN_MS))
+        log_warning("%s: %s; what is kept is served on", path, reason);
 }

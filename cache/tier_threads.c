@@ -34,13 +34,7 @@ static struct shm_derivatives_counters *counters_of(const struct tier *tier)
 
 void tier_note(struct tier *tier, const struct err *err)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&tier->mutex);
-    bool notes = tier->noted_ms == 0 || now_ms - tier->noted_ms > NOTE_AGAIN_MS;
-    if (notes)
-        tier->noted_ms = now_ms;
-    pthread_mutex_unlock(&tier->mutex);
-    if (notes)
+    if (log_may_say(&tier->noted, NOTE_AGAIN_MS))
         tier->note(err->message);
 }
 

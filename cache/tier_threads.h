@@ -2,6 +2,7 @@
 #ifndef CACHE_TIER_THREADS_H
 #define CACHE_TIER_THREADS_H
 
+#include "base/log.h"
 #include "cache/tier.h"
 
 #include <pthread.h>
@@ -50,8 +51,8 @@ struct tier {
     int64_t pause_ms, closed_until_ms;
     bool probing;
     int64_t keep_pause_ms, keep_again_ms; /* after something could not be written */
-    int64_t noted_ms;
-    uint32_t threads; /* running */
+    uint32_t threads;                     /* running */
+    struct log_pause noted;
 };
 
 /* Tells a person, now and then: what goes wrong with the tier costs time only. */

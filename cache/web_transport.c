@@ -33,9 +33,9 @@ struct web {
     uint32_t tries;
     int64_t timeout_ms;
     struct breaker breaker;
-    pthread_mutex_t mutex; /* of the next two */
+    pthread_mutex_t mutex; /* of the next one */
     uint64_t random;
-    int64_t said_ms; /* what is wrong with all of it; 0: never */
+    struct log_pause said; /* what is wrong with all of it */
 };
 
 /* One fetch under way: a call, again and again. */
@@ -74,13 +74,7 @@ static void note_outcome(struct web *web, bool failed, bool was_probe)
 /* That the origin is overloaded, or may not be asked, or what a store does not give out: no line for each request that fails for it, there may be very many. */
 static void say_at_times(struct web *web, const char *path, const struct err *err)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&web->mutex);
-    bool says = web->said_ms == 0 || now_ms - web->said_ms > SAY_AGAIN_MS;
-    if (says)
-        web->said_ms = now_ms;
-    pthread_mutex_unlock(&web->mutex);
-    if (says)
+    if (log_may_say(&web->said, SAY_AGAIN_MS))
         log_warning("%s: %s", path, err->message);
 }
 

@@ -16,8 +16,7 @@
 
 static void accept_refused(struct master_acceptor *acceptor, const struct err *err)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    if (acceptor->refusal_logged_ms != 0 && now_ms - acceptor->refusal_logged_ms < LOG_EVERY_MS) {
+    if (!log_may_say(&acceptor->refused, LOG_EVERY_MS)) {
         acceptor->refusals_unlogged++;
         return;
     }
@@ -26,7 +25,6 @@ static void accept_refused(struct master_acceptor *acceptor, const struct err *e
                     acceptor->refusals_unlogged);
     else
         log_warning("connection refused: %s", err->message);
-    acceptor->refusal_logged_ms = now_ms;
     acceptor->refusals_unlogged = 0;
 }
 

@@ -2,6 +2,7 @@
 #ifndef MASTER_ACCEPT_H
 #define MASTER_ACCEPT_H
 
+#include "base/log.h"
 #include "base/settings.h"
 #include "master/connection.h"
 #include "shm/segment.h"
@@ -16,7 +17,7 @@ struct master_acceptor {
     uint64_t event_data;          /* what epoll says of this listener */
     bool is_paused;               /* out of descriptors: not listened to until resume_at_ms */
     int64_t resume_at_ms;
-    int64_t refusal_logged_ms;
+    struct log_pause refused;
     uint64_t refusals_unlogged;
 };
 

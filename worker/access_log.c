@@ -1,6 +1,7 @@
 #include "worker/access_log.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/own.h"
 #include "worker/heritage.h"
 
@@ -32,12 +33,12 @@ struct access_log {
     bool ends; /* under the lock */
     atomic_bool is_urgent;
     /* Event thread. */
-    int64_t said_ms;
+    struct log_pause dropped;
     uint64_t unsaid;
     /* Writer. */
     bool is_torn; /* a line was begun and not ended */
     int last_errno;
-    int64_t failed_ms; /* when that was last said */
+    struct log_pause failed;
     char batch[BATCH_BYTES];
 };
 
@@ -59,11 +60,8 @@ static size_t count_lines(const char *text, size_t length)
 /* Nobody takes them: they are as good as never put in. */
 static void give_up(struct access_log *log, size_t length)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    if (log->failed_ms == 0 || now_ms - log->failed_ms >= SAY_AGAIN_MS) {
+    if (log_may_say(&log->failed, SAY_AGAIN_MS))
         log_warning("the access log cannot be written: %s; lines are dropped", strerror(log->last_errno));
-        log->failed_ms = now_ms;
-    }
     atomic_fetch_add_explicit(&log->tally->log_dropped, count_lines(log->batch, length),
                               memory_order_relaxed);
     shm_log_ring_take(log->ring, length);
@@ -177,12 +175,10 @@ static void *run(void *context)
 
 static void say_dropped(struct access_log *log)
 {
-    int64_t now_ms = clock_monotonic_ms();
     log->unsaid++;
-    if (log->said_ms != 0 && now_ms - log->said_ms < SAY_AGAIN_MS)
+    if (!log_may_say(&log->dropped, SAY_AGAIN_MS))
         return;
     log_warning("the access log does not keep up: %" PRIu64 " lines were dropped", log->unsaid);
-    log->said_ms = now_ms;
     log->unsaid = 0;
 }
 

@@ -9,6 +9,7 @@
 #include "worker/derivative.h"
 #include "worker/flight.h"
 
+#include "base/log.h"
 #include "cache/janitor.h"
 
 #include <pthread.h>
@@ -42,8 +43,8 @@ struct worker_derivatives {
     struct shm_leaseholder holder;
     int64_t lease_ms;
     struct janitor *janitor;
-    struct tier *tier; /* NULL: none */
-    _Atomic int64_t said_ms;
+    struct tier *tier;     /* NULL: none */
+    struct log_pause said; /* that the cache cannot be written */
     bool watches;
     pthread_t watch;
     /* Under the lock. */

@@ -1,11 +1,8 @@
 #include "worker/derivative_inside.h"
 
-#include "base/clock.h"
-#include "base/log.h"
-
 #include <stdlib.h>
 
-#define SAY_AGAIN_MS 60000 /* that the cache cannot be written */
+#define SAY_AGAIN_MS 60000
 
 /* ---- bodies ---- */
 
@@ -103,12 +100,8 @@ struct http_content worker_flight_share(struct worker_flight *flight, struct byt
 
 static void say(struct worker_derivatives *derivatives, const struct err *err)
 {
-    int64_t now_ms = clock_monotonic_ms(),
-            said_ms = atomic_load_explicit(&derivatives->said_ms, memory_order_relaxed);
-    if (said_ms == 0 || now_ms - said_ms > SAY_AGAIN_MS) {
-        atomic_store_explicit(&derivatives->said_ms, now_ms, memory_order_relaxed);
+    if (log_may_say(&derivatives->said, SAY_AGAIN_MS))
         log_warning("%s", err->message);
-    }
 }
 
 void worker_flight_add(struct worker_flight *flight, const void *data, size_t length)

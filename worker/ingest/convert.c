@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* A destination while it is being written. */
 struct target {
@@ -151,6 +152,8 @@ void ingest_convert_discard(const char *destination_path)
 static enum rc open_target(const char *path, const struct stat *master, struct target *target,
                            struct err *err)
 {
+    const struct timespec a_sweep = {
+        .tv_nsec = 5000000}; /* a run that begins looks at it, locked, and lets go */
     struct stat st, named;
     enum rc rc = name_target(path, target, err);
 
@@ -165,10 +168,12 @@ static enum rc open_target(const char *path, const struct stat *master, struct t
         target->fd = open(target->temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (target->fd < 0)
             return open_failed(err, "the destination's folder cannot be written to");
-        if (flock(target->fd, LOCK_EX | LOCK_NB) < 0)
-            return errno == EWOULDBLOCK
-                       ? err_set(err, RC_BUSY, "another conversion is writing the same destination")
-                       : open_failed(err, "the destination's temporary file cannot be locked");
+        if (flock(target->fd, LOCK_EX | LOCK_NB) < 0) {
+            if (errno != EWOULDBLOCK)
+                return open_failed(err, "the destination's temporary file cannot be locked");
+            nanosleep(&a_sweep, NULL);
+            continue;
+        }
         if (fstat(target->fd, &st) == 0 && stat(target->temporary, &named) == 0 &&
             st.st_ino == named.st_ino && st.st_dev == named.st_dev) {
             target->written = true;

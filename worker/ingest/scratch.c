@@ -6,12 +6,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define PREFIX "vitrine-ingest-"
+#define PREFIX   "vitrine-ingest-"
+#define ATTEMPTS 100 /* each lost to a run that starts at the same moment */
 
 static void close_folder(DIR **folder)
 {
@@ -46,21 +48,42 @@ static void sweep(const char *beside)
     }
 }
 
+/* Until it is locked, a run that sweeps takes it for left behind: true when it is locked and still there. */
+static bool lock_folder(const char *path, int *ret_fd)
+{
+    struct stat st;
+    OWN_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
+        return false;
+    if (st.st_nlink == 0) { /* swept */
+        errno = ENOENT;
+        return false;
+    }
+    *ret_fd = TAKE_FD(fd);
+    return true;
+}
+
 enum rc ingest_scratch_open(const char *beside, struct ingest_scratch *ret_scratch, struct err *err)
 {
     if (beside[0] == '\0')
         beside = fdio_scratch_folder();
     sweep(beside);
-    OWN_FREE char *path = NULL;
-    if (asprintf(&path, "%s/" PREFIX "XXXXXX", beside) < 0)
-        return err_set(err, RC_NO_MEMORY, "no memory for a folder's name");
-    if (mkdtemp(path) == NULL)
-        return err_set_errno(err, RC_IO, errno, "no folder for files under way can be made in %s", beside);
-    OWN_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return err_set_errno(err, RC_IO, errno, "the folder %s cannot be locked", path);
-    *ret_scratch = (struct ingest_scratch){.path = TAKE_PTR(path), .fd = TAKE_FD(fd)};
-    return RC_OK;
+    for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
+        OWN_FREE char *path = NULL;
+        OWN_FD int fd = -1;
+        if (asprintf(&path, "%s/" PREFIX "XXXXXX", beside) < 0)
+            return err_set(err, RC_NO_MEMORY, "no memory for a folder's name");
+        if (mkdtemp(path) == NULL)
+            return err_set_errno(err, RC_IO, errno, "no folder for files under way can be made in %s",
+                                 beside);
+        if (lock_folder(path, &fd)) {
+            *ret_scratch = (struct ingest_scratch){.path = TAKE_PTR(path), .fd = TAKE_FD(fd)};
+            return RC_OK;
+        }
+        if (errno != ENOENT && errno != EWOULDBLOCK)
+            break;
+    }
+    return err_set_errno(err, RC_IO, errno, "no folder for files under way can be locked in %s", beside);
 }
 
 void ingest_scratch_close(struct ingest_scratch *scratch)

@@ -9,6 +9,7 @@
 #include "base/own.h"
 #include "cache/denials.h"
 #include "cache/origin_kinds.h"
+#include "cache/several_folders.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,9 +21,7 @@
 
 struct several {
     struct origin origin; /* first */
-    uint32_t count;
-    struct roots_root name[ROOTS_MOST];
-    struct origin *root[ROOTS_MOST];
+    struct several_roots roots;
     int64_t stale_ms;
     int answers_fd; /* -1, or readable when a root that was absent answers */
     struct denials *denials;
@@ -31,12 +30,6 @@ struct several {
 static struct several *several_of(struct origin *origin)
 {
     return (struct several *)origin;
-}
-
-/* Whether it says RC_AWAY at times. */
-static bool is_far(const struct several *several, uint32_t root)
-{
-    return several->root[root]->ops->await != NULL;
 }
 
 /* ---- files ---- */
@@ -49,8 +42,9 @@ static enum rc nowhere(const char *path, struct err *err)
 /* What the path is called in the root; NULL: it cannot be there, or is known not to be. */
 static const char *below_if_asked(struct several *several, uint32_t root, const char *path)
 {
-    const char *below = roots_below(&several->name[root], path);
-    bool is_denied = below != NULL && is_far(several, root) && denials_holds(several->denials, root, below);
+    const char *below = roots_below(&several->roots.name[root], path);
+    bool is_denied = below != NULL && several_is_far(&several->roots, root) &&
+                     denials_holds(several->denials, root, below);
     return is_denied ? NULL : below;
 }
 
@@ -58,10 +52,11 @@ static enum rc several_open_blob(struct origin *origin, const char *path, struct
                                  struct origin_version *ret_version, struct err *err)
 {
     struct several *several = several_of(origin);
-    for (uint32_t i = 0; i < several->count; i++) {
+    for (uint32_t i = 0; i < several->roots.count; i++) {
         const char *below = below_if_asked(several, i, path);
-        enum rc rc = below == NULL ? RC_NOT_FOUND
-                                   : origin_open_blob(several->root[i], below, ret_blob, ret_version, err);
+        enum rc rc = below == NULL
+                         ? RC_NOT_FOUND
+                         : origin_open_blob(several->roots.root[i], below, ret_blob, ret_version, err);
         if (rc != RC_NOT_FOUND)
             return rc;
     }
@@ -72,10 +67,10 @@ static enum rc several_stat_file(struct origin *origin, const char *path, struct
                                  struct err *err)
 {
     struct several *several = several_of(origin);
-    for (uint32_t i = 0; i < several->count; i++) {
+    for (uint32_t i = 0; i < several->roots.count; i++) {
         const char *below = below_if_asked(several, i, path);
         enum rc rc = below == NULL ? RC_NOT_FOUND
-                                   : origin_stat_file(several->root[i], below, ret_version, err);
+                                   : origin_stat_file(several->roots.root[i], below, ret_version, err);
         if (rc != RC_NOT_FOUND)
             return rc;
     }
@@ -85,17 +80,17 @@ static enum rc several_stat_file(struct origin *origin, const char *path, struct
 static bool has_not(struct several *several, uint32_t root, const char *below)
 {
     struct origin_version version;
-    return origin_stat_file(several->root[root], below, &version, NULL) == RC_NOT_FOUND;
+    return origin_stat_file(several->roots.root[root], below, &version, NULL) == RC_NOT_FOUND;
 }
 
 /* Of the root whose turn it is. */
 static enum rc several_last_word(struct origin *origin, const char *path, struct err *err)
 {
     struct several *several = several_of(origin);
-    for (uint32_t i = 0; i < several->count; i++) {
+    for (uint32_t i = 0; i < several->roots.count; i++) {
         const char *below = below_if_asked(several, i, path);
         if (below != NULL && !has_not(several, i, below))
-            return origin_last_word(several->root[i], below, err);
+            return origin_last_word(several->roots.root[i], below, err);
     }
     return RC_OK;
 }
@@ -127,7 +122,7 @@ static void on_said_behind(struct origin_waiter *waiter, enum rc rc, const struc
 {
     struct pending *pending = (struct pending *)waiter;
     struct several *several = pending->several;
-    const char *below = roots_below(&several->name[pending->root], pending->path);
+    const char *below = roots_below(&several->roots.name[pending->root], pending->path);
     (void)err;
     if (is_no(several, pending->root, below, rc))
         denials_note(several->denials, pending->root, below);
@@ -152,8 +147,8 @@ static struct pending *pending_new(struct several *several, uint32_t root, const
 static void prolong_those_before(struct several *several, uint32_t root, const char *path)
 {
     for (uint32_t i = 0; i < root; i++) {
-        const char *below = roots_below(&several->name[i], path);
-        if (below == NULL || !is_far(several, i) ||
+        const char *below = roots_below(&several->roots.name[i], path);
+        if (below == NULL || !several_is_far(&several->roots, i) ||
             !denials_prolong(several->denials, i, below, PROLONGED_MOST_MS))
             continue;
         struct pending *pending = pending_new(several, i, path, NULL);
@@ -162,7 +157,7 @@ static void prolong_those_before(struct several *several, uint32_t root, const c
             continue;
         }
         pending->waiter.ready = on_said_behind;
-        origin_await(several->root[i], below, &pending->waiter);
+        origin_await(several->roots.root[i], below, &pending->waiter);
     }
 }
 
@@ -171,7 +166,7 @@ static void on_ready(struct origin_waiter *waiter, enum rc rc, const struct err 
     struct pending *pending = (struct pending *)waiter;
     struct several *several = pending->several;
     struct origin_waiter *outer = pending->outer;
-    const char *below = roots_below(&several->name[pending->root], pending->path);
+    const char *below = roots_below(&several->roots.name[pending->root], pending->path);
     struct err said;
     if (is_no(several, pending->root, below, rc)) {
         denials_note(several->denials, pending->root, below);
@@ -187,54 +182,19 @@ static void on_ready(struct origin_waiter *waiter, enum rc rc, const struct err 
     outer->ready(outer, rc, rc == RC_OK ? NULL : &said);
 }
 
-/* What a folder is called in the root; NULL: it cannot be there. */
-static const char *folder_below(const struct roots_root *name, const char *path)
-{
-    const char *below = roots_below(name, path);
-    return below == NULL && strcmp(path, name->name) == 0 ? "" : below;
-}
-
-/* Has the first root list it that does not know what lies there. `path` ends with a slash. */
-static enum rc await_folder(struct several *several, const char *path, struct origin_waiter *waiter,
-                            bool *ret_waits, struct err *err)
-{
-    struct arena *arena = arena_new();
-    char *folder = arena == NULL ? NULL : arena_text(arena, path, strlen(path) - 1);
-    enum rc rc = folder == NULL ? err_set(err, RC_NO_MEMORY, "no memory to look into '%.180s'", path) : RC_OK;
-    for (uint32_t i = 0; i < several->count && rc == RC_OK && !*ret_waits; i++) {
-        struct origin_entry *entry;
-        size_t count;
-        struct err ignored;
-        const char *below = folder_below(&several->name[i], folder);
-        if (below == NULL || !is_far(several, i) ||
-            origin_list(several->root[i], below, arena, &entry, &count, &ignored) != RC_AWAY)
-            continue;
-        const char *asked = arena_format(arena, "%s/", below);
-        *ret_waits = asked != NULL;
-        if (asked != NULL)
-            origin_await(several->root[i], asked, waiter);
-    }
-    arena_free(arena);
-    return rc;
-}
-
 /* Asks the first root that has not said no. Where none is left, or a folder has it, starting over will tell. */
 static void several_await(struct origin *origin, const char *path, struct origin_waiter *waiter)
 {
     struct several *several = several_of(origin);
-    bool is_folder = path[0] != '\0' && path[strlen(path) - 1] == '/', waits = false;
-    if (is_folder) {
-        struct err err;
-        enum rc rc = await_folder(several, path, waiter, &waits, &err);
-        if (!waits)
-            waiter->ready(waiter, rc, rc == RC_OK ? NULL : &err);
+    if (path[0] != '\0' && path[strlen(path) - 1] == '/') {
+        several_folders_await(&several->roots, path, waiter);
         return;
     }
-    for (uint32_t i = 0; i < several->count; i++) {
+    for (uint32_t i = 0; i < several->roots.count; i++) {
         const char *below = below_if_asked(several, i, path);
         if (below == NULL || has_not(several, i, below))
             continue;
-        if (!is_far(several, i))
+        if (!several_is_far(&several->roots, i))
             break;
         struct pending *pending = pending_new(several, i, path, waiter);
         struct err err;
@@ -244,134 +204,34 @@ static void several_await(struct origin *origin, const char *path, struct origin
             return;
         }
         pending->waiter.ready = on_ready;
-        origin_await(several->root[i], roots_below(&several->name[i], pending->path), &pending->waiter);
+        origin_await(several->roots.root[i], roots_below(&several->roots.name[i], pending->path),
+                     &pending->waiter);
         return;
     }
     waiter->ready(waiter, RC_OK, NULL);
 }
 
-/* ---- listing ---- */
+/* ---- all of them ---- */
 
-struct merging {
-    struct arena *arena;
-    struct origin_entry *entry;
-    size_t count;
-};
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct origin_entry *)a)->name, ((const struct origin_entry *)b)->name);
-}
-
-/* Adds what is not there by name yet; `entry` is of one folder, and sorted here. */
-static enum rc merge(struct merging *merging, struct origin_entry *entry, size_t count, struct err *err)
-{
-    if (count == 0)
-        return RC_OK;
-    struct origin_entry *all = arena_alloc(merging->arena, (merging->count + count) * sizeof *all);
-    if (all == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for a folder of %zu entries", merging->count + count);
-    qsort(entry, count, sizeof *entry, by_name);
-    size_t a = 0, b = 0, out = 0;
-    while (a < merging->count || b < count) {
-        int order = a == merging->count ? 1 : b == count ? -1 : by_name(&merging->entry[a], &entry[b]);
-        all[out] = order <= 0 ? merging->entry[a] : entry[b];
-        if (order == 0 && all[out].is_folder) /* one date would speak for one of them only */
-            all[out].version = (struct origin_version){.size_bytes = 0};
-        out++;
-        a += order <= 0;
-        b += order >= 0;
-    }
-    if (out > ORIGIN_MOST_ENTRIES)
-        return err_set(err, RC_TOO_LARGE, "the folder has more than %u entries", ORIGIN_MOST_ENTRIES);
-    merging->entry = all;
-    merging->count = out;
-    return RC_OK;
-}
-
-/* No root has the folder; `is_unlisted`: as far as can be known, since one of them cannot be asked. */
-static enum rc no_list(const char *path, bool is_unlisted, struct err *err)
-{
-    return is_unlisted
-               ? err_set(err, RC_UNSUPPORTED, "what lies in a folder cannot be asked where these images are")
-               : err_set(err, RC_NOT_FOUND, "there is no folder '%.180s'", path);
-}
-
-/* Folders of all roots with the same path are one; the names of roots are folders of the root of all. Roots that cannot be listed
- * are left out, unless none can. */
 static enum rc several_list(struct origin *origin, const char *path, struct arena *arena,
                             struct origin_entry **ret_entries, size_t *ret_count, struct err *err)
 {
-    struct several *several = several_of(origin);
-    struct merging merging = {.arena = arena};
-    struct err said;
-    bool is_there = false, is_unlisted = false;
-    for (uint32_t i = 0; i < several->count; i++) {
-        const struct roots_root *name = &several->name[i];
-        const char *below = folder_below(name, path);
-        struct origin_entry *entry = NULL;
-        size_t count = 0;
-        enum rc rc = RC_OK;
-        if (below != NULL) {
-            rc = origin_list(several->root[i], below, arena, &entry, &count, &said);
-        } else if (path[0] == '\0') {
-            entry = arena_alloc(arena, sizeof *entry);
-            if (entry == NULL)
-                return err_set(err, RC_NO_MEMORY, "no memory for a folder");
-            *entry = (struct origin_entry){.name = name->name, .is_folder = true};
-            count = 1;
-        } else {
-            continue;
-        }
-        is_unlisted = is_unlisted || rc == RC_UNSUPPORTED;
-        if (rc == RC_NOT_FOUND || rc == RC_UNSUPPORTED)
-            continue;
-        is_there = true;
-        if (rc == RC_OK)
-            rc = merge(&merging, entry, count, &said);
-        if (rc != RC_OK)
-            return err_set(err, rc, "%s", said.message);
-    }
-    if (!is_there)
-        return no_list(path, is_unlisted, err);
-    *ret_entries = merging.entry;
-    *ret_count = merging.count;
-    return RC_OK;
+    return several_folders_list(&several_of(origin)->roots, path, arena, ret_entries, ret_count, err);
 }
 
-/* As several_list(); a name that is in more than one root is visited as often. */
 static enum rc several_visit(struct origin *origin, const char *path,
                              enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
                              void *context, struct err *err)
 {
-    struct several *several = several_of(origin);
-    bool is_there = false, is_unlisted = false;
-    for (uint32_t i = 0; i < several->count; i++) {
-        const struct roots_root *name = &several->name[i];
-        const char *below = folder_below(name, path);
-        enum rc rc = RC_OK;
-        if (below != NULL)
-            rc = origin_visit(several->root[i], below, visit, context, err);
-        else if (path[0] == '\0')
-            rc = visit(context, &(struct origin_name){.name = name->name, .is_folder = true}, err);
-        else
-            continue;
-        is_unlisted = is_unlisted || rc == RC_UNSUPPORTED;
-        is_there = is_there || rc == RC_OK;
-        if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_UNSUPPORTED)
-            return rc;
-    }
-    return is_there ? RC_OK : no_list(path, is_unlisted, err);
+    return several_folders_visit(&several_of(origin)->roots, path, visit, context, err);
 }
-
-/* ---- all of them ---- */
 
 static void several_share(struct origin *origin, const struct shm_leaseholder *holder,
                           const _Atomic int64_t *distrusted_ms)
 {
     struct several *several = several_of(origin);
-    for (uint32_t i = 0; i < several->count; i++)
-        origin_share(several->root[i], holder, distrusted_ms);
+    for (uint32_t i = 0; i < several->roots.count; i++)
+        origin_share(several->roots.root[i], holder, distrusted_ms);
 }
 
 static int several_answer_fd(const struct origin *origin)
@@ -383,23 +243,23 @@ static enum rc several_start(struct origin *origin, struct err *err)
 {
     struct several *several = several_of(origin);
     enum rc rc = RC_OK;
-    for (uint32_t i = 0; i < several->count && rc == RC_OK; i++)
-        rc = origin_start(several->root[i], err);
+    for (uint32_t i = 0; i < several->roots.count && rc == RC_OK; i++)
+        rc = origin_start(several->roots.root[i], err);
     return rc;
 }
 
 static void several_cancel(struct origin *origin)
 {
     struct several *several = several_of(origin);
-    for (uint32_t i = 0; i < several->count; i++)
-        origin_cancel(several->root[i]);
+    for (uint32_t i = 0; i < several->roots.count; i++)
+        origin_cancel(several->roots.root[i]);
 }
 
 static void several_close(struct origin *origin)
 {
     struct several *several = several_of(origin);
-    for (uint32_t i = 0; i < several->count; i++)
-        origin_close(&several->root[i]);
+    for (uint32_t i = 0; i < several->roots.count; i++)
+        origin_close(&several->roots.root[i]);
     denials_free(&several->denials);
     own_close(&several->answers_fd);
     free(several);
@@ -408,9 +268,9 @@ static void several_close(struct origin *origin)
 static size_t several_needs(const struct origin *origin, struct origin_needs ret_needs[ROOTS_MOST])
 {
     const struct several *several = (const struct several *)origin;
-    for (uint32_t i = 0; i < several->count; i++)
-        ret_needs[i] = several->root[i]->needs;
-    return several->count;
+    for (uint32_t i = 0; i < several->roots.count; i++)
+        ret_needs[i] = several->roots.root[i]->needs;
+    return several->roots.count;
 }
 
 static const struct origin_ops several_ops = {.share = several_share,
@@ -456,8 +316,8 @@ static void await_answer(struct several *several, int answer_fd)
 void origin_several_add(struct origin *origin, const struct roots_root *name, struct origin *root)
 {
     struct several *several = several_of(origin);
-    several->name[several->count] = *name;
-    several->root[several->count++] = root;
+    several->roots.name[several->roots.count] = *name;
+    several->roots.root[several->roots.count++] = root;
     if (origin_answer_fd(root) >= 0)
         await_answer(several, origin_answer_fd(root));
 }

@@ -53,7 +53,7 @@ static enum rc check_shape(const struct check *c, const struct image_metadata *m
 /* Whether the directory sends readers where the tiles are; other codings than JPEG are left to decoding. */
 static enum rc check_places(const struct check *c, uint32_t level, struct err *err)
 {
-    const struct ingest_pyramid_level *made = ingest_pyramid_level(c->pyramid, level);
+    const struct ingest_tiles_level *made = ingest_pyramid_level(c->pyramid, level);
     uint32_t across = ingest_levels_tiles(c->levels->size[level].width_px, c->tiles->tile_px);
     uint64_t at = c->layout->level_at[level];
 
@@ -71,7 +71,7 @@ static enum rc check_places(const struct check *c, uint32_t level, struct err *e
 
 static enum rc check_bytes(const struct check *c, uint32_t level, struct err *err)
 {
-    const struct ingest_pyramid_level *made = ingest_pyramid_level(c->pyramid, level);
+    const struct ingest_tiles_level *made = ingest_pyramid_level(c->pyramid, level);
     uint64_t checksum;
     enum rc rc = ingest_checksum_file(c->fd, c->layout->level_at[level], made->spool.length_bytes, &checksum,
                                       err);

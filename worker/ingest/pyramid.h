@@ -1,4 +1,4 @@
-/* The end of the chain: rows of the full size come in, encoded tiles of every level pile up in spools.
+/* The end of the chain: rows of the full size come in, encoded tiles of every level pile up in spools (worker/ingest/tiles.h).
  *
  * Each row is halved with its neighbour into a row of the next level as soon as both are there, and so on down; a row of
  * tiles that is complete is encoded by the crew's threads while the next one fills up. The memory it takes is a row of tiles of each level, and half a
@@ -8,28 +8,19 @@
 #define WORKER_INGEST_PYRAMID_H
 
 #include "worker/image/pixels.h"
-#include "worker/image/tile_encode.h"
-#include "worker/ingest/levels.h"
-#include "worker/ingest/spool.h"
+#include "worker/ingest/tiles.h"
 
 struct ingest_pyramid;
 
-/* What became of one level; lives with the pyramid. */
-struct ingest_pyramid_level {
-    struct ingest_spool spool; /* its tiles one behind the other, row by row */
-    uint32_t tile_count;
-    uint32_t *tile_bytes;
-    uint64_t checksum; /* XXH64 of all its tiles; after finish() */
-};
-
 /* `levels` and `folder` (of the spools) are borrowed. *ret_sink takes the rows: pixels of tiles->format in the first level's
- * size; its close() does nothing, closing the pyramid does. RC_NO_MEMORY. */
+ * size; its close() does nothing, closing the pyramid does. RC_NO_MEMORY, RC_TOO_LARGE. */
 RC_MUST_USE enum rc ingest_pyramid_open(const struct ingest_levels *levels,
                                         const struct image_tile_options *tiles, unsigned threads,
                                         const char *folder, struct ingest_pyramid **ret_pyramid,
                                         struct image_sink **ret_sink, struct err *err);
 void ingest_pyramid_close(struct ingest_pyramid **pyramid); /* fits OWN() */
 
-const struct ingest_pyramid_level *ingest_pyramid_level(const struct ingest_pyramid *pyramid, uint32_t level);
+/* What became of one level; lives with the pyramid. */
+const struct ingest_tiles_level *ingest_pyramid_level(const struct ingest_pyramid *pyramid, uint32_t level);
 
 #endif

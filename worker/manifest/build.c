@@ -2,12 +2,11 @@
 
 #include "base/own.h"
 #include "worker/iiif/percent.h"
-#include "worker/manifest/catalogue.h"
 #include "worker/manifest/language.h"
+#include "worker/manifest/said.h"
 
 #include <string.h>
 
-#define MOST_SIDECAR_BYTES (1u << 20)
 /* Larger collections have no pictures of their members: each would have to be opened. */
 #define MOST_PICTURED   500u
 #define FETCHED_AT_ONCE 64u /* pictures of a folder that is far away */
@@ -69,81 +68,21 @@ static const char *encoded(struct building *b, const char *path, uint32_t page)
 
 /* ---- what is said ---- */
 
-static enum rc read_sidecar(struct building *b, const char *path, struct manifest_described *ret_said)
-{
-    struct origin_version version;
-    OWN(image_blob_close) struct image_blob *blob = NULL;
-    OWN(bytes_done) struct bytes text = {0};
-    enum rc rc = origin_last_word(b->site->origin, path, b->err);
-    if (rc == RC_OK)
-        rc = origin_open_blob(b->site->origin, path, &blob, &version, b->err);
-    if (rc == RC_OK && blob->size_bytes > MOST_SIDECAR_BYTES)
-        return err_set(b->err, RC_BAD_REQUEST, "it is larger than %u bytes", MOST_SIDECAR_BYTES);
-    if (rc == RC_OK)
-        rc = bytes_reserve(&text, (size_t)blob->size_bytes + 1, b->err);
-    if (rc == RC_OK)
-        rc = image_blob_read(blob, text.data, (size_t)blob->size_bytes, 0, b->err);
-    return rc == RC_OK ? manifest_described_sidecar(text.data, (size_t)blob->size_bytes, ret_said, b->err)
-                       : rc;
-}
-
-/* Adds what a sidecar says; there need not be one, and one that is wrong says nothing. */
-static enum rc add_sidecar(struct building *b, const char *of, bool is_folder,
+/* What sidecar and catalogue say. */
+static enum rc add_written(struct building *b, const char *path, bool is_folder, bool has_sidecar,
                            struct manifest_described *said)
 {
-    struct manifest_described further = {NULL};
-    const char *path = manifest_survey_sidecar(b->arena, of, is_folder);
-    if (path == NULL)
-        return no_memory(b);
-    enum rc rc = read_sidecar(b, path, &further);
-    if (rc == RC_OK)
-        manifest_described_add(said, &further);
-    if (rc == RC_AWAY)
-        b->away = path;
-    if (rc == RC_BAD_REQUEST || rc == RC_IO || rc == RC_CORRUPT) {
-        const char *sentence = arena_format(b->arena, "%s: %s", path, b->err->message);
-        b->site->warn(sentence == NULL ? b->err->message : sentence, b->site->context);
-    }
-    return rc == RC_AWAY || rc == RC_NO_MEMORY ? rc : RC_OK;
+    enum rc rc = has_sidecar
+                     ? manifest_said_sidecar(b->site, path, is_folder, b->arena, said, &b->away, b->err)
+                     : RC_OK;
+    return rc == RC_OK ? manifest_said_row(b->site, path, said, b->err) : rc;
 }
 
-/* What the catalogue's row says. It was read once when the catalogue was made, so it is right. */
-static enum rc add_row(struct building *b, const char *path, struct manifest_described *said)
+static enum rc add_embedded(struct building *b, const struct picture *picture)
 {
-    OWN(bytes_done) struct bytes row = {0};
-    struct manifest_described further = {NULL};
-    if (!manifest_catalogue_find(b->site->catalogue, path, &row))
-        return RC_OK;
-    enum rc rc = manifest_described_sidecar(row.data, row.length, &further, b->err);
-    if (rc == RC_OK)
-        manifest_described_add(said, &further);
-    return rc == RC_NO_MEMORY ? rc : RC_OK;
-}
-
-static enum rc add_embedded(struct building *b, const struct picture *picture,
-                            struct manifest_described *said)
-{
-    struct manifest_embedded embedded;
-    struct manifest_described further = {NULL};
-    const struct image_metadata *metadata = NULL;
-    enum rc rc = image_source_metadata(picture->source, &metadata, b->err);
+    enum rc rc = manifest_said_embedded(picture, b->arena, &b->described, b->err);
     if (rc == RC_AWAY)
         b->away = b->wanted->path;
-    if (rc != RC_OK)
-        return rc == RC_AWAY || rc == RC_NO_MEMORY ? rc : RC_OK;
-    manifest_embedded_read(metadata, b->arena, &embedded);
-    rc = manifest_described_embedded(&embedded, &further, b->err);
-    if (rc == RC_OK)
-        manifest_described_add(said, &further);
-    return rc;
-}
-
-static enum rc add_name(struct building *b, const char *path, bool is_folder, struct manifest_described *said)
-{
-    struct manifest_described further = {NULL};
-    enum rc rc = manifest_described_name(path, is_folder, &further, b->err);
-    if (rc == RC_OK)
-        manifest_described_add(said, &further);
     return rc;
 }
 
@@ -222,15 +161,12 @@ static enum rc build_picture(struct building *b)
         if (rc == RC_OK && page == 1) {
             pages = picture->pyramid.page_count;
             b->page = arena_alloc(b->arena, pages * sizeof *b->page);
-            rc = b->page == NULL          ? no_memory(b)
-                 : b->survey->has_sidecar ? add_sidecar(b, path, false, &b->described)
-                                          : RC_OK;
+            rc = b->page == NULL ? no_memory(b)
+                                 : add_written(b, path, false, b->survey->has_sidecar, &b->described);
             if (rc == RC_OK)
-                rc = add_row(b, path, &b->described);
+                rc = add_embedded(b, picture);
             if (rc == RC_OK)
-                rc = add_embedded(b, picture, &b->described);
-            if (rc == RC_OK)
-                rc = add_name(b, path, false, &b->described);
+                rc = manifest_said_name(path, false, &b->described, b->err);
         }
         if (rc == RC_OK) {
             const char *id = page == 1 ? b->wanted->identifier
@@ -258,8 +194,7 @@ static bool has_sidecar(struct building *b, const struct origin_entry *entry)
 static enum rc add_said(struct building *b, const struct origin_entry *entry, const char *path,
                         struct manifest_described *said)
 {
-    enum rc rc = has_sidecar(b, entry) ? add_sidecar(b, path, entry->is_folder, said) : RC_OK;
-    return rc == RC_OK ? add_row(b, path, said) : rc;
+    return add_written(b, path, entry->is_folder, has_sidecar(b, entry), said);
 }
 
 /* A page of a folder: labelled by the folder, else by itself. */
@@ -270,7 +205,7 @@ static enum rc add_page(struct building *b, const struct origin_entry *entry, co
     OWN(manifest_described_done) struct manifest_described said = {NULL};
     enum rc rc = label == NULL ? add_said(b, entry, path, &said) : RC_OK;
     if (rc == RC_OK && label == NULL)
-        rc = add_name(b, path, false, &said);
+        rc = manifest_said_name(path, false, &said, b->err);
     if (rc != RC_OK)
         return rc;
     return fill_page(b, picture, encoded(b, path, 1), label != NULL ? label : json_incref(said.label));
@@ -386,7 +321,7 @@ static enum rc add_member(struct building *b, const struct origin_entry *entry, 
     if (rc == RC_OK)
         rc = add_said(b, entry, path, &said);
     if (rc == RC_OK)
-        rc = add_name(b, path, entry->is_folder, &said);
+        rc = manifest_said_name(path, entry->is_folder, &said, b->err);
     if (rc == RC_OK && is_pictured && picture != NULL)
         rc = add_thumbnail(b, picture, manifest_survey_is_dated(entry), &member);
     if (rc != RC_OK)
@@ -415,11 +350,9 @@ static enum rc build_collection(struct building *b)
 
 static enum rc build_folder(struct building *b)
 {
-    enum rc rc = b->survey->has_sidecar ? add_sidecar(b, b->wanted->path, true, &b->described) : RC_OK;
+    enum rc rc = add_written(b, b->wanted->path, true, b->survey->has_sidecar, &b->described);
     if (rc == RC_OK)
-        rc = add_row(b, b->wanted->path, &b->described);
-    if (rc == RC_OK)
-        rc = add_name(b, b->wanted->path, true, &b->described);
+        rc = manifest_said_name(b->wanted->path, true, &b->described, b->err);
     if (rc != RC_OK)
         return rc;
     return b->survey->is_collection ? build_collection(b) : build_folder_manifest(b);

@@ -10,21 +10,9 @@
 #ifndef WORKER_MANIFEST_BUILD_H
 #define WORKER_MANIFEST_BUILD_H
 
-#include "cache/pictures.h"
-#include "worker/iiif/size.h"
-#include "worker/manifest/catalogue.h"
 #include "worker/manifest/document.h"
+#include "worker/manifest/site.h"
 #include "worker/manifest/survey.h"
-
-struct manifest_site {
-    struct origin *origin;
-    struct pictures *pictures;
-    const struct iiif_limits *limits;
-    const struct manifest_catalogue *catalogue;        /* or NULL */
-    void (*warn)(const char *sentence, void *context); /* of a sidecar; once for each document */
-    bool (*cancelled)(void *context);                  /* between two pictures */
-    void *context;
-};
 
 struct manifest_wanted {
     const char *base_url;

@@ -1,62 +1,152 @@
 #include "base/probe.h"
 
+#include "base/clock.h"
+#include "base/fdio.h"
 #include "base/own.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* All that is asked of a folder before it is used. */
-static void look(const char *path)
-{
-    struct stat status;
-    struct statfs system;
-    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &status) == 0 && fstatfs(fd, &system) == 0)
-        (void)!access(path, R_OK | X_OK);
-}
+#ifndef CEPH_SUPER_MAGIC
+#define CEPH_SUPER_MAGIC 0x00c36400
+#endif
 
-/* Holds nothing of its parent's but the pipe, whose end says that the folder has answered. */
-static _Noreturn void be_child(const char *path, int pipe_fd, pid_t parent)
+bool probe_may_hang(long system_type)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (dup2(pipe_fd, STDIN_FILENO) < 0 || close_range(STDIN_FILENO + 1, ~0u, 0) < 0 || getppid() != parent)
-        _exit(1);
-    look(path);
-    _exit(0);
-}
-
-bool probe_folder(const char *path, int64_t patience_ms, int *ret_fd)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return true; /* whoever looks next will see */
-    OWN_FD int ours = ends[0];
-    OWN_FD int theirs = ends[1];
-    pid_t parent = getpid(), child = fork();
-    if (child == 0)
-        be_child(path, theirs, parent);
-    own_close(&theirs);
-    if (child < 0)
-        return true;
-    struct pollfd end = {.fd = ours, .events = POLLIN};
-    int ready;
-    do
-        ready = poll(&end, 1, (int)patience_ms);
-    while (ready < 0 && errno == EINTR);
-    if (ready != 0) {
-        while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-            continue;
-        return true;
-    }
-    if (ret_fd != NULL)
-        *ret_fd = TAKE_FD(ours);
+    static const long remote[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
+                                  SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC, CEPH_SUPER_MAGIC,
+                                  V9FS_MAGIC,       AFS_SUPER_MAGIC,  CODA_SUPER_MAGIC};
+    for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
+        if (system_type == remote[i])
+            return true;
     return false;
+}
+
+/* ---- the child ---- */
+
+/* What it says; the descriptor goes beside it. */
+struct word {
+    int os_errno;
+    long system_type;
+};
+
+/* Places of all that the child has. */
+enum { SOCKET, FOLDER };
+
+/* Holds nothing of its parent's but these two. */
+static bool keep_only(int socket, int folder_fd)
+{
+    int high_socket = fcntl(socket, F_DUPFD, FOLDER + 1),
+        high_folder = folder_fd < 0 ? -1 : fcntl(folder_fd, F_DUPFD, FOLDER + 1);
+    return dup2(high_socket, SOCKET) >= 0 && (folder_fd < 0 || dup2(high_folder, FOLDER) >= 0) &&
+           close_range(folder_fd < 0 ? FOLDER : FOLDER + 1, ~0u, 0) == 0;
+}
+
+/* Every call that may stand still. */
+static int look(int folder_fd, const char *path, struct word *ret_word)
+{
+    struct statfs system;
+    int fd = openat(folder_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || faccessat(fd, ".", R_OK | X_OK, AT_EACCESS) < 0)
+        ret_word->os_errno = errno;
+    if (fd >= 0 && fstatfs(fd, &system) == 0)
+        ret_word->system_type = (long)system.f_type;
+    return fd;
+}
+
+static _Noreturn void be_child(const struct probe *probe, int socket, pid_t parent)
+{
+    struct word word = {.os_errno = 0};
+    struct err err;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!keep_only(socket, probe->folder_fd) || getppid() != parent)
+        _exit(1);
+    int fd = look(probe->folder_fd < 0 ? probe->folder_fd : FOLDER, probe->path, &word);
+    _exit(fdio_send(SOCKET, &word, sizeof word, fd, &err) == RC_OK ? 0 : 1);
+}
+
+/* ---- the parent ---- */
+
+static void begin(struct probe *probe)
+{
+    int pair[2];
+    pid_t parent = getpid();
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        probe->os_errno = errno;
+        return;
+    }
+    OWN_FD int ours = pair[0];
+    OWN_FD int theirs = pair[1];
+    pid_t child = fork();
+    if (child == 0)
+        be_child(probe, theirs, parent);
+    if (child < 0) {
+        probe->os_errno = errno;
+        return;
+    }
+    probe->child = child;
+    probe->answer_fd = TAKE_FD(ours);
+}
+
+static bool is_readable(int fd, int64_t end_ms)
+{
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    int ready;
+    do {
+        int64_t left_ms = end_ms - clock_monotonic_ms();
+        ready = poll(&end, 1, left_ms > 0 ? (int)left_ms : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready != 0;
+}
+
+/* It has said something, or ended. */
+static void hear(struct probe *probe)
+{
+    struct word word;
+    struct err err;
+    size_t length = 0;
+    enum rc rc = fdio_receive(probe->answer_fd, &word, sizeof word, &length, &probe->fd, &err);
+    if (rc != RC_OK || length != sizeof word)
+        probe->os_errno = EIO; /* somebody has killed it */
+    else if (word.os_errno == 0 && probe->fd < 0)
+        probe->os_errno = EMFILE;
+    else
+        probe->os_errno = word.os_errno;
+    if (probe->fd >= 0)
+        probe->system_type = word.system_type;
+    close(TAKE_FD(probe->answer_fd));
+    while (waitpid(probe->child, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+void probe_folders(struct probe *probe, size_t count, int64_t patience_ms)
+{
+    int64_t end_ms = clock_monotonic_ms() + patience_ms;
+    for (size_t i = 0; i < count; i++) {
+        probe[i].answer_fd = probe[i].fd = -1;
+        probe[i].os_errno = 0;
+        probe[i].system_type = 0;
+        if (probe[i].path != NULL)
+            begin(&probe[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (probe[i].answer_fd >= 0 && is_readable(probe[i].answer_fd, end_ms))
+            hear(&probe[i]);
+}
+
+void probe_done(struct probe *probe, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        own_close(&probe[i].answer_fd);
+        own_close(&probe[i].fd);
+        probe[i].answer_fd = probe[i].fd = -1;
+    }
 }

@@ -4,30 +4,10 @@
 #include "base/own.h"
 #include "base/turns.h"
 
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 #define WATCH_MS 100
-
-#ifndef CEPH_SUPER_MAGIC
-#define CEPH_SUPER_MAGIC 0x00c36400
-#endif
-
-bool lane_is_needed(int root_fd)
-{
-    static const long remote[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
-                                  SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC, CEPH_SUPER_MAGIC,
-                                  V9FS_MAGIC,       AFS_SUPER_MAGIC,  CODA_SUPER_MAGIC};
-    struct statfs status;
-    if (fstatfs(root_fd, &status) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
-        if ((long)status.f_type == remote[i])
-            return true;
-    return false;
-}
 
 /* ---- jobs ---- */
 

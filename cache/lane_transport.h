@@ -15,7 +15,4 @@ RC_MUST_USE enum rc lane_transport_open(int root_fd, const char *root_path, uint
                                         int64_t timeout_ms, struct transport **ret_transport,
                                         struct err *err);
 
-/* Whether the folder lies on a file system that may hang: NFS, SMB, FUSE, Ceph, 9P. */
-bool lane_is_needed(int root_fd);
-
 #endif

@@ -61,22 +61,21 @@ static enum rc open_web(const struct opening *opening, struct origin **ret_origi
     return rc == RC_OK ? open_remote(opening, transport, &needs, ret_origin, err) : rc;
 }
 
-static enum rc open_folder(const struct opening *opening, struct origin **ret_origin, struct err *err)
+/* By the descriptor that the probe has: nothing here calls into the folder's file system. */
+static enum rc open_folder(const struct opening *opening, struct probe *probe, struct origin **ret_origin,
+                           struct err *err)
 {
     const struct settings *settings = opening->settings;
-    int64_t patience_ms = settings->fetch_timeout_s * 1000;
-    int answer_fd = -1;
-    if (patience_ms > LONGEST_PROBE_MS)
-        patience_ms = LONGEST_PROBE_MS;
-    if (!probe_folder(opening->place, patience_ms, &answer_fd)) {
+    if (probe->answer_fd >= 0) {
         log_error("the image directory %s does not answer; images are served when it does", opening->place);
-        return origin_absent_open(opening->place, answer_fd, ret_origin, err);
+        return origin_absent_open(opening->place, TAKE_FD(probe->answer_fd), ret_origin, err);
     }
-    OWN_FD int fd = open(opening->place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    OWN_FD int fd = TAKE_FD(probe->fd);
     if (fd < 0)
-        return err_set_errno(err, RC_IO, errno, "the image directory %s cannot be opened", opening->place);
+        return err_set_errno(err, probe->os_errno == EAGAIN || probe->os_errno == ENOMEM ? RC_BUSY : RC_IO,
+                             probe->os_errno, "the image directory %s cannot be opened", opening->place);
     bool slow = strcmp(settings->slow_folder, "always") == 0 ||
-                (strcmp(settings->slow_folder, "auto") == 0 && lane_is_needed(fd));
+                (strcmp(settings->slow_folder, "auto") == 0 && probe_may_hang(probe->system_type));
     if (!slow)
         return origin_folder_open(TAKE_FD(fd), ret_origin, err);
     struct transport *transport = NULL;
@@ -89,36 +88,69 @@ static enum rc open_folder(const struct opening *opening, struct origin **ret_or
     return open_remote(opening, transport, &needs, ret_origin, err);
 }
 
-static enum rc open_root(struct opening *opening, const char *place, struct origin **ret_origin,
-                         struct err *err)
+/* The image roots, and what a look at those that are folders has found. */
+struct places {
+    size_t count;
+    struct roots_root root[ROOTS_MOST];
+    struct probe probe[ROOTS_MOST];
+};
+
+static void look_at(struct places *places, const struct settings *settings)
 {
-    opening->place = place;
-    return roots_is_remote(place) ? open_web(opening, ret_origin, err)
-                                  : open_folder(opening, ret_origin, err);
+    const char *rest = settings->images;
+    int64_t patience_ms = settings->fetch_timeout_s * 1000;
+    while (places->count < ROOTS_MOST && roots_next(&rest, &places->root[places->count])) {
+        const char *place = places->root[places->count].place;
+        places->probe[places->count++] = (struct probe){.folder_fd = AT_FDCWD,
+                                                        .path = roots_is_remote(place) ? NULL : place};
+    }
+    probe_folders(places->probe, places->count,
+                  patience_ms < LONGEST_PROBE_MS ? patience_ms : LONGEST_PROBE_MS);
+}
+
+static void places_free(struct places **places)
+{
+    if (*places != NULL)
+        probe_done((*places)->probe, (*places)->count);
+    free(*places);
+}
+
+static enum rc open_root(struct opening *opening, struct places *places, size_t number,
+                         struct origin **ret_origin, struct err *err)
+{
+    opening->place = places->root[number].place;
+    return roots_is_remote(opening->place) ? open_web(opening, ret_origin, err)
+                                           : open_folder(opening, &places->probe[number], ret_origin, err);
+}
+
+static enum rc open_several(struct opening *opening, struct places *places, struct origin **ret_origin,
+                            struct err *err)
+{
+    OWN(origin_close) struct origin *several = NULL;
+    enum rc rc = origin_several_new(opening->settings, &several, err);
+    for (size_t i = 0; rc == RC_OK && i < places->count; i++) {
+        struct origin *opened = NULL;
+        rc = open_root(opening, places, i, &opened, err);
+        if (rc == RC_OK)
+            origin_several_add(several, &places->root[i], opened);
+    }
+    if (rc == RC_OK)
+        *ret_origin = TAKE_PTR(several);
+    return rc;
 }
 
 enum rc origin_open(const struct settings *settings, int blocks_fd, struct origin **ret_origin,
                     struct err *err)
 {
-    const char *rest = settings->images;
-    int64_t count = (int64_t)roots_count(rest);
+    OWN(places_free) struct places *places = calloc(1, sizeof *places);
+    if (places == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the image roots");
+    look_at(places, settings);
     struct opening opening = {
-        .settings = settings, .blocks_fd = blocks_fd, .memory_bytes = MEMORY_BYTES / count};
-    OWN(origin_close) struct origin *several = NULL;
-    struct roots_root root;
-    if (count == 1 && roots_next(&rest, &root) && root.name[0] == '\0')
-        return open_root(&opening, root.place, ret_origin, err);
-    rest = settings->images;
-    enum rc rc = origin_several_new(settings, &several, err);
-    while (rc == RC_OK && roots_next(&rest, &root)) {
-        struct origin *opened = NULL;
-        rc = open_root(&opening, root.place, &opened, err);
-        if (rc == RC_OK)
-            origin_several_add(several, &root, opened);
-    }
-    if (rc == RC_OK)
-        *ret_origin = TAKE_PTR(several);
-    return rc;
+        .settings = settings, .blocks_fd = blocks_fd, .memory_bytes = MEMORY_BYTES / (int64_t)places->count};
+    bool is_one = places->count == 1 && places->root[0].name[0] == '\0';
+    return is_one ? open_root(&opening, places, 0, ret_origin, err)
+                  : open_several(&opening, places, ret_origin, err);
 }
 
 static enum rc check_address(const struct settings *settings, const char *name, const char *place,

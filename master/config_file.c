@@ -277,29 +277,40 @@ static unsigned config_line_of(const struct master_config *config, const char *n
     return row != NULL ? config->line[row - settings_table] : 0;
 }
 
+static enum rc config_check_folder(struct master_config *config, const struct probe *probe, struct err *err)
+{
+    struct err wrong = {0};
+    if (probe->answer_fd >= 0) {
+        log_warning("images: the directory %s does not answer; it is taken as it is", probe->path);
+        return RC_OK;
+    }
+    if (probe->os_errno == 0)
+        return RC_OK;
+    if (probe->os_errno == ENOTDIR)
+        err_set(&wrong, RC_IO, "images: %s is no directory", probe->path);
+    else
+        err_set_errno(&wrong, RC_IO, probe->os_errno, "images: the directory %s cannot be read", probe->path);
+    return master_config_problem(config, config_line_of(config, "images"), wrong.message, err);
+}
+
 static enum rc config_check_images(struct master_config *config, struct err *err)
 {
     const char *rest = config->settings.images;
-    struct roots_root root;
-    enum rc rc = RC_OK;
-    while (rc == RC_OK && roots_next(&rest, &root)) {
-        struct err wrong = {0};
-        struct stat st;
-        if (roots_is_remote(root.place))
-            continue;
-        if (!probe_folder(root.place, FOLDER_PATIENCE_MS, NULL)) {
-            log_warning("images: the directory %s does not answer; it is taken as it is", root.place);
-            continue;
+    size_t count = 0;
+    struct probe probe[ROOTS_MOST];
+    OWN_FREE struct roots_root *root = calloc(ROOTS_MOST, sizeof *root);
+    if (root == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the image roots");
+    while (count < ROOTS_MOST && roots_next(&rest, &root[count]))
+        if (!roots_is_remote(root[count].place)) {
+            probe[count] = (struct probe){.folder_fd = AT_FDCWD, .path = root[count].place};
+            count++;
         }
-        if (stat(root.place, &st) < 0)
-            err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", root.place);
-        else if (!S_ISDIR(st.st_mode))
-            err_set(&wrong, RC_IO, "images: %s is no directory", root.place);
-        else if (access(root.place, R_OK | X_OK) < 0)
-            err_set_errno(&wrong, RC_IO, errno, "images: the directory %s cannot be read", root.place);
-        if (wrong.rc != RC_OK)
-            rc = master_config_problem(config, config_line_of(config, "images"), wrong.message, err);
-    }
+    probe_folders(probe, count, FOLDER_PATIENCE_MS);
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < count; i++)
+        rc = config_check_folder(config, &probe[i], err);
+    probe_done(probe, count);
     return rc;
 }
 

@@ -1,6 +1,7 @@
 #include "worker/box.h"
 
 #include "base/own.h"
+#include "base/probe.h"
 #include "base/sanitizer.h"
 #include "worker/box_calls.h"
 
@@ -16,6 +17,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+
+#define FOLDER_PATIENCE_MS 1000 /* beside what the start has waited for it already */
 
 /* ---- root's rights ---- */
 
@@ -63,21 +66,28 @@ static enum rc become_user(const char *names, struct err *err)
     return RC_OK;
 }
 
+/* One that stands still now, or is stale, has answered before: it is taken as it is. */
 static enum rc check_images(const struct settings *settings, const struct worker_box_openings *openings,
                             struct err *err)
 {
     const char *rest = settings->images;
+    struct probe probe[ROOTS_MOST];
     struct roots_root root;
-    for (size_t i = 0; i < openings->root_count && roots_next(&rest, &root); i++) {
-        if (openings->root_fd[i] < 0 || faccessat(openings->root_fd[i], ".", R_OK | X_OK, AT_EACCESS) == 0)
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < openings->root_count; i++)
+        probe[i] = (struct probe){.folder_fd = openings->root_fd[i],
+                                  .path = openings->root_fd[i] >= 0 ? "." : NULL};
+    probe_folders(probe, openings->root_count, FOLDER_PATIENCE_MS);
+    for (size_t i = 0; rc == RC_OK && i < openings->root_count && roots_next(&rest, &root); i++) {
+        if (probe[i].os_errno != EACCES && probe[i].os_errno != EPERM)
             continue;
-        int os_errno = errno;
         const struct passwd *user = getpwuid(geteuid());
-        return err_set_errno(err, RC_IO, os_errno,
-                             "user %s, as whom workers run, cannot read the image directory %s",
-                             user != NULL ? user->pw_name : "of another name", root.place);
+        rc = err_set_errno(err, RC_IO, probe[i].os_errno,
+                           "user %s, as whom workers run, cannot read the image directory %s",
+                           user != NULL ? user->pw_name : "of another name", root.place);
     }
-    return RC_OK;
+    probe_done(probe, openings->root_count);
+    return rc;
 }
 
 /* ---- files ---- */

@@ -8,7 +8,9 @@
 #include "worker/request.h"
 #include "worker/robots.h"
 
+#include <limits.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,13 +69,19 @@ static void open_cache(struct worker_service *service)
 }
 
 /* Servers that share a cache directory are told apart by where their first image root is, so that a further one may be added and
- * all that is known of the pictures stays known. By name alone where a root does not answer: nothing is read then. */
-static uint64_t name_root(const char *images, bool answers)
+ * all that is known of the pictures stays known. Where it lies is asked of its descriptor, without a call into its file system, which
+ * may hang; one that has none, since it did not answer, goes by its name. */
+static uint64_t name_root(const struct worker_service *service)
 {
+    struct origin_needs needs[ROOTS_MOST];
     struct roots_root root = {.name = ""};
+    const char *images = service->settings->images;
+    char link[64], path[PATH_MAX] = "";
+    (void)origin_needs(service->origin, needs);
     (void)roots_next(&images, &root);
-    OWN_FREE char *path = answers ? realpath(root.place, NULL) : NULL;
-    const char *name = path != NULL ? path : root.place;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", needs[0].root_fd);
+    ssize_t length = needs[0].root_fd < 0 ? -1 : readlink(link, path, sizeof path - 1);
+    const char *name = length > 0 ? path : root.place;
     return bytes_hash(BYTES_HASH_START, name, strlen(name));
 }
 
@@ -259,7 +267,7 @@ static enum rc open_all(struct worker_service *service, const struct worker_heri
         .slot = heritage->slot,
         .generation = atomic_load_explicit(&service->slot->generation, memory_order_relaxed)};
     origin_share(service->origin, &holder, service->purged_ms);
-    uint64_t root = name_root(settings->images, origin_answer_fd(service->origin) < 0);
+    uint64_t root = name_root(service);
     if (heritage->derivatives != NULL)
         rc = worker_derivatives_new(heritage, service->cache.folder[CACHE_DERIVATIVES], &service->derivatives,
                                     err);

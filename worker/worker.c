@@ -275,7 +275,7 @@ static void worker_ignore_signals(void)
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
     signal(SIGRTMIN + 1, SIG_IGN); /* restart */
-    signal(SIGCHLD, SIG_DFL);
+    signal(SIGCHLD, SIG_IGN); /* a child that looked at a folder and was left behind leaves no zombie */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

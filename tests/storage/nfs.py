@@ -36,6 +36,34 @@ def impossible():
     return None
 
 
+class Mount:
+    """One mount of the export."""
+
+    def __init__(self, client, port, folder, kind, log):
+        self.folder, self.log = folder, log
+        os.mkdir(folder, 0o755)
+        self.process = subprocess.Popen(
+            [client, f"nfs://127.0.0.1/export?version=4&nfsport={port}", str(kind), folder, "-f", "-o", "ro,allow_other,default_permissions"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(log, "ab"), text=True, bufsize=1, preexec_fn=die_with_us)
+
+    def until_there(self):
+        until(lambda: self.process.poll() is not None or os.path.ismount(self.folder), 20, "the export is mounted")
+        assert self.process.poll() is None, open(self.log).read()
+
+    def answer(self, calls=-1):
+        """So many more calls, and then it stands still; -1: all. Returns how many there have been."""
+        self.process.stdin.write(f"{calls}\n")
+        return int(self.process.stdout.readline())
+
+    def close(self):
+        subprocess.run(["umount", "-l", self.folder], check=False, capture_output=True)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
 class Nfs:
     """What lies in `export` is seen by the mount, `seen`, of a server that can be stopped, slowed down, killed and started again."""
 
@@ -43,11 +71,12 @@ class Nfs:
         self.client, self.home, self.port = client, tempfile.mkdtemp(prefix="vitrine-nfs-"), free_port()
         os.chmod(self.home, 0o755)
         self.export, self.seen = f"{self.home}/export", f"{self.home}/seen"
-        for folder in (self.export, self.seen, f"{self.home}/recovery"):
+        for folder in (self.export, f"{self.home}/recovery"):
             os.mkdir(folder, 0o755)
         with open(f"{self.home}/conf", "w") as file:
             file.write(CONFIG.format(home=self.home, port=self.port))
-        self.server = self.mounted = self.slow = self.limit = None
+        self.server = self.slow = self.limit = None
+        self.mounts = []
 
     def start_server(self):
         log = f"{self.home}/log"
@@ -61,14 +90,13 @@ class Nfs:
             return "NFS SERVER INITIALIZED" in open(log, errors="replace").read()
         until(ready, 20, "the NFS server runs")
 
-    def mount(self, kind="hard"):
-        """hard: calls wait for the server; a number: for so many milliseconds."""
-        self.mounted = subprocess.Popen(
-            [self.client, f"nfs://127.0.0.1/export?version=4&nfsport={self.port}", str(kind), self.seen, "-f",
-             "-o", "ro,allow_other,default_permissions"], stdin=subprocess.DEVNULL,
-            stderr=open(f"{self.home}/mount.log", "wb"), preexec_fn=die_with_us)
-        until(lambda: self.mounted.poll() is not None or os.path.ismount(self.seen), 20, "the export is mounted")
-        assert self.mounted.poll() is None, open(f"{self.home}/mount.log").read()
+    def mount(self, kind="hard", count=1):
+        """hard: calls wait for the server; a number: for so many milliseconds. The first one is at `seen`."""
+        fresh = [Mount(self.client, self.port, f"{self.seen}{number or ''}", kind, f"{self.home}/mount.log") for number in range(count)]
+        self.mounts += fresh
+        for mount in fresh:
+            mount.until_there()
+        return fresh
 
     def put(self, source, name=None):
         """From the side of the server: a whole file, renamed into place."""
@@ -122,11 +150,10 @@ class Nfs:
         self.stop_slowing()
         if self.server and self.server.poll() is None:
             self.server.send_signal(signal.SIGCONT)
-        subprocess.run(["umount", "-l", self.seen], check=False, capture_output=True)
-        for process in (self.mounted, self.server):
-            if process and process.poll() is None:
-                process.kill()
-                process.wait()
+        for mount in self.mounts:
+            mount.close()
+        if self.server and self.server.poll() is None:
+            self.kill()
         shutil.rmtree(self.home, ignore_errors=True)
 
 

@@ -4,7 +4,10 @@
  *
  * hard: a call is tried until the server answers, as on a hard mount. Otherwise it fails with EIO after so many milliseconds, as on a
  * soft one. Each session is a client of its own towards the server; one that failed is begun anew by the next call, and
- * what had been opened through it before is stale from then on, as after any restart of a server that keeps no state. */
+ * what had been opened through it before is stale from then on, as after any restart of a server that keeps no state.
+ *
+ * Each line of its standard input is a number: so many calls are still answered, and those behind them stand still until the next line, a minute at
+ * most, since nobody can end a process that waits; -1: all are answered. Each is acknowledged with a line: how many calls there have been. */
 #define FUSE_USE_VERSION 31
 #define _FILE_OFFSET_BITS 64
 #define _GNU_SOURCE
@@ -16,12 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <fuse.h>
 #include <nfsc/libnfs.h>
 
-enum { SESSIONS = 24 };
+enum { SESSIONS = 24, LONGEST_STILL_S = 60 };
 
 struct session {
     pthread_mutex_t busy;
@@ -39,6 +43,43 @@ static struct session sessions[SESSIONS];
 static const char *url;
 static int patience_ms;
 static bool hard;
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    long seen;
+    long left; /* -1: all */
+    struct timespec end;
+} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, -1, {0, 0}};
+
+/* What every call does first. */
+static void pass(void)
+{
+    pthread_mutex_lock(&gate.mutex);
+    gate.seen++;
+    while (gate.left == 0)
+        if (pthread_cond_timedwait(&gate.changed, &gate.mutex, &gate.end) != 0)
+            gate.left = -1;
+    if (gate.left > 0)
+        gate.left--;
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static void *obey(void *unused)
+{
+    char line[32];
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        pthread_mutex_lock(&gate.mutex);
+        gate.left = atol(line);
+        clock_gettime(CLOCK_REALTIME, &gate.end);
+        gate.end.tv_sec += LONGEST_STILL_S;
+        pthread_cond_broadcast(&gate.changed);
+        printf("%ld\n", gate.seen);
+        fflush(stdout);
+        pthread_mutex_unlock(&gate.mutex);
+    }
+    return unused;
+}
 
 /* A context of which a call has failed is not destroyed: libnfs would then end the call once more, with an answer written to the stack that
  * the call had. Its memory stays; a test is short. */
@@ -116,6 +157,7 @@ static int get_attributes(const char *path, struct stat *status, struct fuse_fil
     struct nfs_stat_64 it;
     int result;
     (void)info;
+    pass();
     do {
         struct session *session = take(NULL);
         result = session == NULL ? -EIO : give(session, nfs_lstat64(session->nfs, path, &it));
@@ -137,6 +179,7 @@ static int get_attributes(const char *path, struct stat *status, struct fuse_fil
 static int read_link(const char *path, char *text, size_t capacity)
 {
     int result;
+    pass();
     do {
         struct session *session = take(NULL);
         result = session == NULL ? -EIO
@@ -149,6 +192,7 @@ static int list(const char *path, void *entries, fuse_fill_dir_t add, off_t from
                 enum fuse_readdir_flags flags)
 {
     struct nfsdir *folder = NULL;
+    pass();
     struct session *session = take(NULL);
     (void)from;
     (void)info;
@@ -170,6 +214,7 @@ static int open_file(const char *path, struct fuse_file_info *info)
     int result = -EIO;
     if (opened == NULL)
         return -ENOMEM;
+    pass();
     do {
         struct session *session = take(NULL);
         if (session == NULL)
@@ -188,6 +233,7 @@ static int open_file(const char *path, struct fuse_file_info *info)
 static int read_file(const char *path, char *data, size_t length, off_t offset, struct fuse_file_info *info)
 {
     struct opened *opened = (struct opened *)(uintptr_t)info->fh;
+    pass();
     struct session *session = take(opened->session);
     size_t done = 0;
     (void)path;
@@ -219,6 +265,7 @@ static int close_file(const char *path, struct fuse_file_info *info)
 static int get_system(const char *path, struct statvfs *status)
 {
     int result;
+    pass();
     do {
         struct session *session = take(NULL);
         result = session == NULL ? -EIO : give(session, nfs_statvfs(session->nfs, path, status));
@@ -255,6 +302,9 @@ int main(int argc, char **argv)
     if (first == NULL)
         return 1; /* no mount rather than one that answers nothing but EIO */
     pthread_mutex_unlock(&first->busy);
+    pthread_t obeys;
+    if (pthread_create(&obeys, NULL, obey, NULL) != 0)
+        return 1;
     argv[2] = argv[0];
     return fuse_main(argc - 2, argv + 2, &operations, NULL);
 }

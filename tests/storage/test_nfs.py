@@ -162,6 +162,42 @@ def test_a_mount_that_hangs_at_hup_and_at_a_crash(start, nfs, served):
     until(lambda: all(server.get(THUMBNAIL.format("rgb.png")).status == 200 for _ in range(4)), 20, "in all workers")
 
 
+def test_a_mount_that_hangs_at_any_call(start, nfs, images):
+    """Of sixteen mounts the first stands still at once, the next after one more call, and so on: no process of ours ever makes a call
+    that could be the one."""
+    mounts = nfs.mount("hard", count=16)
+    places = [f"r{number}={mount.folder}" for number, mount in enumerate(mounts)]
+    infos = [f"/iiif/3/r{number}%2Frgb.png/info.json" for number in range(len(mounts))]
+
+    def stand_still():
+        return [mount.answer(number) for number, mount in enumerate(mounts)]
+
+    def go_on(server, before):
+        answered = [mount.answer() for mount in mounts]
+        asked = max(after - earlier for after, earlier in zip(answered, before))
+        assert 0 < asked < len(mounts), f"{asked} calls: one more root would have seen another"
+        until(lambda: {server.get(info).status for info in infos} == {200}, 20, "the pictures of all are there")
+
+    before = stand_still()
+    server = start(places[0], *(word for place in places[1:] for word in ("--images", place)), readable=True, workers=1,
+                   settings={**SETTINGS, "activity_scan": 0})
+    assert server.admin().get("/health").status == 200
+    assert "does not answer" in server.log()
+    go_on(server, before)
+    for event in ("HUP", "a crash"):
+        said = len(server.log())
+        before = stand_still()
+        if event == "HUP":
+            server.signal(signal.SIGHUP)
+            until(lambda: "retire" in server.log()[said:], 20, "the new worker has taken over")
+        else:
+            for pid in server.worker_pids():
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: "does not answer" in server.log()[said:], 20, "there is a new worker")
+        assert server.admin().get("/health").status == 200
+        go_on(server, before)
+
+
 def test_one_root_of_two_hangs(start, nfs, served, images):
     """What lies in the other is served from the beginning."""
     nfs.mount("hard")

@@ -5,6 +5,7 @@ The end is part of every test: exit status 0, no process of ours left, no saniti
 import ctypes
 import functools
 import os
+import random
 import re
 import shutil
 import signal
@@ -42,24 +43,52 @@ def has_sanitizer(path):
 
 
 def patience(seconds):
-    """A deadline that holds on a busy machine and under a sanitizer too."""
-    return seconds * (4 if sanitized() else 1.5)
+    """A deadline that holds on a slow or busy machine and under a sanitizer too. seconds: where nothing else runs."""
+    return seconds * (6 if sanitized() else 3)
+
+
+@functools.cache
+def ports():
+    """Those that the kernel gives to nobody who does not ask for one, as outgoing connections do; by chance, and each of them once."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        first, last = map(int, file.read().split())
+    found = [port for port in range(11000, 1 << 16) if not first <= port <= last] or list(range(11000, 1 << 16))
+    random.SystemRandom().shuffle(found)
+    return iter(found)
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, nor is likely to get before it is bound."""
+    for port in ports():
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise OSError("every port that may be taken has been taken")
+
+
+LEAST_PATIENCE_S = 60
 
 
 def until(condition, seconds, what):
-    """Poll until condition() is true; fail with what after so many seconds."""
-    end = time.monotonic() + patience(seconds)
+    """Poll until condition() is true; fail with what after so many seconds, and a minute at least: no proof of speed."""
+    return poll(condition, max(patience(seconds), LEAST_PATIENCE_S), what)
+
+
+def soon(condition, seconds, what):
+    """The same where the time is promised, by `revalidate` for example, and a minute would hide that it is not kept."""
+    return poll(condition, patience(seconds), what)
+
+
+def poll(condition, most_s, what):
+    end = time.monotonic() + most_s
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < end, f"after {seconds} s still not: {what}"
+        assert time.monotonic() < end, f"after {most_s:.0f} s still not: {what}"
         time.sleep(0.01)
 
 
@@ -76,6 +105,14 @@ def process_table():
             if fields[0] not in "ZX":
                 table[int(name)] = (int(fields[1]), int(fields[3]))
     return table
+
+
+def is_traced(pid):
+    """Whether strace has got hold of every thread of a process."""
+    def tracer(task):
+        with open(f"/proc/{pid}/task/{task}/status") as status:
+            return next(line.split()[1] for line in status if line.startswith("TracerPid:"))
+    return all(tracer(task) != "0" for task in os.listdir(f"/proc/{pid}/task"))
 
 
 def die_with_us():
@@ -160,14 +197,16 @@ class Vitrine:
 
     def stop(self):
         """TERM, exit status 0, nothing left behind, nothing in the log that a sanitizer wrote."""
+        said = len(self.log())
         try:
             if self.process.poll() is None:
                 self.signal(signal.SIGTERM)
             try:
-                code = self.process.wait(patience(15))
+                code = self.process.wait(max(patience(15), LEAST_PATIENCE_S))
             except subprocess.TimeoutExpired:
                 raise AssertionError(f"TERM did not end the server; log:\n{self.log()[-3000:]}") from None
             assert code == 0, f"exit status {code} after TERM; log:\n{self.log()[-3000:]}"
+            assert "drain_timeout" in self.settings or "did not leave in time" not in self.log()[said:], self.log()[-3000:]
             until(lambda: not self.processes(), 2, "all processes of the server are gone")
             self.assert_clean_log()
         finally:

@@ -20,7 +20,7 @@ def fetch():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.exists(DONE) and filecmp.cmp(LOCK, DONE, shallow=False):
             return
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--prefer-offline"], cwd=HERE, check=True, capture_output=True, timeout=120)
+        subprocess.run(["npm", "ci", "--ignore-scripts", "--prefer-offline"], cwd=HERE, check=True, capture_output=True, timeout=300)
         shutil.copy(LOCK, DONE)
 
 
@@ -33,7 +33,7 @@ def fetch_viewers():
             if os.path.isdir(place):
                 continue
             subprocess.run(["npm", "pack", "--silent", "--prefer-offline", f"{name}@{version}"], cwd=VIEWERS, check=True,
-                           capture_output=True, timeout=120)
+                           capture_output=True, timeout=300)
             with open(packed, "rb") as file:
                 assert hashlib.sha256(file.read()).hexdigest() == digest, f"{name} {version} is not what it was"
             shutil.rmtree(f"{place}.part", ignore_errors=True)

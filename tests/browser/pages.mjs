@@ -5,7 +5,7 @@
 import { chromium } from "playwright-core";
 
 const [program, site, admin, folder] = process.argv.slice(2);
-const LIMIT_MS = 40000;
+const LIMIT_MS = 120000;
 let report = null;  // of the scenario that runs
 let opened = [];    // its pages: {page, unanswered}
 

@@ -7,7 +7,7 @@ import { chromium } from "playwright-core";
 
 const [program, page_url, info_url, screenshot, points_json] = process.argv.slice(2);
 const points = JSON.parse(points_json);
-const LIMIT_MS = 60000;
+const LIMIT_MS = 120000;
 
 const browser = await chromium.launch({
     executablePath: program,

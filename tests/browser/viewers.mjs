@@ -5,7 +5,7 @@
 import { chromium } from "playwright-core";
 
 const [program, page_url, screenshot, pick] = process.argv.slice(2);
-const LIMIT_MS = 20000;
+const LIMIT_MS = 120000;
 
 const browser = await chromium.launch({
     executablePath: program,

@@ -171,9 +171,8 @@ def test_one_purge_reaches_all_who_share_the_folder(start, folder, tmp_path, how
     meant = of(asked, *names)
     time.sleep(0.3)
     assert post(first, f"/purge?{how}").status == 200
-    fences = 1.5  # the others look twice a second
-    time.sleep(fences)
-    assert made_again(second, asked) == meant
+    until(lambda: made_again(second, meant[:1]), 5, "the other has heard of it")
+    assert made_again(second, asked) == meant[1:]
     until(lambda: len(entries(second)) == len(asked), 10, "all are there again")
     assert made_again(first, asked) == [] and made_again(second, asked) == []
 
@@ -231,7 +230,7 @@ def test_commands(served, tmp_path):
     assert command(served, "purge", "--all").returncode == 0
     assert made_again(served, asked) == asked
     until(lambda: len(entries(served)) == len(asked), 10, "all are stored")
-    assert command(served, "prune", "--unused", "1").stdout.startswith('{"removed":0')
+    assert command(served, "prune", "--unused", "1000").stdout.startswith('{"removed":0')
     status = command(served, "status")
     assert status.returncode == 0 and '"workers":[' in status.stdout
     wrong = command(served, "purge", "a.jpg", "--admin-socket", "", token="guess")

@@ -27,7 +27,7 @@ def server(start, folder, tmp_path, tier):
     """server(name, settings...) -> one with a cache of its own and the tier of all."""
     def begin(name, workers=2, **settings):
         return start(folder, workers=workers, cache=tmp_path / name, settings={
-            "admin_token": TOKEN, "derivative_tier": str(tier), "derivative_tier_cost": 0, "revalidate": 1, **settings})
+            "admin_token": TOKEN, "derivative_tier": str(tier), "derivative_tier_cost": 0, "derivative_tier_wait": 60000, "revalidate": 1, **settings})
     return begin
 
 
@@ -51,7 +51,7 @@ def knows(served):
 
 def end(served):
     served.signal(signal.SIGTERM)
-    served.process.wait(20)
+    served.process.wait(60)
 
 
 def kept(served, count):

@@ -114,8 +114,8 @@ class Managed(server.Vitrine):
         assert self.process.poll() is None, self.log()
         return self
 
-    def ended(self, seconds=10):
-        status = self.process.wait(server.patience(seconds))
+    def ended(self):
+        status = self.process.wait(60)
         until(lambda: not self.processes(), 2, "all processes of the server are gone")
         return status
 

@@ -11,7 +11,7 @@ import client
 import poisoned
 import server
 from poisoned import path
-from server import until
+from server import soon, until
 
 pytestmark = pytest.mark.usefixtures("preloaded")
 LIMIT_S = 2
@@ -75,7 +75,7 @@ def test_a_stopped_worker_is_killed_and_nobody_is_to_blame(start, folder):
     victim = until(lambda: [one["pid"] for one in status(served)["workers"] if one["queued"] > 0], 5, "it renders")[0]
     with poisoned.Bystanders(served):
         os.kill(victim, signal.SIGSTOP)
-        until(lambda: victim not in served.worker_pids(), 6, "it is killed")
+        soon(lambda: victim not in served.worker_pids(), 6, "it is killed")
         for asker in askers:
             asker.join()
     assert [answer.status for answer in answers] == [200] * 4

@@ -68,7 +68,7 @@ class Upgradable(server.Vitrine):
         pids = until(lambda: self.takers() if len(self.takers()) >= count else None, seconds,
                      f"takeover {count}; log:\n{self.log()[-3000:]}")
         old, self.process = self.process, Adopted(pids[count - 1])
-        assert old.wait(server.patience(5)) == 0, f"the old master left with {old.returncode}"
+        assert old.wait(60) == 0, f"the old master left with {old.returncode}"
 
     def upgrade(self):
         count = len(self.takers())

@@ -36,7 +36,7 @@ def local(server, url):
 
 
 def walk(server, top):
-    """All of them, as a harvester goes: from the last page back to the first. None: a page has gone meanwhile."""
+    """All of them, as a harvester goes: from the last page back to the first. None: a page has come or gone meanwhile."""
     items, next_page, link = [], None, top.get("last")
     while link:
         reply = server.get(local(server, link["id"]))
@@ -45,7 +45,8 @@ def walk(server, top):
         page = reply.json()
         assert page["type"] == "OrderedCollectionPage" and page["id"] == link["id"]
         assert page["partOf"]["id"] == top["id"] and page["orderedItems"]
-        assert page.get("next", {}).get("id") == next_page
+        if page.get("next", {}).get("id") != next_page:
+            return None
         items = page["orderedItems"] + items
         next_page, link = page["id"], page.get("prev")
     return None if items and next_page != top["first"]["id"] else items
@@ -53,11 +54,11 @@ def walk(server, top):
 
 def activities(server):
     """What a harvester gets that came between two changes of the list."""
-    for _ in range(20):
+    def between_changes():
         top = collection(server)
         items = walk(server, top)
-        if collection(server) == top:
-            break
+        return (top, items) if collection(server) == top else None
+    top, items = until(between_changes, 20, "the list stays as it is while it is walked")
     assert items is not None, top
     assert len(items) >= top["totalItems"]
     times = [item["endTime"] for item in items]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from server import Vitrine, run, until
+from server import Vitrine, run, soon, until
 
 PICTURE = "/iiif/3/{}/full/60,/0/default.png"
 FIRST, SECOND, THIRD = "photo.tif", "jpeg-444-tiled.tif", "pyramid-jpeg-420.tif"
@@ -71,11 +71,11 @@ def test_one_that_appears_disappears_and_changes(several, served, roots, images)
     right = {name: body(served, name) for name in (FIRST, SECOND, THIRD)}
     assert body(several, "folder/second.tif") == right[SECOND]
     put(os.path.join(images, THIRD), f"{roots}/a/folder/second.tif")
-    until(lambda: body(several, "folder/second.tif") == right[THIRD], 3, "the one in front is served")
+    soon(lambda: body(several, "folder/second.tif") == right[THIRD], 3, "the one in front is served")
     os.unlink(f"{roots}/a/folder/second.tif")
-    until(lambda: body(several, "folder/second.tif") == right[SECOND], 3, "the one behind is served again")
+    soon(lambda: body(several, "folder/second.tif") == right[SECOND], 3, "the one behind is served again")
     os.unlink(f"{roots}/b/folder/second.tif")
-    until(lambda: several.get(PICTURE.format("folder%2Fsecond.tif")).status == 404, 3, "neither is there")
+    soon(lambda: several.get(PICTURE.format("folder%2Fsecond.tif")).status == 404, 3, "neither is there")
 
 
 def test_rules_lead_to_any_root(start, places, served, tmp_path):

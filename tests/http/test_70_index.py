@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from server import Vitrine, sanitized, until
+from server import Vitrine, sanitized, soon, until
 
 NAMED = {"base_url": "http://images.example"}  # info.json tells no port
 
@@ -51,7 +51,7 @@ def kill_workers(served):
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     until(lambda: len(set(served.worker_pids()) - set(before)) == len(before), 10, "all workers are new")
-    served.wait_ready()
+    until(lambda: served.admin().get("/status").body.count(b'"serving"') == served.workers, 10, "all workers serve")
 
 
 def test_a_worker_that_never_saw_the_file_answers(images, folder, start):
@@ -143,10 +143,10 @@ def test_a_replaced_picture_is_noticed(images, folder, start):
     assert new.json()["width"] == 1000 and new["etag"] != old["etag"]
     indexed(served)
     place(images, folder, "small.tif")  # while somebody does
-    until(lambda: served.get(INFO).json()["width"] == 300, 4, "the next one is shown")
+    soon(lambda: served.get(INFO).json()["width"] == 300, 4, "the next one is shown")
     assert served.get(SHEET).image().size == (300, 200)
     os.unlink(folder / "one.tif")
-    until(lambda: served.get(INFO).status == 404, 4, "none is shown")
+    soon(lambda: served.get(INFO).status == 404, 4, "none is shown")
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_a_hot_info_touches_no_file(images, folder, start):
         assert client.get(INFO).status == 200
     for trace in traces:
         trace.send_signal(signal.SIGINT)
-        trace.wait(10)
+        trace.wait(60)
     calls = "".join(open(f"{log}.{pid}").read() for pid in served.worker_pids())
     touched = [line for line in calls.splitlines()
                if (".tif" in line or "open" in line or "pread" in line or ".mdb" in line)

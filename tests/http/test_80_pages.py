@@ -10,7 +10,7 @@ from PIL import Image
 
 from data.kinds import make_pyramid
 from data.pictures import ramp
-from server import Vitrine, until
+from server import Vitrine, soon, until
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 HOSTILE = b'a"b\'&amp;<script>alert(1)</script>\xfc.png'.replace(b"/", b"")
@@ -231,11 +231,11 @@ def test_listings_are_validated_and_follow_the_folder(server, shelf):
     small(new)
     os.chmod(new, 0o644)
     try:
-        until(lambda: "new.png" in names(listing(server, "?folder=maps%2Fold")), 5, "a new picture is seen")
+        soon(lambda: "new.png" in names(listing(server, "?folder=maps%2Fold")), 5, "a new picture is seen")
         assert server.get("/gallery.json?folder=maps%2Fold", {"If-None-Match": reply["ETag"]}).status == 200
     finally:
         os.remove(new)
-    until(lambda: "new.png" not in names(listing(server, "?folder=maps%2Fold")), 5, "one less is seen")
+    soon(lambda: "new.png" not in names(listing(server, "?folder=maps%2Fold")), 5, "one less is seen")
 
 
 def test_a_folder_that_may_hang_is_listed_by_others_threads(shelf, start):

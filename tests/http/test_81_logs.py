@@ -131,11 +131,24 @@ def test_a_slow_request_says_where_its_time_went(start, folder):
     served = start(folder, settings={"slow_request_ms": 1, "derivative_cache": "false"})
     answer = served.get("/iiif/3/one.tif/0,0,999,699/990,/0/default.webp")
     assert answer.status == 200
-    until(lambda: "slow: " in served.log(), 5, "a line")
-    line = next(line for line in served.log().splitlines() if "slow: " in line)
+    until(lambda: "slow: region" in served.log(), 5, "a line")
+    line = next(line for line in served.log().splitlines() if "slow: region" in line)
     assert re.search(r"slow: region took [\d.]+ ms \(.*decode [\d.]+ ms.*encode [\d.]+ ms.*\), status 200, request "
                      r"[0-9a-f]{16}: /iiif/3/one.tif/0,0,999,699/", line), line
-    assert b"vitrine_slow_requests_total 1\n" in served.admin().get("/metrics").body
+    assert served.log().count("slow: region") == 1
+    counted = re.search(rb"\nvitrine_slow_requests_total (\d+)\n", served.admin().get("/metrics").body)
+    assert 1 <= int(counted[1]) <= served.log().count("slow: "), "what the tests themselves ask for may be slow, too"
+
+
+def writes_to(pid, path):
+    """Whether the process has the file of this name open, not one that had it once."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{name}") == str(path):
+                return True
+        except FileNotFoundError:
+            pass
+    return False
 
 
 def test_usr1_reopens_in_every_process(start, folder, log, tmp_path):
@@ -151,7 +164,7 @@ def test_usr1_reopens_in_every_process(start, folder, log, tmp_path):
         for path in (log, errors):
             path.rename(path.with_name(f"{path.name}.{turn}"))
         served.signal(signal.SIGUSR1)
-        until(lambda: log.exists() and errors.exists(), 5, "new files")
+        until(lambda: errors.exists() and all(writes_to(pid, log) for pid in served.worker_pids()), 5, "new files")
     served.get("/nothing")
     lines(log, 1)
     until(lambda: sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("access.log*")) == sent + 1, 5, "every line")

@@ -66,7 +66,7 @@ def test_an_explicit_answer_line_by_line(start, path):
 
 def test_stale_is_replaced_and_live_is_not(start, path):
     first = start(settings={"admin_socket": path})
-    other = subprocess.run([*start_command(first, path)], capture_output=True, text=True, timeout=20, check=False)
+    other = subprocess.run([*start_command(first, path)], capture_output=True, text=True, timeout=60, check=False)
     assert other.returncode == 1 and f"another server has its admin socket at {path}" in other.stderr
     assert command("status", path=path).returncode == 0
     for pid in first.processes():
@@ -90,7 +90,7 @@ def start_command(served, path):
 def test_what_is_no_socket_stays(start, path):
     path.write_text("precious")
     served = start()
-    refused = subprocess.run(start_command(served, path), capture_output=True, text=True, timeout=20, check=False)
+    refused = subprocess.run(start_command(served, path), capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 1 and "is no socket" in refused.stderr and path.read_text() == "precious"
 
 
@@ -146,7 +146,7 @@ def test_health_never_waits_for_images(start, images):
         client.request("GET", f"/iiif/3/{name}/full/^9{index}00,9000/0/default.png")
     until(lambda: served.admin().get("/status").json()["queue"]["jobs"] >= 2, 10, "renders wait")
     for _ in range(20):
-        assert served.admin(timeout=5).get("/health").status == 200
+        assert served.admin().get("/health").status == 200
     assert served.admin().get("/status").json()["queue"]["jobs"] >= 2
     for client in clients:
         client.close()

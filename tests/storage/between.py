@@ -99,9 +99,11 @@ class Between:
             left = min(left, fault[1])
         client.sendall(answer)
         if re.search(rb"\r\ntransfer-encoding: *chunked", answer, re.I):
+            end = b""
             while came:
                 client.sendall(came)
-                came = b"" if came.endswith(b"0\r\n\r\n") else store.recv(65536)
+                end = (end + came)[-5:]
+                came = b"" if end == b"0\r\n\r\n" else store.recv(65536)
         while left > 0:
             piece, came = (came, b"") if came else (store.recv(65536), b"")
             if not piece:

@@ -6,7 +6,7 @@ import time
 import pytest
 from PIL import Image
 
-from server import until
+from server import soon, until
 from storage.between import Between
 from storage.ceph import ACCESS, BUCKET, SECRET
 from storage.test_http_origin import Nginx, THUMBNAIL
@@ -69,10 +69,10 @@ def test_one_that_appears_in_front_is_noticed(mixed, nginx, images, served):
     assert server.get(THUMBNAIL.format("here.tif")).body == served.get(THUMBNAIL.format("photo.tif")).body
     nginx.put("here.tif", os.path.join(images, "jpeg-444-tiled.tif"))
     right = served.get(THUMBNAIL.format("jpeg-444-tiled.tif")).body
-    until(lambda: server.get(THUMBNAIL.format("here.tif")).body == right, 5, "the one in front is served")
+    soon(lambda: server.get(THUMBNAIL.format("here.tif")).body == right, 5, "the one in front is served")
     os.unlink(f"{nginx.home}/pictures/here.tif")
     right = served.get(THUMBNAIL.format("photo.tif")).body
-    until(lambda: server.get(THUMBNAIL.format("here.tif")).body == right, 5, "the one behind is served again")
+    soon(lambda: server.get(THUMBNAIL.format("here.tif")).body == right, 5, "the one behind is served again")
     # Also while another is fetched from all the time.
     Image.effect_noise((2048, 4096), 100).save(f"{nginx.home}/pictures/noise.tif")
     os.mkdir(f"{nginx.home}/pictures/far")
@@ -84,7 +84,7 @@ def test_one_that_appears_in_front_is_noticed(mixed, nginx, images, served):
         return server.get("/iiif/3/far%2Fnoise.tif/info.json").json()["width"]
     assert width_after_fetching() == 2048
     nginx.put("far/noise.tif", os.path.join(images, "jpeg-444-tiled.tif"))
-    until(lambda: width_after_fetching() != 2048, 15, "the one in front is served")
+    soon(lambda: width_after_fetching() != 2048, 15, "the one in front is served")
 
 
 def test_a_root_that_is_away(mixed, between, served):

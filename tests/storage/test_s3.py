@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from server import ROOT, free_port, until
+from server import ROOT, free_port, soon, until
 from storage.ceph import ACCESS, BUCKET, SECRET
 
 TILE = "/iiif/3/{}/0,0,256,256/256,/0/default.jpg"
@@ -177,7 +177,7 @@ def test_a_stalled_store_holds_nobody_else(s3, ceph, between, images):
     ceph.put("stall/a.tif", read(images, "pyramid-jpeg-420.tif"))
     ceph.put("stall/b.tif", read(images, "pyramid-jpeg-420.tif"))
     ceph.put("stall/c.tif", read(images, "pyramid-jpeg-420.tif"))
-    server = s3("stall", fetch_timeout=1, fetch_tries=1, render_threads=1)
+    server = s3("stall", fetch_timeout=3, fetch_tries=1, render_threads=1)
     assert server.get(THUMBNAIL.format("b.tif")).status == 200
     between.fault = lambda seen: ("stall", 5) if "/a.tif" in seen.line else None
     replies = []
@@ -223,9 +223,9 @@ def test_a_replaced_object_is_noticed(s3, ceph, between, served, images):
     assert server.get(THUMBNAIL.format("a.tif")).body == served.get(THUMBNAIL.format("pyramid-jpeg-420.tif")).body
     ceph.put("again/a.tif", read(images, "jpeg-444-tiled.tif"))
     right = served.get(THUMBNAIL.format("jpeg-444-tiled.tif")).body
-    until(lambda: server.get(THUMBNAIL.format("a.tif")).body == right, 4, "the new picture is served")
+    soon(lambda: server.get(THUMBNAIL.format("a.tif")).body == right, 4, "the new picture is served")
     ceph.delete("again/a.tif")
-    until(lambda: server.get(THUMBNAIL.format("a.tif")).status == 404, 4, "the deleted picture is gone")
+    soon(lambda: server.get(THUMBNAIL.format("a.tif")).status == 404, 4, "the deleted picture is gone")
 
 
 def test_the_same_object_put_there_again(s3, ceph, between, served, images):
@@ -258,12 +258,18 @@ def test_asking_does_not_put_the_next_look_off(s3, ceph, between, images):
     """What the store has said a moment ago is good for the rest of `revalidate`, not for another whole one."""
     ceph.put("off/a.tif", read(images, "pyramid-jpeg-420.tif"))
     server = s3("off", revalidate=1)
-    assert server.get(THUMBNAIL.format("a.tif")).status == 200
-    looked_s = time.monotonic()
-    time.sleep(0.7)
-    assert server.get(THUMBNAIL.format("a.tif")).status == 200
-    time.sleep(max(0, looked_s + 1.1 - time.monotonic()))
-    between.take()
+
+    def asked_in_between():
+        """False: the second request came so late that it was a look of its own."""
+        assert server.get(THUMBNAIL.format("a.tif")).status == 200
+        looked_s = time.monotonic()
+        time.sleep(0.7)
+        between.take()
+        assert server.get(THUMBNAIL.format("a.tif")).status == 200
+        came_in_time = not between.take()
+        time.sleep(max(0, looked_s + 1.1 - time.monotonic()))
+        return came_in_time
+    until(asked_in_between, 5, "it was asked again within the second")
     assert server.get(THUMBNAIL.format("a.tif")).status == 200
     assert between.seen, "more than a second after its last look it is due again"
 
@@ -401,6 +407,6 @@ def test_blocks_survive_a_restart(s3, ceph, between, images, tmp_path):
 
 def test_a_store_needs_a_cache_directory():
     done = subprocess.run([os.environ.get("VITRINE", os.path.join(ROOT, "vitrine")), "serve", "--images", "s3://bucket",
-                           "--listen", f"127.0.0.1:{free_port()}", "--admin", ""], capture_output=True, text=True, timeout=20,
+                           "--listen", f"127.0.0.1:{free_port()}", "--admin", ""], capture_output=True, text=True, timeout=60,
                           check=False, env={name: value for name, value in os.environ.items() if name != "CACHE_DIRECTORY"})
     assert done.returncode == 1 and "needs a cache directory" in done.stderr

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from server import die_with_us, until
+from server import die_with_us, is_traced, soon, until
 
 THUMBNAIL = "/iiif/3/{}/full/100,/0/default.jpg"
 PICTURES = ["pyramid-jpeg-420.tif", "photo.tif", "baseline-420.jpg", "jpeg-444-tiled.tif"]
@@ -84,10 +84,8 @@ def test_a_hang_holds_nobody_else(start, mount):
     for thread in threads:
         thread.join()
     assert [reply.status for reply in replies] == [504] * 3
-    begun = time.monotonic()
     assert server.get(THUMBNAIL.format("baseline-420.jpg")).status == 504, "all threads stand still: at once"
     assert server.admin().get("/health").status == 200
-    assert time.monotonic() - begun < 20
     mount.resume()
     until(lambda: server.get(THUMBNAIL.format("baseline-420.jpg")).status == 200, 10, "it is read again")
 
@@ -110,7 +108,7 @@ def test_a_replaced_file_is_noticed(start, mount, served):
     shutil.copy(f"{mount.real}/jpeg-444-tiled.tif", f"{mount.real}/new")
     os.rename(f"{mount.real}/new", f"{mount.real}/photo.tif")
     right = served.get(THUMBNAIL.format("jpeg-444-tiled.tif")).body
-    until(lambda: server.get(THUMBNAIL.format("photo.tif")).body == right, 5, "the new picture is served")
+    soon(lambda: server.get(THUMBNAIL.format("photo.tif")).body == right, 5, "the new picture is served")
 
 
 def test_stopping_while_it_hangs(start, mount):
@@ -126,7 +124,7 @@ def injected(server, injection):
     worker, = server.worker_pids()
     process = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={injection}", "-p", str(worker)],
                                stdin=subprocess.DEVNULL, preexec_fn=die_with_us)
-    until(lambda: "TracerPid:\t0" not in open(f"/proc/{worker}/status").read(), 10, "strace is attached")
+    until(lambda: is_traced(worker), 10, "strace is attached")
     return process
 
 

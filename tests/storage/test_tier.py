@@ -15,7 +15,7 @@ def server(start, between, tmp_path):
     """server(name, prefix, settings...) -> a server of the samples with a cache of its own, and the tier in the bucket."""
     def begin(name, prefix, **settings):
         return start(workers=2, cache=tmp_path / name, settings={
-            "derivative_tier": f"s3://{BUCKET}/{prefix}", "derivative_tier_cost": 0, "s3_endpoint": f"http://127.0.0.1:{between.port}",
+            "derivative_tier": f"s3://{BUCKET}/{prefix}", "derivative_tier_cost": 0, "derivative_tier_wait": 60000, "s3_endpoint": f"http://127.0.0.1:{between.port}",
             "s3_path_style": "true", "s3_access_key": ACCESS, "s3_secret_key": SECRET, "revalidate": 1, "admin_token": TOKEN, **settings})
     return begin
 

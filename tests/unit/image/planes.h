@@ -12,6 +12,7 @@
 
 #include "worker/image/pixels.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -252,6 +253,13 @@ static inline void assert_formats_equal(const struct image_format *a, const stru
     assert_int_equal(a->depth_bits, b->depth_bits);
     assert_int_equal(a->sub_x_log2, b->sub_x_log2);
     assert_int_equal(a->sub_y_log2, b->sub_y_log2);
+}
+
+static UNUSED void assert_near(double got, double wanted, double tolerance)
+{
+    if (!(fabs(got - wanted) <= tolerance))
+        print_error("%f is not %f within %f\n", got, wanted, tolerance);
+    assert_true(fabs(got - wanted) <= tolerance);
 }
 
 #endif

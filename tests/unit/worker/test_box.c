@@ -1,125 +1,15 @@
 /* The box: a child process enters it and tries what a worker may and may not. */
-#include "worker/box.h"
+#include "tests/unit/worker/boxed.h"
 
-#include "base/own.h"
-#include "base/sanitizer.h"
-
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
-#include <cmocka.h>
-
-#define DONE        0
-#define FAILED(why) (errno == (why) ? 1 : 2) /* as it should, or otherwise */
-#define NOT_IN_BOX  77
-
-static char home[] = "/tmp/vitrine-box-XXXXXX";
-static char images[64], cache[64], outside[64];
-static struct settings settings;
 static bool lacks_landlock;
-
-/* For the box of a worker that fetches: listeners, of which it may reach the first. */
-static bool has_network;
-static int listener[2];
-static uint16_t allowed_port[4], other_port;
-
-static void write_file(const char *path, mode_t mode)
-{
-    OWN_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, "x", 1), 1);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    char path[96];
-    if (mkdtemp(home) == NULL || settings_init(&settings, NULL) != RC_OK)
-        return -1;
-    chmod(home, 0755);
-    snprintf(images, sizeof images, "%s/images", home);
-    snprintf(cache, sizeof cache, "%s/cache", home);
-    snprintf(outside, sizeof outside, "%s/outside", home);
-    mkdir(images, 0755);
-    mkdir(cache, 0777);
-    chmod(cache, 0777);
-    write_file(outside, 0666);
-    snprintf(path, sizeof path, "%s/picture", images);
-    write_file(path, 0666);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char command[96];
-    settings_done(&settings);
-    snprintf(command, sizeof command, "rm -rf %s", home);
-    return system(command) == 0 ? 0 : -1;
-}
-
-/* How a child ends that enters the box and then does `deed`, as waitpid() says it. */
-static int in_the_box(int (*deed)(int images_fd, int cache_fd))
-{
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        struct err err;
-        const char *note = NULL;
-        signal(SIGSYS, SIG_DFL); /* cmocka has handlers of its own */
-        signal(SIGABRT, SIG_DFL);
-        int images_fd = open(images, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        int cache_fd = open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        const struct worker_box_openings openings = {
-            .root_fd = {images_fd},
-            .root_count = 1,
-            .tier_fd = -1,
-            .derivatives_fd = -1,
-            .cache_fd = cache_fd,
-            .network = has_network,
-            .port = {allowed_port[0], allowed_port[1], allowed_port[2], allowed_port[3]},
-            .port_count = 4};
-        if (worker_box_enter(&settings, &openings, &note, &err) != RC_OK) {
-            fprintf(stderr, "%s\n", err.message);
-            _exit(NOT_IN_BOX);
-        }
-        _exit(deed(images_fd, cache_fd));
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status;
-}
-
-#define assert_exits(deed, code)                      \
-    do {                                              \
-        int status_ = in_the_box(deed);               \
-        assert_true(WIFEXITED(status_));              \
-        assert_int_equal(WEXITSTATUS(status_), code); \
-    } while (0)
-#define assert_dies(deed, number)                    \
-    do {                                             \
-        int status_ = in_the_box(deed);              \
-        assert_true(WIFSIGNALED(status_));           \
-        assert_int_equal(WTERMSIG(status_), number); \
-    } while (0)
-
-#define DEED(name) \
-    static int name(int images_fd __attribute__((unused)), int cache_fd __attribute__((unused)))
 
 /* ---- what it needs ---- */
 
@@ -224,12 +114,6 @@ static void test_it_sees_only_its_files(void **state)
 
 /* ---- ways out ---- */
 
-DEED(start_a_program)
-{
-    execl("/bin/true", "true", (char *)NULL);
-    return 2;
-}
-
 DEED(make_a_process)
 {
     return fork() < 0 ? 2 : 3;
@@ -325,6 +209,9 @@ static void test_what_else_is_not_on_the_list_fails(void **state)
 
 /* ---- the network, where sources are far away ---- */
 
+static int listener[2]; /* it may reach the first */
+static uint16_t other_port;
+
 static int connect_to(uint16_t port)
 {
     struct sockaddr_in address = {
@@ -388,55 +275,6 @@ static void test_it_connects_only_where_it_is_told(void **state)
     close(listener[1]);
 }
 
-/* ---- settings ---- */
-
-DEED(take_too_much_memory)
-{
-    char *volatile memory = malloc((size_t)100 << 20);
-    return memory == NULL ? FAILED(ENOMEM) : DONE;
-}
-
-DEED(be_who)
-{
-    return getuid() == 0 ? 3 : getgroups(0, NULL) == 0 ? DONE : 2;
-}
-
-static void set(const char *name, const char *value)
-{
-    assert_int_equal(settings_set(&settings, settings_find(name), value, NULL), RC_OK);
-}
-
-static void test_memory_is_limited(void **state)
-{
-    (void)state;
-    if (BASE_UNDER_SANITIZER)
-        skip();
-    set("worker_max_memory", "64M");
-    assert_exits(take_too_much_memory, 1);
-    set("worker_max_memory", "0");
-    assert_exits(take_too_much_memory, DONE);
-}
-
-static void test_the_user(void **state)
-{
-    (void)state;
-    if (BASE_UNDER_SANITIZER || getuid() != 0)
-        skip();
-    set("sandbox", "false");
-    set("user", "nobody-of-this-name,,nobody");
-    assert_exits(be_who, DONE);
-    assert_exits(start_a_program, 0);
-    set("user", "");
-    assert_exits(be_who, 3);
-    set("user", "nobody-of-this-name");
-    assert_exits(be_who, NOT_IN_BOX);
-    set("user", "nobody");
-    assert_int_equal(chmod(images, 0700), 0);
-    assert_exits(be_who, NOT_IN_BOX);
-    chmod(images, 0755);
-    set("sandbox", "true");
-}
-
 /* What the kernel lacks is said, and is what the tests after this one leave out. */
 static void test_what_the_kernel_lacks_is_said(void **state)
 {
@@ -470,8 +308,6 @@ int main(void)
         cmocka_unit_test(test_the_first_step_out_is_its_last),
         cmocka_unit_test(test_what_else_is_not_on_the_list_fails),
         cmocka_unit_test(test_it_connects_only_where_it_is_told),
-        cmocka_unit_test(test_memory_is_limited),
-        cmocka_unit_test(test_the_user),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -3,36 +3,22 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "master/command.h"
 #include "master/config_file.h"
 #include "master/options.h"
 #include "master/reload.h"
+#include "master/warm.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define EXIT_FAILED 1
-#define EXIT_USAGE  2
+#define PROGRAM     "vitrine"
 #define UNUSED_DAYS 30
-#define AGAIN_S     2 /* while the server has better things to do */
-#define MOST_AGAIN  300
 #define LINE_BYTES  8192
 #define PROGRESS_MS 200
-
-static int usage(const struct err *err)
-{
-    fprintf(stderr, "vitrine: %s. \"vitrine --help\" lists what there is.\n", err->message);
-    return EXIT_USAGE;
-}
-
-static int failed(const struct err *err)
-{
-    fprintf(stderr, "vitrine: %s\n", err->message);
-    return EXIT_FAILED;
-}
 
 /* ---- command lines ---- */
 
@@ -106,17 +92,6 @@ static const char *option_value(const struct asking *asking, size_t *at, const c
     return argument[length] == '\0' && asking->own[*at + 1] != NULL ? asking->own[++*at] : NULL;
 }
 
-/* Everything but unreserved characters as %XX. */
-static enum rc append_encoded(struct bytes *out, const char *text, struct err *err)
-{
-    enum rc rc = RC_OK;
-    for (; *text != '\0' && rc == RC_OK; text++)
-        rc = bytes_format(out, err,
-                          isalnum((unsigned char)*text) || strchr("-._~", *text) != NULL ? "%c" : "%%%02X",
-                          (unsigned char)*text);
-    return rc;
-}
-
 /* Asks, prints the answer; the exit status. */
 static int ask_and_print(const struct asking *asking, const char *method, const char *target)
 {
@@ -124,10 +99,10 @@ static int ask_and_print(const struct asking *asking, const char *method, const 
     unsigned status = 0;
     struct err err;
     if (master_ask(&asking->config->settings, method, target, &status, &body, &err) != RC_OK)
-        return failed(&err);
+        return master_command_failed(&err);
     if (body.length > 0)
         fwrite(body.data, 1, body.length, status == 200 ? stdout : stderr);
-    return status == 200 && fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+    return status == 200 && fflush(stdout) == 0 ? 0 : MASTER_EXIT_FAILED;
 }
 
 /* ---- purge, prune, status ---- */
@@ -155,9 +130,9 @@ int master_ask_purge(char *const *argument)
     if (rc == RC_OK)
         rc = bytes_format(&target, &err, "/purge?%s=", kind);
     if (rc == RC_OK)
-        rc = append_encoded(&target, text, &err);
+        rc = master_warm_append(&target, text, &err);
     if (rc != RC_OK)
-        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+        return master_command_refused(PROGRAM, &err);
     return ask_and_print(&asking, "POST", (const char *)target.data);
 }
 
@@ -176,7 +151,7 @@ int master_ask_prune(char *const *argument)
     if (rc == RC_OK && days != NULL && (*days == '\0' || *end != '\0' || !(unused >= 0 && unused < 100000)))
         rc = err_set(&err, RC_BAD_REQUEST, "--unused is \"%s\", but must be a number of days", days);
     if (rc != RC_OK)
-        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+        return master_command_refused(PROGRAM, &err);
     snprintf(target, sizeof target, "/prune?unused=%.0f", unused * 86400);
     return ask_and_print(&asking, "POST", target);
 }
@@ -189,7 +164,7 @@ int master_ask_status(char *const *argument)
     if (rc == RC_OK && asking.own_count > 0)
         rc = err_set(&err, RC_BAD_REQUEST, "status takes options of serve and nothing else");
     if (rc != RC_OK)
-        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+        return master_command_refused(PROGRAM, &err);
     return ask_and_print(&asking, "GET", "/status");
 }
 
@@ -222,46 +197,23 @@ static void show(struct warming *warming, bool at_end)
 }
 
 /* One image. RC_IO: the server is gone. */
-static enum rc warm(struct warming *warming, const char *target, struct err *err)
+static enum rc warm(void *context, const char *target, struct err *err)
 {
-    for (int again = 0;; again++) {
-        OWN(bytes_done) struct bytes body = {0};
-        unsigned status = 0;
-        enum rc rc = master_ask(warming->settings, "GET", target, &status, &body, err);
-        if (rc != RC_OK)
-            return rc;
-        if (status == 401 || status == 403)
-            return err_set(err, RC_FORBIDDEN, "the server refuses: %.*s",
-                           (int)(body.length > 0 ? body.length - 1 : 0), (const char *)body.data);
-        if (status == 503 && again < MOST_AGAIN) { /* visitors go first */
-            nanosleep(&(struct timespec){.tv_sec = AGAIN_S}, NULL);
-            continue;
-        }
-        warming->done += status == 200;
-        warming->wrong += status != 200;
-        if (status != 200)
-            fprintf(stderr, "%s%s: %u\n", fresh_line(), target, status);
-        show(warming, false);
-        return RC_OK;
-    }
-}
-
-static enum rc warm_identifier(struct warming *warming, const char *identifier, struct err *err)
-{
-    enum rc rc = RC_OK;
-    for (const char *size = warming->sizes; *size != '\0' && rc == RC_OK;) {
-        OWN(bytes_done) struct bytes target = {0};
-        size_t length = strcspn(size, ",");
-        rc = bytes_format(&target, err, "/iiif/3/");
-        if (rc == RC_OK)
-            rc = append_encoded(&target, identifier, err);
-        if (rc == RC_OK)
-            rc = bytes_format(&target, err, "/full/%.*s,/0/default.jpg", (int)length, size);
-        if (rc == RC_OK)
-            rc = warm(warming, (const char *)target.data, err);
-        size += length + (size[length] == ',');
-    }
-    return rc;
+    struct warming *warming = context;
+    OWN(bytes_done) struct bytes body = {0};
+    unsigned status = 0;
+    enum rc rc = master_warm_one(warming->settings, target, &status, &body, err);
+    if (rc != RC_OK)
+        return rc;
+    if (status == 401 || status == 403)
+        return err_set(err, RC_FORBIDDEN, "the server refuses: %.*s",
+                       (int)(body.length > 0 ? body.length - 1 : 0), (const char *)body.data);
+    warming->done += status == 200;
+    warming->wrong += status != 200;
+    if (status != 200)
+        fprintf(stderr, "%s%s: %u\n", fresh_line(), target, status);
+    show(warming, false);
+    return RC_OK;
 }
 
 /* "http://host/iiif/..." or "/iiif/...". */
@@ -277,7 +229,7 @@ static enum rc warm_line(struct warming *warming, char *line, struct err *err)
     if (line[0] == '\0' || line[0] == '#')
         return RC_OK;
     if (warming->sizes != NULL)
-        return warm_identifier(warming, line, err);
+        return master_warm_sizes(line, warming->sizes, warm, warming, err);
     const char *target = request_in(line);
     if (target != NULL && strpbrk(target, " \t") == NULL)
         return warm(warming, target, err);
@@ -290,17 +242,6 @@ static void close_list(FILE **list)
 {
     if (*list != NULL && *list != stdin)
         fclose(*list);
-}
-
-static bool is_list_of_sizes(const char *sizes)
-{
-    for (const char *size = sizes;; size++) {
-        if (*size < '1' || *size > '9')
-            return false;
-        size += strspn(size, "0123456789");
-        if (*size != ',')
-            return *size == '\0';
-    }
 }
 
 int master_ask_warm(char *const *argument)
@@ -320,22 +261,22 @@ int master_ask_warm(char *const *argument)
     if (rc == RC_OK && path == NULL)
         rc = err_set(&err, RC_BAD_REQUEST,
                      "warm takes a FILE with a request on each line; \"-\" is standard input");
-    if (rc == RC_OK && warming.sizes != NULL && !is_list_of_sizes(warming.sizes))
+    if (rc == RC_OK && warming.sizes != NULL && !master_warm_are_sizes(warming.sizes))
         rc = err_set(&err, RC_BAD_REQUEST, "--sizes is \"%s\", but must be widths, such as 200,400",
                      warming.sizes);
     if (rc != RC_OK)
-        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+        return master_command_refused(PROGRAM, &err);
     warming.settings = &asking.config->settings;
     OWN(close_list) FILE *list = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (list == NULL) {
         err_set_errno(&err, RC_IO, errno, "%s cannot be read", path);
-        return failed(&err);
+        return master_command_failed(&err);
     }
     char line[LINE_BYTES];
     while (rc == RC_OK && fgets(line, sizeof line, list) != NULL)
         rc = warm_line(&warming, line, &err);
     show(&warming, true);
     if (rc != RC_OK)
-        return failed(&err);
-    return warming.wrong == 0 ? 0 : EXIT_FAILED;
+        return master_command_failed(&err);
+    return warming.wrong == 0 ? 0 : MASTER_EXIT_FAILED;
 }

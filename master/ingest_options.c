@@ -2,7 +2,7 @@
 
 #include "base/own.h"
 #include "master/options.h"
-#include "master/thumbnails.h"
+#include "master/warm.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 enum { INTO, LIST, BASE, REPORT, MANIFEST, THUMBNAILS, SHARD, FORCE, DRY_RUN, HELP };
 
-const struct master_ingest_flag master_ingest_flags[] = {
+const struct master_flag master_ingest_flags[] = {
     [INTO] = {"--into", "DIR|s3://BUCKET/PREFIX",
               "where the pyramids go; a folder is made where it is missing"},
     [LIST] =
@@ -130,7 +130,7 @@ static enum rc take_flag(struct master_ingest_options *options, size_t flag, con
         return RC_OK;
     case THUMBNAILS:
         options->thumbnails = value;
-        return master_thumbnails_are_sizes(value)
+        return master_warm_are_sizes(value)
                    ? RC_OK
                    : err_set(err, RC_BAD_REQUEST, "--thumbnails %s: write widths, such as 128,400", value);
     case SHARD:
@@ -151,23 +151,12 @@ static enum rc take_flag(struct master_ingest_options *options, size_t flag, con
 static enum rc take_own(struct master_ingest_options *options, char *const **word, bool *ret_taken,
                         struct err *err)
 {
-    const char *option = **word;
-    size_t length = strcspn(option, "=");
-    *ret_taken = false;
-    for (size_t i = 0; i < master_ingest_flag_count; i++) {
-        const struct master_ingest_flag *known = &master_ingest_flags[i];
-        if (strlen(known->flag) != length || memcmp(known->flag, option, length) != 0)
-            continue;
-        *ret_taken = true;
-        if (known->value == NULL)
-            return option[length] == '\0' ? take_flag(options, i, NULL, err)
-                                          : err_set(err, RC_BAD_REQUEST, "%s takes no value", known->flag);
-        const char *value = option[length] == '=' ? option + length + 1 : *++*word;
-        if (value == NULL || value[0] == '\0')
-            return err_set(err, RC_BAD_REQUEST, "%s needs a value", known->flag);
-        return take_flag(options, i, value, err);
-    }
-    return RC_OK;
+    size_t number;
+    const char *value;
+    enum rc rc = master_command_flag(master_ingest_flags, master_ingest_flag_count, word, &number, &value,
+                                     err);
+    *ret_taken = rc == RC_OK && number < master_ingest_flag_count;
+    return *ret_taken ? take_flag(options, number, value, err) : rc;
 }
 
 static enum rc take_words(char *const *word, struct master_ingest_options *options, const char **ret_path,

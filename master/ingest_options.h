@@ -4,12 +4,10 @@
 #ifndef MASTER_INGEST_OPTIONS_H
 #define MASTER_INGEST_OPTIONS_H
 
+#include "master/command.h"
 #include "master/config_file.h"
 
-struct master_ingest_flag {
-    const char *flag, *value, *help; /* value NULL: a switch */
-};
-extern const struct master_ingest_flag master_ingest_flags[];
+extern const struct master_flag master_ingest_flags[];
 extern const size_t master_ingest_flag_count;
 
 struct master_ingest_options {

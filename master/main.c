@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "base/roots.h"
 #include "master/ask.h"
+#include "master/command.h"
 #include "master/config_file.h"
 #include "master/ingest.h"
 #include "master/listen.h"
@@ -18,20 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EXIT_FAILED 1
-#define EXIT_USAGE  2
-
-static int usage(const struct err *err)
-{
-    fprintf(stderr, "vitrine: %s. \"vitrine --help\" lists what there is.\n", err->message);
-    return EXIT_USAGE;
-}
-
-static int failed(const struct err *err)
-{
-    fprintf(stderr, "vitrine: %s\n", err->message);
-    return EXIT_FAILED;
-}
+#define PROGRAM "vitrine"
 
 /* serve -------------------------------------------------------------------------------------------------- */
 
@@ -123,16 +111,16 @@ static int serve(char *const *argv, struct master_config **config)
     log_init("master", settings_log_level(settings));
     enum rc rc = master_activation_take(&activation, &err);
     if (rc != RC_OK)
-        return failed(&err);
+        return master_command_failed(&err);
     rc = master_takeover_begin(&takeover, &err);
     if (rc == RC_OK)
         rc = master_program_find(argv, &program, &err);
     if (rc != RC_OK)
-        return failed(&err);
+        return master_command_failed(&err);
     fit_connections(settings, &takeover);
     check_kept(&activation, settings);
     if (open_listeners(settings, &launch, &err) != RC_OK)
-        return failed(&err);
+        return master_command_failed(&err);
     log_listeners(settings, &launch);
     launch.config = TAKE_PTR(*config);
     return master_supervise(&launch);
@@ -151,12 +139,12 @@ static int command_serve(char *const *argv)
     struct err err = {0};
     OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
     if (config == NULL || master_config_init(config, &err) != RC_OK)
-        return failed(&err);
+        return master_command_failed(&err);
     enum rc rc = master_options_load(argv + 2, config, &err);
     bool sound = is_sound(config);
     if (rc != RC_OK)
-        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
-    return sound ? serve(argv, &config) : EXIT_FAILED;
+        return master_command_refused(PROGRAM, &err);
+    return sound ? serve(argv, &config) : MASTER_EXIT_FAILED;
 }
 
 static int command_check_config(char **argument)
@@ -164,19 +152,19 @@ static int command_check_config(char **argument)
     struct err err = {0};
     if (argument[0] == NULL || argument[1] != NULL) {
         err_set(&err, RC_BAD_REQUEST, "check-config takes one file");
-        return usage(&err);
+        return master_command_usage(PROGRAM, &err);
     }
     OWN(master_config_done) struct master_config config;
     if (master_config_init(&config, &err) != RC_OK)
-        return failed(&err);
+        return master_command_failed(&err);
     enum rc rc = master_config_read(&config, argument[0], &err);
     if (rc == RC_OK && !config.is_unreadable)
         rc = master_config_check(&config, &err);
     if (rc != RC_OK)
-        return failed(&err);
+        return master_command_failed(&err);
     bool sound = is_sound(&config);
     if (!worker_check_lists(&config.settings) || !sound)
-        return EXIT_FAILED;
+        return MASTER_EXIT_FAILED;
     printf("%s: nothing is wrong\n", argument[0]);
     return 0;
 }
@@ -188,17 +176,17 @@ static int command_resolve(char *const *argv)
     OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
     if (argv[2] == NULL || argv[2][0] == '-') {
         err_set(&err, RC_BAD_REQUEST, "resolve takes an identifier, then options of serve");
-        return usage(&err);
+        return master_command_usage(PROGRAM, &err);
     }
     if (config == NULL || master_config_init(config, &err) != RC_OK)
-        return failed(&err);
+        return master_command_failed(&err);
     enum rc rc = master_options_load(argv + 3, config, &err);
     bool sound = is_sound(config);
     if (rc != RC_OK)
-        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+        return master_command_refused(PROGRAM, &err);
     if (!sound)
-        return EXIT_FAILED;
-    return worker_resolve(&config->settings, argv[2], &err) ? 0 : failed(&err);
+        return MASTER_EXIT_FAILED;
+    return worker_resolve(&config->settings, argv[2], &err) ? 0 : master_command_failed(&err);
 }
 
 static int command_ingest(char *const *argument)
@@ -209,33 +197,33 @@ static int command_ingest(char *const *argument)
     enum rc rc = master_ingest_options_load(argument, &options, &err);
     if (rc == RC_OK && options.is_help) {
         master_manual_ingest();
-        return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+        return fflush(stdout) == 0 ? 0 : MASTER_EXIT_FAILED;
     }
     bool sound = is_sound(&options.config);
     if (rc != RC_OK)
-        return rc == RC_BAD_REQUEST ? usage(&err) : failed(&err);
+        return master_command_refused(PROGRAM, &err);
     if (!sound)
-        return EXIT_FAILED;
+        return MASTER_EXIT_FAILED;
     rc = master_ingest(&options, &is_done, &err);
-    return rc != RC_OK ? failed(&err) : is_done ? 0 : EXIT_FAILED;
+    return rc != RC_OK ? master_command_failed(&err) : is_done ? 0 : MASTER_EXIT_FAILED;
 }
 
 static int print(void (*what)(void))
 {
     what();
-    return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+    return fflush(stdout) == 0 ? 0 : MASTER_EXIT_FAILED;
 }
 
 static int command_print_man_page(const char *name)
 {
     struct err err = {0};
     if (master_manual_page(name != NULL ? name : "vitrine"))
-        return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+        return fflush(stdout) == 0 ? 0 : MASTER_EXIT_FAILED;
     err_set(
         &err, RC_BAD_REQUEST,
         "there is no manual page %s; there are vitrine, vitrine-ingest, vitrine-manifest and vitrine.conf",
         name);
-    return usage(&err);
+    return master_command_usage(PROGRAM, &err);
 }
 
 static void print_version(void)
@@ -248,7 +236,7 @@ int main(int argc, char **argv)
     struct err err = {0};
     if (argc < 2) {
         err_set(&err, RC_BAD_REQUEST, "a command is needed");
-        return usage(&err);
+        return master_command_usage(PROGRAM, &err);
     }
     const char *command = argv[1];
     if (strcmp(command, "ingest") == 0)
@@ -280,5 +268,5 @@ int main(int argc, char **argv)
     if (strcmp(command, "--print-man-page") == 0)
         return command_print_man_page(argv[2]);
     err_set(&err, RC_BAD_REQUEST, "there is no command %s", command);
-    return usage(&err);
+    return master_command_usage(PROGRAM, &err);
 }

@@ -10,12 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EXIT_FAILED 1
-#define EXIT_USAGE  2
+#define COMMAND "vitrine manifest"
 
 enum { INTO, BASE_URL, VERSION, RECURSIVE, HELP };
 
-const struct master_manifest_flag master_manifest_flags[] = {
+const struct master_flag master_manifest_flags[] = {
     [INTO] = {"--into", "DIR",
               "where the files go, as DIR/presentation/3/PATH/manifest; made where it is missing"},
     [BASE_URL] = {"--base-url", "URL", "what their addresses begin with, before /presentation and /iiif"},
@@ -23,7 +22,7 @@ const struct master_manifest_flag master_manifest_flags[] = {
     [RECURSIVE] = {"--recursive", NULL, "also the documents of everything below"},
     [HELP] = {"--help", NULL, "this text"},
 };
-const unsigned master_manifest_flag_count = sizeof master_manifest_flags / sizeof master_manifest_flags[0];
+const size_t master_manifest_flag_count = sizeof master_manifest_flags / sizeof master_manifest_flags[0];
 
 struct words {
     struct worker_publication publication;
@@ -33,7 +32,7 @@ struct words {
     bool is_help;
 };
 
-static enum rc take_flag(struct words *words, unsigned flag, const char *value, struct err *err)
+static enum rc take_flag(struct words *words, size_t flag, const char *value, struct err *err)
 {
     switch (flag) {
     case INTO:
@@ -60,23 +59,12 @@ static enum rc take_flag(struct words *words, unsigned flag, const char *value, 
 /* One of the flags above; *ret_taken false: it is none. Moves to the last word of it. */
 static enum rc take_own(struct words *words, char *const **word, bool *ret_taken, struct err *err)
 {
-    const char *option = **word;
-    size_t length = strcspn(option, "=");
-    *ret_taken = false;
-    for (unsigned i = 0; i < master_manifest_flag_count; i++) {
-        const struct master_manifest_flag *known = &master_manifest_flags[i];
-        if (strlen(known->flag) != length || memcmp(known->flag, option, length) != 0)
-            continue;
-        *ret_taken = true;
-        if (known->value == NULL)
-            return option[length] == '\0' ? take_flag(words, i, NULL, err)
-                                          : err_set(err, RC_BAD_REQUEST, "%s takes no value", known->flag);
-        const char *value = option[length] == '=' ? option + length + 1 : *++*word;
-        return value == NULL || value[0] == '\0'
-                   ? err_set(err, RC_BAD_REQUEST, "%s needs a value", known->flag)
-                   : take_flag(words, i, value, err);
-    }
-    return RC_OK;
+    size_t number;
+    const char *value;
+    enum rc rc = master_command_flag(master_manifest_flags, master_manifest_flag_count, word, &number, &value,
+                                     err);
+    *ret_taken = rc == RC_OK && number < master_manifest_flag_count;
+    return *ret_taken ? take_flag(words, number, value, err) : rc;
 }
 
 static enum rc take_words(char *const *argument, struct words *words, struct master_config *config,
@@ -136,14 +124,6 @@ static enum rc check(struct words *words, struct master_config *config, struct e
     return RC_OK;
 }
 
-static int say(const struct err *err)
-{
-    bool is_usage = err->rc == RC_BAD_REQUEST;
-    fprintf(stderr, "vitrine: %s.%s\n", err->message,
-            is_usage ? " \"vitrine manifest --help\" lists what there is." : "");
-    return is_usage ? EXIT_USAGE : EXIT_FAILED;
-}
-
 int master_manifest(char *const *argument)
 {
     struct err err = {0};
@@ -152,16 +132,17 @@ int master_manifest(char *const *argument)
         count++;
     OWN(master_config_done) struct master_config config;
     if (master_config_init(&config, &err) != RC_OK)
-        return say(&err);
+        return master_command_refused(COMMAND, &err);
     struct words words = {.publication = {.is_recursive = false}};
     OWN_FREE const char **path = calloc(count, sizeof *path);
     words.path = path;
     if (path == NULL)
-        return say((err_set(&err, RC_NO_MEMORY, "no memory for the command line"), &err));
+        return master_command_refused(COMMAND,
+                                      (err_set(&err, RC_NO_MEMORY, "no memory for the command line"), &err));
     enum rc rc = load(argument, &words, &config, &err);
     if (rc == RC_OK && words.is_help) {
         master_manual_manifest();
-        return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+        return fflush(stdout) == 0 ? 0 : MASTER_EXIT_FAILED;
     }
     struct worker_published published = {0};
     if (rc == RC_OK)
@@ -169,11 +150,11 @@ int master_manifest(char *const *argument)
     if (rc == RC_OK)
         rc = worker_publish(&words.publication, words.path, &published, &err);
     if (rc != RC_OK)
-        return say(&err);
+        return master_command_refused(COMMAND, &err);
     printf("%" PRIu64 " documents, %" PRIu64 " of them new or changed", published.documents,
            published.written);
     if (published.failures > 0)
         printf(", %" PRIu64 " failed", published.failures);
     printf("\n");
-    return fflush(stdout) == 0 && published.failures == 0 ? 0 : EXIT_FAILED;
+    return fflush(stdout) == 0 && published.failures == 0 ? 0 : MASTER_EXIT_FAILED;
 }

@@ -82,6 +82,15 @@ static void print_setting_flags(const char *of_command)
     printf("  %-22s %s\n", "--set KEY=VALUE", "any setting; \"vitrine --print-sample-config\" lists them");
 }
 
+static void print_flags(const struct master_flag *flag, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char usage[64];
+        snprintf(usage, sizeof usage, "%s %s", flag[i].flag, flag[i].value != NULL ? flag[i].value : "");
+        printf("  %-22s %s\n", usage, flag[i].help);
+    }
+}
+
 void master_manual_ingest(void)
 {
     printf(
@@ -89,12 +98,7 @@ void master_manual_ingest(void)
         "Makes tiled pyramids of masters. SOURCE is a file, a folder with all below it, or a pattern in "
         "quotes.\n"
         "What is done and unchanged is skipped, so the same command goes on where it was interrupted.\n\n");
-    for (size_t i = 0; i < master_ingest_flag_count; i++) {
-        const struct master_ingest_flag *flag = &master_ingest_flags[i];
-        char usage[64];
-        snprintf(usage, sizeof usage, "%s %s", flag->flag, flag->value != NULL ? flag->value : "");
-        printf("  %-22s %s\n", usage, flag->help);
-    }
+    print_flags(master_ingest_flags, master_ingest_flag_count);
     printf("\nHow, also by rules of the configuration file (ingest_rules):\n\n");
     print_setting_flags("ingest");
     printf("\nExit status: 0 every file has its pyramid, 1 some have not, 2 bad usage.\n");
@@ -107,12 +111,7 @@ void master_manual_manifest(void)
            "picture or "
            "a folder\nbelow the image root, as in identifiers but with plain /; none: the collection of the "
            "root.\n\n");
-    for (unsigned i = 0; i < master_manifest_flag_count; i++) {
-        const struct master_manifest_flag *flag = &master_manifest_flags[i];
-        char usage[64];
-        snprintf(usage, sizeof usage, "%s %s", flag->flag, flag->value != NULL ? flag->value : "");
-        printf("  %-22s %s\n", usage, flag->help);
-    }
+    print_flags(master_manifest_flags, master_manifest_flag_count);
     printf("\nAnd those of serve, of which images, catalogue and the limits on sizes count:\n\n"
            "  %-22s read settings from FILE; options go before what it says\n"
            "  %-22s where the pictures are\n"

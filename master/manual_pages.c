@@ -70,6 +70,20 @@ static void roff_rows(const char *command)
             roff_row(&settings_table[i]);
 }
 
+/* Those of the command alone. */
+static void roff_own_flags(const struct master_flag *flag, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        printf(".TP\n.B ");
+        roff(flag[i].flag);
+        if (flag[i].value != NULL)
+            printf(" \\fI%s\\fP", flag[i].value);
+        printf("\n");
+        roff(flag[i].help);
+        printf(".\n");
+    }
+}
+
 static void roff_flags(const char *command)
 {
     printf(".TP\n.B \\-c \\fIFILE\\fP\nreads settings from the file; what the command line says goes before "
@@ -291,16 +305,7 @@ static void page_ingest(void)
            "A file that fails, or kills its converter, costs a line; the others go on, and the exit status "
            "is 1.\n"
            "INT and TERM end the run; the same command goes on from there.\n.SH OPTIONS\n");
-    for (size_t i = 0; i < master_ingest_flag_count; i++) {
-        const struct master_ingest_flag *flag = &master_ingest_flags[i];
-        printf(".TP\n.B ");
-        roff(flag->flag);
-        if (flag->value != NULL)
-            printf(" \\fI%s\\fP", flag->value);
-        printf("\n");
-        roff(flag->help);
-        printf(".\n");
-    }
+    roff_own_flags(master_ingest_flags, master_ingest_flag_count);
     roff_flags("ingest");
     roff_ingest_sections();
     printf(".SH EXIT STATUS\n0 every file has its pyramid, 1 some have not, 2 bad usage.\n.SH EXAMPLES\n");
@@ -329,16 +334,7 @@ static void page_manifest(void)
         "Files have no extension, as their addresses have none: a server for files has to send them as "
         "application/ld+json,\nwith Access\\-Control\\-Allow\\-Origin: *, and has to decode %%2F in paths.\n"
         ".SH OPTIONS\n");
-    for (unsigned i = 0; i < master_manifest_flag_count; i++) {
-        const struct master_manifest_flag *flag = &master_manifest_flags[i];
-        printf(".TP\n.B ");
-        roff(flag->flag);
-        if (flag->value != NULL)
-            printf(" \\fI%s\\fP", flag->value);
-        printf("\n");
-        roff(flag->help);
-        printf(".\n");
-    }
+    roff_own_flags(master_manifest_flags, master_manifest_flag_count);
     printf(".TP\n.B \\-c \\fIFILE\\fP\nreads settings from the file; what the command line says goes before "
            "what "
            "it says.\n.TP\n.B \\-\\-images \\fIPLACE\\fP\nwhere the pictures are.\n"

@@ -2,29 +2,12 @@
 
 #include "base/own.h"
 #include "base/roots.h"
-#include "master/ask.h"
+#include "master/warm.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#define AGAIN_S    2
-#define MOST_AGAIN 300
-
-bool master_thumbnails_are_sizes(const char *sizes)
-{
-    for (;; sizes++) {
-        size_t digits = strspn(sizes, "0123456789");
-        if (digits == 0 || digits > 6 || sizes[0] == '0')
-            return false;
-        sizes += digits;
-        if (*sizes != ',')
-            return *sizes == '\0';
-    }
-}
 
 /* Folders without links on the way, buckets as they are written. */
 static char *plain_place(const char *path)
@@ -82,31 +65,18 @@ enum rc master_thumbnails_check(const struct settings *settings, const char *int
     return master_thumbnails_find(settings, "thumbnails", into, &below, err);
 }
 
-static enum rc append_identifier(struct bytes *out, const char *name, struct err *err)
+static enum rc make_one(void *context, const char *target, struct err *err)
 {
-    enum rc rc = RC_OK;
-    for (const unsigned char *c = (const unsigned char *)name; *c != '\0' && rc == RC_OK; c++) {
-        bool is_plain = *c < 0x80 && (isalnum(*c) || strchr("-._~", *c) != NULL);
-        rc = bytes_format(out, err, is_plain ? "%c" : "%%%02X", *c);
-    }
-    return rc;
-}
-
-static enum rc ask_for(const struct settings *settings, const char *target, struct err *err)
-{
-    for (int again = 0;; again++) {
-        OWN(bytes_done) struct bytes body = {0};
-        unsigned status = 0;
-        enum rc rc = master_ask(settings, "GET", target, &status, &body, err);
-        if (rc != RC_OK || status == 200)
-            return rc;
-        if (status == 401 || status == 403)
-            return err_set(err, RC_FORBIDDEN, "the server at %s refuses the admin_token", settings->admin);
-        if (status != 503 || again == MOST_AGAIN)
-            return err_set(err, status == 404 ? RC_NOT_FOUND : RC_UNSUPPORTED, "the server at %s answers %u",
-                           settings->admin, status);
-        nanosleep(&(struct timespec){.tv_sec = AGAIN_S}, NULL); /* visitors go first */
-    }
+    const struct settings *settings = *(const struct settings *const *)context;
+    OWN(bytes_done) struct bytes body = {0};
+    unsigned status = 0;
+    enum rc rc = master_warm_one(settings, target, &status, &body, err);
+    if (rc != RC_OK || status == 200)
+        return rc;
+    if (status == 401 || status == 403)
+        return err_set(err, RC_FORBIDDEN, "the server at %s refuses the admin_token", settings->admin);
+    return err_set(err, status == 404 ? RC_NOT_FOUND : RC_UNSUPPORTED, "the server at %s answers %u",
+                   settings->admin, status);
 }
 
 enum rc master_thumbnails_make(const struct settings *settings, const char *path, const char *sizes,
@@ -114,17 +84,5 @@ enum rc master_thumbnails_make(const struct settings *settings, const char *path
 {
     OWN_FREE char *below = NULL;
     enum rc rc = master_thumbnails_find(settings, "thumbnails", path, &below, err);
-    while (rc == RC_OK && *sizes != '\0') {
-        OWN(bytes_done) struct bytes target = {0};
-        size_t digits = strcspn(sizes, ",");
-        rc = bytes_format(&target, err, "/iiif/3/");
-        if (rc == RC_OK)
-            rc = append_identifier(&target, below, err);
-        if (rc == RC_OK)
-            rc = bytes_format(&target, err, "/full/%.*s,/0/default.jpg", (int)digits, sizes);
-        if (rc == RC_OK)
-            rc = ask_for(settings, (const char *)target.data, err);
-        sizes += digits + (sizes[digits] == ',');
-    }
-    return rc;
+    return rc == RC_OK ? master_warm_sizes(below, sizes, make_one, &settings, err) : rc;
 }

@@ -1,13 +1,9 @@
-/* Thumbnails of a new pyramid in the cache of the server that serves it: asked for over the server's admin listener, as
- * `vitrine warm` does, since the cache is the server's. Address, token and image root are those of the settings, which
+/* Thumbnails of a new pyramid in the cache of the server that serves it (master/warm.h). Address, token and image root are those of the settings, which
  * therefore have to be the server's. Runs in a process of its own per pyramid: an answer may take a while. */
 #ifndef MASTER_THUMBNAILS_H
 #define MASTER_THUMBNAILS_H
 
 #include "base/settings.h"
-
-/* Whether `sizes` is a list of widths: "128,400". */
-bool master_thumbnails_are_sizes(const char *sizes);
 
 /* What the server calls the file or folder `path`: where it lies below an image root, without links on the way. `what` begins the sentence
  * where it does not: RC_BAD_REQUEST, RC_IO. */

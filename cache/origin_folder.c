@@ -199,6 +199,17 @@ static bool look_behind(int root_fd, const char *path, const char *name, unsigne
     return true;
 }
 
+/* *ret_entry NULL: that was the last. */
+static enum rc next_entry(DIR *directory, const char *path, const struct dirent **ret_entry, struct err *err)
+{
+    errno = 0;
+    const struct dirent *entry = readdir(directory);
+    if (entry == NULL && errno != 0)
+        return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
+    *ret_entry = entry;
+    return RC_OK;
+}
+
 static enum rc folder_visit(struct origin *origin, const char *path,
                             enum rc (*visit)(void *context, const struct origin_name *name, struct err *err),
                             void *context, struct err *err)
@@ -207,11 +218,9 @@ static enum rc folder_visit(struct origin *origin, const char *path,
     OWN(folder_done) DIR *directory = NULL;
     enum rc rc = open_directory(root_fd, path, &directory, err);
     while (rc == RC_OK) {
-        errno = 0;
-        const struct dirent *entry = readdir(directory);
-        if (entry == NULL && errno != 0)
-            return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
-        if (entry == NULL)
+        const struct dirent *entry;
+        rc = next_entry(directory, path, &entry, err);
+        if (rc != RC_OK || entry == NULL)
             break;
         struct origin_name found = {.name = entry->d_name, .is_folder = entry->d_type == DT_DIR};
         bool is_known = entry->d_type == DT_DIR || entry->d_type == DT_REG;
@@ -234,13 +243,12 @@ enum rc origin_folder_list(int root_fd, const char *path, bool (*goes_on)(void *
     int folder_fd = dirfd(directory);
     struct listing listing = {.arena = arena};
     for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(directory);
-        if (entry == NULL && errno != 0)
-            return err_set_errno(err, RC_IO, errno, "folder '%s' cannot be read", path);
-        if (entry == NULL)
+        const struct dirent *entry;
+        enum rc rc = next_entry(directory, path, &entry, err);
+        if (rc == RC_OK && entry == NULL)
             break;
-        enum rc rc = add_entry(&listing, root_fd, folder_fd, path, entry->d_name, err);
+        if (rc == RC_OK)
+            rc = add_entry(&listing, root_fd, folder_fd, path, entry->d_name, err);
         if (rc != RC_OK)
             return rc;
         if (goes_on != NULL && !goes_on(context))

@@ -1,6 +1,8 @@
-"""What several modules of this folder serve, and servers whose workers stand still where a test says."""
+"""What several modules of this folder serve, and servers whose workers stand still where a test says, or come to
+harm by a picture."""
 import pytest
 
+import poisoned
 import server
 from server import until
 from stops import Stop, pictures
@@ -33,3 +35,17 @@ def begin(start, stop, folder, monkeypatch):
         until(lambda: served.admin().get("/status").body.count(b"serving") == served.workers, 5, "all workers serve")
         return served
     return begin
+
+
+@pytest.fixture(scope="module")
+def poisonous(tmp_path_factory):
+    """A folder with a picture of each kind of harm."""
+    poisoned.needs_own_handlers()
+    place = tmp_path_factory.mktemp("poisonous")
+    poisoned.pictures(place)
+    return place
+
+
+@pytest.fixture
+def preloaded(poisonous, tmp_path, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", poisoned.library(tmp_path))

@@ -17,7 +17,7 @@ import subprocess
 import numpy
 from PIL import Image
 
-from client import request_bytes
+from client import Connection, request_bytes
 from server import patience, until
 
 POINTS = ["none", "adopted", "receive", "received", "decode", "send", "sent", "shutdown", "shut", "rename", "stripe",
@@ -190,3 +190,12 @@ PHOTO = "/iiif/3/photo.jpg/full/300,/0/default.jpg"
 STREAMED = "/iiif/3/noise.tif/full/900,/0/default.jpg"  # more than 256 KB of what can leave while it is made
 LARGE_STREAMED = "/iiif/3/noise.tif/full/max/0/default.jpg"  # 5 MB
 LARGE = "/iiif/3/noise.tif/full/max/0/default.tif"  # 21.6 MB
+
+
+def slow_reader(served, target=LARGE):
+    """A connection whose answer has begun and cannot end before it is read."""
+    connection = Connection("127.0.0.1", served.port, receive_buffer=4096)
+    connection.request("GET", target)
+    head = connection.head()
+    assert head.status == 200, head
+    return connection, head

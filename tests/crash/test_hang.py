@@ -17,25 +17,12 @@ pytestmark = pytest.mark.usefixtures("preloaded")
 LIMIT_S = 2
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    poisoned.needs_own_handlers()
-    place = tmp_path_factory.mktemp("images")
-    poisoned.pictures(place)
-    return place
-
-
-@pytest.fixture
-def preloaded(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("LD_PRELOAD", poisoned.library(tmp_path))
-
-
 def status(served):
     return served.admin().get("/status").json()
 
 
-def test_a_hanging_render_is_answered_500_then_503(start, folder):
-    served = start(folder, settings={"render_hang_timeout": LIMIT_S, "quarantine": 60})
+def test_a_hanging_render_is_answered_500_then_503(start, poisonous):
+    served = start(poisonous, settings={"render_hang_timeout": LIMIT_S, "quarantine": 60})
     begun = time.monotonic()
     with poisoned.Bystanders(served):
         reply = served.get(path("hang"))
@@ -52,9 +39,9 @@ def test_a_hanging_render_is_answered_500_then_503(start, folder):
     assert "vitrine_worker_hangs_total 2\n" in served.admin().get("/metrics").body.decode()
 
 
-def test_what_waits_for_memory_does_not_hang(start, folder):
+def test_what_waits_for_memory_does_not_hang(start, poisonous):
     """Each takes more than there is, so they run one by one, and the last waits longer than a render may hang."""
-    served = start(folder, workers=1, settings={"render_hang_timeout": 2, "render_threads": 4,
+    served = start(poisonous, workers=1, settings={"render_hang_timeout": 2, "render_threads": 4,
                                                "pixel_memory_bytes": "1M"})
     replies = []
     askers = [threading.Thread(target=lambda: replies.append(served.get(path("linger", 600)).status))
@@ -66,8 +53,8 @@ def test_what_waits_for_memory_does_not_hang(start, folder):
     assert replies == [200] * 4 and "stands still" not in served.log(), served.log()
 
 
-def test_a_stopped_worker_is_killed_and_nobody_is_to_blame(start, folder):
-    served = start(folder, workers=2, settings={"worker_hang_timeout": 3, "render_hang_timeout": 2})
+def test_a_stopped_worker_is_killed_and_nobody_is_to_blame(start, poisonous):
+    served = start(poisonous, workers=2, settings={"worker_hang_timeout": 3, "render_hang_timeout": 2})
     answers = []
     askers = [threading.Thread(target=lambda: answers.append(served.get(path("linger")))) for _ in range(4)]
     for asker in askers:
@@ -84,9 +71,9 @@ def test_a_stopped_worker_is_killed_and_nobody_is_to_blame(start, folder):
     assert "strike" not in log and status(served)["quarantine"] == []
 
 
-def test_a_worker_stopped_while_it_starts_is_killed(start, folder):
+def test_a_worker_stopped_while_it_starts_is_killed(start, poisonous):
     """Whoever opens the index takes the guard; as long as it is taken, a worker does not come further."""
-    served = start(folder, workers=2, settings={"worker_hang_timeout": 3})
+    served = start(poisonous, workers=2, settings={"worker_hang_timeout": 3})
     before = served.worker_pids()
     with open(os.path.join(served.cache, "index", "guard")) as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
@@ -98,8 +85,8 @@ def test_a_worker_stopped_while_it_starts_is_killed(start, folder):
     assert victim not in served.worker_pids() and status(served)["quarantine"] == []
 
 
-def test_a_worker_that_stopped_for_a_while_lives(start, folder):
-    served = start(folder, workers=1, settings={"worker_hang_timeout": 30, "render_hang_timeout": 2})
+def test_a_worker_that_stopped_for_a_while_lives(start, poisonous):
+    served = start(poisonous, workers=1, settings={"worker_hang_timeout": 30, "render_hang_timeout": 2})
     [worker] = served.worker_pids()
     answer = []
     asker = threading.Thread(target=lambda: answer.append(served.get(path("linger")).status))
@@ -112,8 +99,8 @@ def test_a_worker_that_stopped_for_a_while_lives(start, folder):
     assert answer == [200] and served.worker_pids() == [worker], served.log()
 
 
-def test_a_stopped_master_blames_nobody(start, folder):
-    served = start(folder, settings={"worker_hang_timeout": 3, "render_hang_timeout": 1})
+def test_a_stopped_master_blames_nobody(start, poisonous):
+    served = start(poisonous, settings={"worker_hang_timeout": 3, "render_hang_timeout": 1})
     before = served.worker_pids()
     connection = client.Connection("127.0.0.1", served.port)
     for pid in [served.process.pid, *before]:

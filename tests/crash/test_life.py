@@ -9,7 +9,7 @@ import pytest
 import client
 import server
 from server import until
-from stops import INFO, LARGE
+from stops import INFO, slow_reader
 
 NOISE = (3000, 2400)
 
@@ -73,15 +73,6 @@ def answers(served):
         return False
     assert reply.status == 200, f"{reply}; log:\n{served.log()}"
     return True
-
-
-def slow_reader(served):
-    """A connection whose answer has begun and cannot end before it is read."""
-    connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
-    connection.request("GET", LARGE)
-    head = connection.head()
-    assert head.status == 200, head
-    return connection, head
 
 
 def session_is_gone(served):

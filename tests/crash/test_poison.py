@@ -13,22 +13,9 @@ from server import until
 pytestmark = pytest.mark.usefixtures("preloaded")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    poisoned.needs_own_handlers()
-    place = tmp_path_factory.mktemp("images")
-    poisoned.pictures(place)
-    return place
-
-
 @pytest.fixture
-def preloaded(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("LD_PRELOAD", poisoned.library(tmp_path))
-
-
-@pytest.fixture
-def served(start, folder):
-    return start(folder, settings={"quarantine": 60})
+def served(start, poisonous):
+    return start(poisonous, settings={"quarantine": 60})
 
 
 def status(served):
@@ -84,9 +71,9 @@ def test_every_answer_of_a_picture_in_quarantine_is_503(served):
     assert served.get("/iiif/3/segv.jpg").status == 303, "nothing is opened for a redirection"
 
 
-def test_a_replaced_file_is_served_at_once(start, folder, tmp_path):
+def test_a_replaced_file_is_served_at_once(start, poisonous, tmp_path):
     place = tmp_path / "images"
-    shutil.copytree(folder, place)
+    shutil.copytree(poisonous, place)
     served = start(place, settings={"quarantine": 60, "revalidate": 0})
     assert served.get(path("segv")).status == 500
     assert_quarantined(served, "segv")
@@ -94,15 +81,15 @@ def test_a_replaced_file_is_served_at_once(start, folder, tmp_path):
     assert served.get(path("segv")).status == 200
 
 
-def test_the_quarantine_ends(start, folder):
-    served = start(folder, settings={"quarantine": 1})
+def test_the_quarantine_ends(start, poisonous):
+    served = start(poisonous, settings={"quarantine": 1})
     assert served.get(path("segv")).status == 500
     until(lambda: served.get(path("segv")).status == 500, 5, "it is tried again")
     assert crashes(served) == 4
 
 
-def test_without_quarantine_every_request_is_tried(start, folder):
-    served = start(folder, settings={"quarantine": 0})
+def test_without_quarantine_every_request_is_tried(start, poisonous):
+    served = start(poisonous, settings={"quarantine": 0})
     for _ in range(2):
         assert served.get(path("segv")).status == 500
     assert crashes(served) == 4
@@ -122,9 +109,9 @@ def test_many_ask_for_the_poison_at_once(served):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
-def test_kills_from_outside_count_for_nobody(start, folder, number):
+def test_kills_from_outside_count_for_nobody(start, poisonous, number):
     """Ten deaths of its worker while a picture is rendered, by signals that a fault would have brought, too."""
-    served = start(folder, workers=1)
+    served = start(poisonous, workers=1)
     answer = []
     asker = threading.Thread(target=lambda: answer.append(served.get(path("linger"))))
     asker.start()
@@ -140,9 +127,9 @@ def test_kills_from_outside_count_for_nobody(start, folder, number):
     assert "strike" not in served.log() and status(served)["quarantine"] == []
 
 
-def test_the_neighbour_of_a_poisoned_request_gets_no_strike(start, folder):
+def test_the_neighbour_of_a_poisoned_request_gets_no_strike(start, poisonous):
     """One worker, two threads: what lingers dies with every crash of the other, and is answered in the end."""
-    served = start(folder, workers=1, settings={"render_threads": 2, "quarantine": 0})
+    served = start(poisonous, workers=1, settings={"render_threads": 2, "quarantine": 0})
     answer = []
     asker = threading.Thread(target=lambda: answer.append(served.get(path("linger"))))
     asker.start()

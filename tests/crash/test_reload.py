@@ -10,7 +10,7 @@ import client
 import load
 import server
 from server import until
-from stops import INFO, LARGE
+from stops import INFO, LARGE, slow_reader
 
 
 
@@ -58,15 +58,6 @@ def hup(served):
         now = serving(served)
         return now if now and not now & before else None
     return until(others, 5, f"other workers serve; log:\n{served.log()[-2000:]}")
-
-
-def slow_reader(served, target=LARGE):
-    """A connection whose answer has begun and cannot end before it is read."""
-    connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
-    connection.request("GET", target)
-    head = connection.head()
-    assert head.status == 200, head
-    return connection, head
 
 
 def test_new_settings_serve_the_connections_that_are_open(configured):

@@ -16,7 +16,7 @@ import load
 import server
 from manager import Managed
 from server import until
-from stops import INFO, LARGE
+from stops import INFO, LARGE, slow_reader
 from upgradable import Adopted, adopt_orphans
 
 TARGETS = [INFO, "/iiif/3/small.tif/full/max/0/default.jpg", "/iiif/3/noise.tif/0,0,256,256/max/0/default.jpg"]
@@ -50,14 +50,6 @@ def listener():
 
 def get(port, target=INFO):
     return client.Client("127.0.0.1", port, timeout=60).get(target)
-
-
-def slow_reader(served):
-    connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
-    connection.request("GET", LARGE)
-    head = connection.head()
-    assert head.status == 200, head
-    return connection, head
 
 
 # ---- notification --------------------------------------------------------------------------------------------------

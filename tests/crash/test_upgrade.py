@@ -11,7 +11,7 @@ import client
 import load
 import server
 from server import until
-from stops import INFO, LARGE
+from stops import INFO, LARGE, slow_reader
 from upgradable import Upgradable
 
 TARGETS = [INFO, "/iiif/3/small.tif/full/max/0/default.jpg", "/iiif/3/noise.tif/0,0,256,256/max/0/default.jpg",
@@ -34,15 +34,6 @@ def launch(folder):
             served.stop()
         finally:
             served.discard()
-
-
-def slow_reader(served, target=LARGE):
-    """A connection whose answer has begun and cannot end before it is read."""
-    connection = client.Connection("127.0.0.1", served.port, receive_buffer=4096)
-    connection.request("GET", target)
-    head = connection.head()
-    assert head.status == 200, head
-    return connection, head
 
 
 def descriptors(pid):

@@ -9,7 +9,10 @@
 
 #include <curl/curl.h>
 
-#define CONNECT_MS 10000L
+#define CONNECT_MS      10000L
+#define HEAD_MOST_BYTES 65536u
+#define MOVES_BYTES \
+    16384u /* less than that is no movement: or a byte now and then would hold whoever waits for ever */
 
 enum rc http_prepare(struct err *err)
 {
@@ -19,13 +22,30 @@ enum rc http_prepare(struct err *err)
                : err_set(err, RC_NO_MEMORY, "libcurl cannot start: %s", curl_easy_strerror(code));
 }
 
+static const char *whom_of(const struct http_call *call)
+{
+    return call->whom != NULL ? call->whom : "the origin";
+}
+
 /* ---- what libcurl tells a call ---- */
+
+/* So much more has gone one way or the other. */
+static void note_moved(struct http_call *call, size_t bytes)
+{
+    call->moved_bytes += bytes;
+    if (call->moved_bytes < MOVES_BYTES)
+        return;
+    call->moved_bytes = 0;
+    call->progress_ms = clock_monotonic_ms();
+}
 
 static void give_head(struct http_call *call)
 {
     if (call->head_given)
         return;
     call->head_given = true;
+    call->moved_bytes = 0;
+    call->progress_ms = clock_monotonic_ms();
     if (call->head_came != NULL)
         call->rc = call->head_came(call, &call->err);
 }
@@ -33,9 +53,13 @@ static void give_head(struct http_call *call)
 static size_t on_header(char *data, size_t size, size_t count, void *context)
 {
     struct http_call *call = context;
-    call->progress_ms = clock_monotonic_ms();
+    call->head_bytes += size * count;
+    if (call->head_bytes > HEAD_MOST_BYTES && call->rc == RC_OK)
+        call->rc = err_set(&call->err, RC_ORIGIN, "the head of the answer of %.100s has no end",
+                           whom_of(call));
     http_answer_line(&call->answer, data, size * count);
-    if ((data[0] == '\r' || data[0] == '\n') && call->answer.status >= 200) /* the head's end */
+    if (call->rc == RC_OK && (data[0] == '\r' || data[0] == '\n') &&
+        call->answer.status >= 200) /* the head's end */
         give_head(call);
     return call->rc == RC_OK ? size * count : 0;
 }
@@ -43,8 +67,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
     struct http_call *call = context;
-    call->progress_ms = clock_monotonic_ms();
     give_head(call);
+    note_moved(call, size * count);
     if (call->rc == RC_OK && call->body_came != NULL)
         call->rc = call->body_came(call, data, size * count, &call->err);
     return call->rc == RC_OK ? size * count : 0;
@@ -71,8 +95,12 @@ static int on_progress(void *context, curl_off_t down_total, curl_off_t down, cu
     (void)down_total;
     (void)down;
     (void)up_total;
-    if (up > 0 && (size_t)up < call->body_length)
-        call->progress_ms = clock_monotonic_ms();
+    if (up > call->sent_bytes) {
+        note_moved(call, (size_t)(up - call->sent_bytes));
+        call->sent_bytes = up;
+        if ((size_t)up == call->body_length) /* what is waited for from now on is the answer */
+            call->progress_ms = clock_monotonic_ms();
+    }
     return call->stall_ms > 0 && clock_monotonic_ms() - call->progress_ms > call->stall_ms;
 }
 
@@ -107,6 +135,8 @@ enum rc http_call_begin(struct http_call *call, struct err *err)
     call->head_given = call->refused_address = false;
     call->answer = (struct http_answer){.status = 0};
     call->progress_ms = clock_monotonic_ms();
+    call->moved_bytes = call->head_bytes = 0;
+    call->sent_bytes = 0;
     bool sends = call->body != NULL;
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
@@ -141,7 +171,7 @@ enum rc http_call_begin(struct http_call *call, struct err *err)
 /* Why nothing came, or not all. */
 static enum rc failed(const struct http_call *call, CURLcode code, struct err *err)
 {
-    const char *whom = call->whom != NULL ? call->whom : "the origin";
+    const char *whom = whom_of(call);
     if (call->refused_address)
         return err_set(err, RC_FORBIDDEN,
                        "the address of %.100s is in a network that is not allowed (http_networks)", whom);

@@ -16,7 +16,10 @@ struct http_call {
     struct http_call *next; /* the loop's */
     /* http_call.c's */
     void *easy, *lines;  /* libcurl's, while it is under way */
-    int64_t progress_ms; /* when something last moved */
+    int64_t progress_ms; /* when something last moved, */
+    size_t moved_bytes;  /* and what has moved since, as long as that is little */
+    size_t head_bytes;
+    int64_t sent_bytes;
     bool head_given, refused_address;
     enum rc rc;
     struct err err;
@@ -28,7 +31,8 @@ struct http_call {
     const void *body;     /* with PUT and POST */
     size_t body_length;
     int64_t start_ms; /* monotonic; not before */
-    int64_t stall_ms; /* so long nothing may move */
+    int64_t
+        stall_ms; /* so long nothing may move: neither the head come nor 16 KiB of a body, nor what is left of it */
     /* Whether a connection to this address is allowed; NULL: to all. */
     bool (*allows)(const struct http_call *call, const struct sockaddr *address);
     /* Once, before the body; not RC_OK ends the call. May be NULL, as `body_came`. */

@@ -9,6 +9,9 @@
 
 #define LOOK UINT64_MAX /* in place of a block's number */
 
+#define WORD_RC_BITS 8
+#define WORD_MOST_S  (UINT32_MAX >> WORD_RC_BITS)
+
 /* ---- leases ---- */
 
 static struct shm_lease_key key_of(const struct remote *remote, const char *path, uint64_t version,
@@ -68,23 +71,31 @@ void remote_claim_longer(struct remote_flight *flight)
         claim(remote, block_key(flight->content, block));
 }
 
-static void give_back(const struct remote *remote, struct shm_lease_key key, enum rc rc)
+/* The word that a failure is left as: its code and, above it, in how many seconds one may come again. */
+static uint32_t word_for(enum rc rc, const struct err *err)
+{
+    uint32_t retry_s = err->retry_s < WORD_MOST_S ? err->retry_s : WORD_MOST_S;
+    return retry_s << WORD_RC_BITS | (uint32_t)rc;
+}
+
+static void give_back(const struct remote *remote, struct shm_lease_key key, enum rc rc,
+                      const struct err *err)
 {
     if (rc == RC_OK || rc == RC_CANCELLED) /* the first to come tries anew */
         shm_lease_release(&remote->holder, key);
     else
-        shm_lease_fail(&remote->holder, key, clock_monotonic_ms(), (uint32_t)rc);
+        shm_lease_fail(&remote->holder, key, clock_monotonic_ms(), word_for(rc, err));
 }
 
-void remote_give_back(struct remote_flight *flight, enum rc rc)
+void remote_give_back(struct remote_flight *flight, enum rc rc, const struct err *err)
 {
     const struct remote *remote = flight->file->remote;
     if (!remote->shares || flight->elsewhere)
         return;
     if (flight->fetch.first)
-        give_back(remote, look_key(remote, flight->file->path), rc);
+        give_back(remote, look_key(remote, flight->file->path), rc, err);
     for (uint64_t i = 0; i < flight->block_count; i++)
-        give_back(remote, block_key(flight->content, flight->first_block + i), rc);
+        give_back(remote, block_key(flight->content, flight->first_block + i), rc, err);
 }
 
 /* ---- what others fetch ---- */
@@ -94,7 +105,8 @@ static enum rc word_of(const struct remote *remote, struct shm_lease_key key, co
                        struct err *err)
 {
     uint32_t word = shm_lease_word(&remote->holder, key, clock_monotonic_ms());
-    switch (word) {
+    enum rc rc = (enum rc)(word & ((1u << WORD_RC_BITS) - 1));
+    switch (rc) {
     case RC_NOT_FOUND:
         return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", path);
     case RC_FORBIDDEN:
@@ -103,8 +115,9 @@ static enum rc word_of(const struct remote *remote, struct shm_lease_key key, co
     case RC_ORIGIN:
     case RC_LATE:
     case RC_BUSY:
-        return err_set(err, (enum rc)word,
-                       "the origin did not give '%.150s' to another worker that asked for it", path);
+        err_set(err, rc, "the origin did not give '%.150s' to another worker that asked for it", path);
+        err->retry_s = word >> WORD_RC_BITS;
+        return rc;
     default:
         return RC_OK; /* it has not failed, or for reasons of its own */
     }

@@ -20,8 +20,8 @@ bool remote_claim_block(const struct remote_content *content, uint64_t block);
 void remote_give_back_block(const struct remote_content *content, uint64_t block);
 /* Bytes still come: the lease is to hold longer. */
 void remote_claim_longer(struct remote_flight *flight);
-/* The flight has landed: gives back what it still has. `rc`: how. */
-void remote_give_back(struct remote_flight *flight, enum rc rc);
+/* The flight has landed: gives back what it still has. `rc`: how; who waits elsewhere hears that, and when to come again. */
+void remote_give_back(struct remote_flight *flight, enum rc rc, const struct err *err);
 
 /* Under the mutex: the flight is another worker's; lands by itself. */
 void remote_watch_flight(struct remote_flight *flight);

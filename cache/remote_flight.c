@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FIRST_BYTES  65536u /* of an unknown file: header and directories, in most */
-#define JOIN_BLOCKS  2u     /* so much that nobody asked for is cheaper than another request */
-#define HEAD_BLOCKS  32u    /* of which directories and tables may take this much */
-#define HEAD_RUN     4u
+#define FIRST_BYTES 65536u /* of an unknown file: header and directories, in most */
+#define JOIN_BLOCKS 2u     /* so much that nobody asked for is cheaper than another request */
+#define HEAD_BLOCKS 32u    /* of which directories and tables may take this much */
+#define HEAD_RUN    4u
+#define MOST_REPLACED \
+    8u /* times in a row that not one part of a version came: it is not waited for any longer */
 #define MOST_FLIGHTS 64u /* started at a time; the rest when those have landed */
 
 static struct remote_flight *flight_of(struct transport_fetch *fetch)
@@ -67,8 +69,12 @@ static enum rc on_begin(struct transport_fetch *fetch, const struct transport_an
     struct remote_flight *flight = flight_of(fetch);
     const struct remote *remote = flight->file->remote;
     flight->at = answer->offset;
-    if (answer->unchanged)
+    flight->unchanged = answer->unchanged;
+    if (answer->unchanged) { /* of what was asked about, whatever an earlier try has found */
+        remote_content_unref(flight->content);
+        flight->content = remote_content_ref(flight->asked);
         return RC_OK;
+    }
     bool same = flight->content != NULL && !answer->replaced &&
                 is_same(block_file_subject(flight->content->blocks), answer);
     if (!fetch->first && !same) {
@@ -130,6 +136,18 @@ static enum rc on_take(struct transport_fetch *fetch, const void *data, size_t l
 
 /* ---- landing ---- */
 
+/* What is kept of the file may not be served any more, not while the origin is away either, by nobody. */
+static void forget_confirmed(struct remote_file *file, bool is_gone)
+{
+    if (file->content != NULL)
+        block_file_confirm(file->content->blocks, 0);
+    file->checked_ms = 0;
+    if (!is_gone) /* it may be had again, as it is kept here */
+        return;
+    remote_content_unref(file->content);
+    file->content = NULL;
+}
+
 /* What a look has found out. Under the lock. *rc becomes what its waiters hear. */
 static void land_look(struct remote_flight *flight, enum rc *rc, const struct err *err)
 {
@@ -152,10 +170,8 @@ static void land_look(struct remote_flight *flight, enum rc *rc, const struct er
         file->checked_ms = clock_monotonic_ms();
         *rc = RC_OK;
         return; /* it may also be known to be absent */
-    } else if (*rc == RC_NOT_FOUND) {
-        remote_content_unref(file->content);
-        file->content = NULL;
-        file->checked_ms = 0;
+    } else if (*rc == RC_NOT_FOUND || *rc == RC_FORBIDDEN) {
+        forget_confirmed(file, *rc == RC_NOT_FOUND);
     }
     file->absent_ms = *rc == RC_NOT_FOUND ? clock_monotonic_ms() : 0;
     file->refused_ms = *rc == RC_FORBIDDEN ? clock_monotonic_ms() : 0;
@@ -170,24 +186,30 @@ static bool is_all_here(const struct remote_flight *flight)
     return here == flight->block_count;
 }
 
-/* Under the lock. */
-static void land_part(struct remote_flight *flight, enum rc *rc)
+/* Under the lock. *rc becomes what its waiters hear, with *err where it is another than it was. */
+static void land_part(struct remote_flight *flight, enum rc *rc, struct err *err)
 {
     struct remote_file *file = flight->file;
     for (uint64_t i = 0; i < flight->block_count; i++)
         set_bit(flight->content->flying, flight->first_block + i, false);
     if (remote_stale_is_weather(*rc) && is_all_here(flight))
         *rc = RC_OK;
-    if (!flight->replaced)
+    if (!flight->replaced) {
+        file->replaced = *rc == RC_OK && !flight->elsewhere ? 0 : file->replaced;
         return;
+    }
     /* Whoever waits starts over, finds nothing known and has the file looked at. */
     if (file->content == flight->content) {
-        block_file_confirm(file->content->blocks, 0);
-        remote_content_unref(file->content);
-        file->content = NULL;
-        file->checked_ms = 0;
+        forget_confirmed(file, true);
+        file->replaced++;
     }
     *rc = RC_OK;
+    if (file->replaced < MOST_REPLACED)
+        return;
+    file->replaced = 0;
+    *rc = err_set(err, RC_BUSY, "image '%.150s' changes faster than it can be read, please try again",
+                  file->path);
+    err->retry_s = 1;
 }
 
 /* Takes out the waiters that have nothing left to wait for, or that waited for what failed. Under the lock. */
@@ -216,6 +238,9 @@ void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct e
     struct remote_file *file = flight->file;
     struct remote *remote = file->remote;
     enum rc how = rc;
+    struct err said;
+    if (rc != RC_OK)
+        said = *err;
     pthread_mutex_lock(&remote->mutex);
     struct remote_flight **link = &file->flights;
     while (*link != flight)
@@ -226,10 +251,10 @@ void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct e
     if (flight->fetch.first)
         land_look(flight, &rc, err);
     else
-        land_part(flight, &rc);
+        land_part(flight, &rc, &said);
     struct origin_waiter *waiters = take_waiters(file, flight, rc);
-    remote_give_back(flight,
-                     how); /* under the mutex: the file is there as long as it has flights or waiters */
+    remote_give_back(flight, how,
+                     err); /* under the mutex: the file is there as long as it has flights or waiters */
     pthread_mutex_unlock(&remote->mutex);
     remote_content_unref(flight->content);
     remote_content_unref(flight->asked);
@@ -238,13 +263,30 @@ void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct e
     while (waiters != NULL) {
         struct origin_waiter *waiter = waiters;
         waiters = waiter->next;
-        waiter->ready(waiter, rc, rc != RC_OK ? err : NULL);
+        waiter->ready(waiter, rc, rc != RC_OK ? &said : NULL);
     }
+}
+
+/* Whether it has brought anything that can be kept, or that nothing is new: who asks again for what never comes would do so for ever. */
+static bool has_come(const struct remote_flight *flight)
+{
+    if (flight->unchanged)
+        return true;
+    uint64_t size = block_file_subject(flight->content->blocks)->version.size_bytes,
+             least = flight->fetch.offset + BLOCK_BYTES;
+    return flight->at >= (least < size ? least : size);
 }
 
 static void on_done(struct transport_fetch *fetch, enum rc rc, const struct err *err)
 {
-    remote_flight_land(flight_of(fetch), rc, err);
+    struct remote_flight *flight = flight_of(fetch);
+    struct err short_err;
+    if (rc == RC_OK && !has_come(flight)) {
+        rc = err_set(&short_err, RC_ORIGIN, "the origin sends less of '%.150s' than it was asked for",
+                     fetch->path);
+        err = &short_err;
+    }
+    remote_flight_land(flight, rc, err);
 }
 
 /* ---- setting out ---- */

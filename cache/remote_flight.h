@@ -18,6 +18,7 @@ struct remote_flight {
     uint64_t first_block, block_count; /* marked as flying; not for a look */
     uint64_t at;                       /* of the next byte that comes */
     bool replaced;                     /* it is of another version now */
+    bool unchanged;                    /* it is what `asked` is */
     uint8_t *block;                    /* being put together */
 };
 

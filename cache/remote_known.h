@@ -39,6 +39,7 @@ struct remote_file {
     int64_t refused_ms;             /* likewise that it may not be had */
     bool looking;                   /* a look is on its way */
     int64_t looked_ms;              /* since when */
+    uint32_t replaced;              /* how often in a row, while it was read */
     uint64_t next_number;
     struct remote_flight *flights;
     struct origin_waiter *waiters;

@@ -21,7 +21,8 @@
 #define REDIRECTS        3u
 #define FIRST_PAUSE_MS   100
 #define ERROR_TEXT_BYTES 2048u
-#define SAY_AGAIN_MS     60000 /* what is wrong with an origin as a whole */
+#define ERROR_MOST_BYTES 65536u /* of an answer that is no file's: what follows is not waited for */
+#define SAY_AGAIN_MS     60000  /* what is wrong with an origin as a whole */
 
 struct web {
     struct transport transport; /* first */
@@ -51,6 +52,8 @@ try {
     char *url, *moved_to; /* moved_to: by a redirect */
     bool gives;           /* bytes are the file's */
     struct bytes text;    /* of an error's answer */
+    size_t text_bytes;    /* that have come of it; `heard` ends it */
+    bool heard;
 };
 
 /* ---- pauses ---- */
@@ -95,8 +98,8 @@ static enum rc on_head(struct http_call *call, struct err *err)
     struct try *try = (struct try *)call;
     struct transport_answer answer = {.whole = false};
     enum rc rc = RC_OK;
-    try->gives = false;
-    try->text.length = 0;
+    try->gives = try->heard = false;
+    try->text.length = try->text_bytes = 0;
     switch (call->answer.status) {
     case 200:
     case 206:
@@ -104,6 +107,8 @@ static enum rc on_head(struct http_call *call, struct err *err)
         try->gives = rc == RC_OK;
         break;
     case 304:
+        if (!web_verdict_may_be_unchanged(try->fetch))
+            return RC_OK;
         answer.unchanged = true;
         break;
     case 412:
@@ -124,6 +129,11 @@ static enum rc on_body(struct http_call *call, const void *data, size_t length, 
     if (try->gives)
         return try->fetch->take(try->fetch, data, length, err);
     size_t room = ERROR_TEXT_BYTES - try->text.length;
+    try->text_bytes += length;
+    if (try->text_bytes > ERROR_MOST_BYTES) {
+        try->heard = true;
+        return err_set(err, RC_ORIGIN, "the origin %.100s has said enough", try->web->address.place);
+    }
     return bytes_append(&try->text, data, length < room ? length : room, err);
 }
 
@@ -242,7 +252,7 @@ static bool follow_redirect(struct try *try)
 {
     struct err err;
     unsigned status = try->call.answer.status;
-    if (try->web->keys != NULL || try->call.redirect == NULL || status < 301 || status > 308)
+    if (try->web->keys != NULL || try->call.redirect == NULL || status < 301 || status > 308 || status == 304)
         return false;
     enum rc rc = RC_OK;
     if (++try->redirects > REDIRECTS)
@@ -260,6 +270,7 @@ static bool follow_redirect(struct try *try)
         if (rc == RC_OK)
             rc = err_set(&err, RC_LATE, "the origin %.100s did not answer in time", try->web->address.place);
     }
+    note_outcome(try->web, false, try->is_probe); /* it answers, whatever that is good for */
     try_end(try, rc, &err);
     return true;
 }
@@ -269,9 +280,9 @@ static void on_end(struct http_call *call, enum rc rc, const struct err *call_er
     struct try *try = (struct try *)call;
     struct web *web = try->web;
     struct err err = {.rc = RC_OK};
-    bool answered = rc == RC_OK;
+    bool answered = rc == RC_OK || try->heard;
     struct web_verdict verdict = {.may_pass = rc == RC_LATE || rc == RC_ORIGIN};
-    bool ours = call->rc != RC_OK; /* a call-back has ended it: the origin is not to blame */
+    bool ours = call->rc != RC_OK && !try->heard; /* a call-back has ended it: the origin is not to blame */
     if (answered && follow_redirect(try))
         return;
     if (answered)

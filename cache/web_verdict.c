@@ -9,6 +9,11 @@ static uint64_t etag_hash(const char *etag)
     return etag[0] == '\0' ? 0 : bytes_hash(BYTES_HASH_START, etag, strlen(etag));
 }
 
+bool web_verdict_may_be_unchanged(const struct transport_fetch *fetch)
+{
+    return fetch->first && fetch->known != NULL;
+}
+
 enum rc web_verdict_part(const struct web_address *address, const struct transport_fetch *fetch,
                          const struct http_answer *head, struct transport_answer *ret_answer, struct err *err)
 {
@@ -67,7 +72,8 @@ static enum rc refused(const struct web_address *address, unsigned status, const
 /* The bucket lies somewhere else than where it was asked for. */
 static bool is_elsewhere(const struct http_answer *head, const char *code)
 {
-    return (head->status >= 301 && head->status <= 308) || strcmp(code, "AuthorizationHeaderMalformed") == 0;
+    return (head->status >= 301 && head->status <= 308 && head->status != 304) ||
+           strcmp(code, "AuthorizationHeaderMalformed") == 0;
 }
 
 static enum rc elsewhere(const struct web_address *address, const struct http_answer *head, const char *code,
@@ -90,15 +96,16 @@ static bool is_no_key(const char *code)
            strcmp(code, "KeyTooLongError") == 0;
 }
 
-static enum rc judge(const struct web_address *address, const char *path, const struct http_answer *head,
-                     const char *code, bool *ret_may_pass, struct err *err)
+static enum rc judge(const struct web_address *address, const struct transport_fetch *fetch,
+                     const struct http_answer *head, const char *code, bool *ret_may_pass, struct err *err)
 {
-    const char *place = address->place;
+    const char *place = address->place, *path = fetch->path;
     *ret_may_pass = false;
+    if (head->status == 304 && web_verdict_may_be_unchanged(fetch))
+        return RC_OK;
     switch (head->status) {
     case 200:
     case 206:
-    case 304:
         return RC_OK;
     case 404:
     case 410:
@@ -113,8 +120,10 @@ static enum rc judge(const struct web_address *address, const char *path, const 
     case 429:
     case 503:
         *ret_may_pass = true;
-        return err_set(err, RC_BUSY, "the origin %.100s is overloaded (%u%s%s), please try again", place,
-                       head->status, code[0] != '\0' ? " " : "", code);
+        err_set(err, RC_BUSY, "the origin %.100s is overloaded (%u%s%s), please try again", place,
+                head->status, code[0] != '\0' ? " " : "", code);
+        err->retry_s = head->retry_after_s > 0 ? (uint32_t)head->retry_after_s : 1;
+        return RC_BUSY;
     default:
         *ret_may_pass = head->status >= 500 || head->status == 408;
         if (address->is_s3 && is_elsewhere(head, code))
@@ -134,7 +143,7 @@ enum rc web_verdict_end(const struct web_address *address, const struct transpor
     if (text->data != NULL)
         http_answer_s3_code((const char *)text->data, text->length, code, sizeof code);
     bool may_pass;
-    enum rc rc = judge(address, fetch->path, head, code, &may_pass, err);
+    enum rc rc = judge(address, fetch, head, code, &may_pass, err);
     ret_verdict->may_pass = may_pass;
     ret_verdict->expired = address->is_s3 && rc == RC_ORIGIN && strcmp(code, "ExpiredToken") == 0;
     return rc;

@@ -15,6 +15,9 @@ struct web_verdict {
     bool expired;  /* a store says that our credentials have: with new ones another try does better */
 };
 
+/* Whether 304 is an answer to it: it was asked on the condition that the file is another than the one that is known. */
+bool web_verdict_may_be_unchanged(const struct transport_fetch *fetch);
+
 /* A head with the status 200 or 206: which version of the file it is of, and which part of it follows. The other fields of
  * *ret_answer stay. RC_ORIGIN: the part cannot be told, or is not what was asked for. */
 RC_MUST_USE enum rc web_verdict_part(const struct web_address *address, const struct transport_fetch *fetch,

@@ -204,7 +204,8 @@ void worker_flight_fail(struct worker_flight *flight, const struct err *err)
     struct worker_wanted *wanted;
     if (flight == NULL)
         return;
-    if (err->rc == RC_BUSY || err->rc == RC_CANCELLED || err->rc == RC_NO_MEMORY) {
+    /* Who is told when to come again is told so by the origin, which would tell the next the same. */
+    if ((err->rc == RC_BUSY && err->retry_s == 0) || err->rc == RC_CANCELLED || err->rc == RC_NO_MEMORY) {
         worker_flight_go_on(flight);
         return;
     }

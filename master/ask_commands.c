@@ -192,8 +192,8 @@ static void show(struct warming *warming, bool at_end)
     if (!at_end && ms < PROGRESS_MS)
         return;
     warming->shown = now;
-    fprintf(stderr, "%s%" PRIu64 " images warmed up, %" PRIu64 " failed%s", fresh_line(), warming->done,
-            warming->wrong, at_end || !isatty(STDERR_FILENO) ? "\n" : "");
+    fprintf(stderr, "%s%" PRIu64 " image%s warmed up, %" PRIu64 " failed%s", fresh_line(), warming->done,
+            warming->done == 1 ? "" : "s", warming->wrong, at_end || !isatty(STDERR_FILENO) ? "\n" : "");
 }
 
 /* One image. RC_IO: the server is gone. */

@@ -151,8 +151,8 @@ int master_manifest(char *const *argument)
         rc = worker_publish(&words.publication, words.path, &published, &err);
     if (rc != RC_OK)
         return master_command_refused(COMMAND, &err);
-    printf("%" PRIu64 " documents, %" PRIu64 " of them new or changed", published.documents,
-           published.written);
+    printf("%" PRIu64 " document%s, %" PRIu64 " of them new or changed", published.documents,
+           published.documents == 1 ? "" : "s", published.written);
     if (published.failures > 0)
         printf(", %" PRIu64 " failed", published.failures);
     printf("\n");

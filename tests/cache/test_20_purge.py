@@ -271,7 +271,7 @@ def test_warming_up_lets_others_pass_and_says_how_far_it_is(start, folder, tmp_p
         assert renders(served) < 16, "all was warm before anybody was let pass"
         told = done.result()
     assert told.returncode == 0 and "16 images warmed up, 0 failed" in told.stderr, told
-    assert any(f"{at} images warmed up, 0 failed\n" in told.stderr for at in range(1, 16)), told.stderr
+    assert any(f"{at} image{'s' if at > 1 else ''} warmed up, 0 failed\n" in told.stderr for at in range(1, 16)), told.stderr
 
 
 def test_a_purge_knows_several_image_roots(start, folder):

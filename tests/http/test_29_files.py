@@ -59,14 +59,14 @@ def test_everything_as_the_server_says_it(images, tmp_path):
 
 
 def test_what_is_right_is_left_alone(images, tmp_path):
-    assert write(images, tmp_path, "book", "--version", "3").stdout == "1 documents, 1 of them new or changed\n"
+    assert write(images, tmp_path, "book", "--version", "3").stdout == "1 document, 1 of them new or changed\n"
     assert files(tmp_path) == ["presentation/3/book/manifest"]
 
     def version():
         status = os.stat(tmp_path / "presentation/3/book/manifest")
         return status.st_ino, status.st_mtime_ns, status.st_ctime_ns  # not when it was read
     before = version()
-    assert write(images, tmp_path, "book/", "--version=3").stdout == "1 documents, 0 of them new or changed\n"
+    assert write(images, tmp_path, "book/", "--version=3").stdout == "1 document, 0 of them new or changed\n"
     assert version() == before
 
 

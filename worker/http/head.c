@@ -23,7 +23,12 @@ void http_head_begin(struct http_head *head, struct MHD_Response *response, cons
     head->counted_bytes = sizeof first_name - 1 + length;
 }
 
-/* Hands over what was gathered. */
+/* Hands over what was gathered, then puts the line ends into libmicrohttpd's copy of it.
+ *
+ * That writes through a pointer which libmicrohttpd lends as const. It has no function that takes a value with line ends in it, or a
+ * head that is whole already; and whoever put them in as late as in wire.c would have to look for their places in all that is sent.
+ * It is sound C: the copy is memory from malloc(), of this response alone, which no other thread knows yet, and its length stays.
+ * Should another version lend something else than the copy that it sends, tests/unit/http/test_reply.c finds blanks for line ends. */
 static void give(struct http_head *head)
 {
     head->is_split = true;

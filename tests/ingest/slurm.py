@@ -67,7 +67,7 @@ class Slurm:
                                                  start_new_session=True, preexec_fn=die_with_us))
 
     def tool(self, *command):
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
         return done.stdout if done.returncode == 0 else f"failed: {done.stderr}"
 
     def __enter__(self):

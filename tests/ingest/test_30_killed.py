@@ -74,12 +74,12 @@ def test_a_killed_converter_costs_one_line(same, undisturbed, number, said):
 
 
 def test_a_converter_that_stands_still_is_ended(same, undisturbed):
-    with Running(same, "masters", "--jobs", "1", "--hang-timeout", "1") as running:
+    with Running(same, "masters", "--jobs", "1", "--hang-timeout", "3") as running:
         os.kill(busy_with(running, "middle.tif"), signal.SIGSTOP)
         ended = running.end()
     assert ended.status == 1
     assert ended.of("masters/middle.tif") == [
-        "masters/middle.tif: its conversion stood still for 1 s and was ended"]
+        "masters/middle.tif: its conversion stood still for 3 s and was ended"]
     assert sorted(files(same / "out")) == ["lake.tif", "tower.tif"]
 
 

@@ -31,7 +31,7 @@ def on_terminal(folder, *arguments, columns=100):
             break
         said += data
     os.close(master)
-    return said.decode(), process.wait(server.patience(20))
+    return said.decode(), process.wait(60)
 
 
 def shown(said):

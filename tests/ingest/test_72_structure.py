@@ -170,7 +170,7 @@ def fastcgi(port, query):
     def record(kind, content):
         return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
 
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         parameters = b""
         for name, value in ((b"QUERY_STRING", query.encode()), (b"REQUEST_METHOD", b"GET")):
             parameters += struct.pack(">BI", len(name), len(value) | 1 << 31) + name + value
@@ -191,7 +191,7 @@ def iipimage(folder):
     if os.path.exists(program):
         return program
     user = f"APT::Sandbox::User={pwd.getpwuid(os.geteuid()).pw_name}"
-    done = subprocess.run(["apt-get", "download", "-q", "-o", user, "iipimage-server"], cwd=folder, capture_output=True, timeout=60,
+    done = subprocess.run(["apt-get", "download", "-q", "-o", user, "iipimage-server"], cwd=folder, capture_output=True, timeout=300,
                           check=False)
     if done.returncode != 0:
         pytest.skip("IIPImage is not installed and cannot be fetched")

@@ -142,7 +142,7 @@ class System:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)  # to systemd-nspawn: an orderly shutdown within
         try:
-            self.process.wait(30)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

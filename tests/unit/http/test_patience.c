@@ -26,7 +26,7 @@ static void test_a_duplicate_does_not_keep_the_client_waiting(void **state)
         send_text(&client, ends[i]);
         if (i < 4)
             assert_true(receive(&client, &reply, true));
-        assert_true(ends_within(&client, 4000));
+        assert_true(ends_within(&client, A_MINUTE_MS));
         until(atomic_load(&serving.closed_count) == i + 1);
         close(duplicate);
         close(client.fd);
@@ -49,7 +49,7 @@ static void test_no_more_than_max_connections(void **state)
     connect_only(&serving, &client[3], &accepted, &peer);
     int duplicate = dup(accepted);
     assert_int_equal(http_server_adopt(serving.server, accepted, &peer, HTTP_PUBLIC, 7, &err), RC_BUSY);
-    assert_true(ends_within(&client[3], 1000));
+    assert_true(ends_within(&client[3], A_MINUTE_MS));
     close(duplicate);
     close(client[3].fd);
     for (int round = 0; round < 50; round++) { /* a place is free again as soon as closed() has been called */
@@ -75,8 +75,8 @@ static void test_idle_connections_end(void **state)
     connect_client(&serving, &fresh);
     connect_client(&serving, &used);
     get(&used, "/a", "", &reply);
-    assert_true(ends_within(&used, 4000));
-    assert_true(ends_within(&fresh, 4000));
+    assert_true(ends_within(&used, A_MINUTE_MS));
+    assert_true(ends_within(&fresh, A_MINUTE_MS));
     close(fresh.fd);
     close(used.fd);
     serving_stop(&serving);
@@ -86,7 +86,7 @@ static void test_idle_connections_end(void **state)
 static unsigned trickle(struct client *client, const char *first, struct reply *reply)
 {
     send_text(client, first);
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < A_MINUTE_MS / 100; i++) {
         struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
         if (poll(&poll_fd, 1, 100) == 1)
             return receive(client, reply, true) ? reply->status : 0;
@@ -110,9 +110,9 @@ static void test_a_trickling_request_ends_with_408(void **state)
             get(&client, "/a", "", &reply);
         int64_t begin_ms = clock_monotonic_ms();
         assert_int_equal(trickle(&client, parts[i], &reply), 408);
-        assert_in_range(clock_monotonic_ms() - begin_ms, 900, 3000);
+        assert_true(clock_monotonic_ms() - begin_ms >= 900);
         assert_string_equal(reply.body, "The request took too long here.\n");
-        assert_true(ends_within(&client, 1000));
+        assert_true(ends_within(&client, A_MINUTE_MS));
         close(client.fd);
     }
     until(atomic_load(&serving.closed_count) == 3);
@@ -126,11 +126,11 @@ static void test_several_slow_requests_in_a_row(void **state)
     static struct serving serving;
     static struct client client;
     static struct reply reply;
-    serving_start(&serving, (struct http_server_options){.request_timeout_s = 1}, handle_at_once);
+    serving_start(&serving, (struct http_server_options){.request_timeout_s = 2}, handle_at_once);
     connect_client(&serving, &client);
     for (int i = 0; i < 4; i++) {
         send_text(&client, "GET /a HT");
-        pause_ms(500);
+        pause_ms(600);
         send_text(&client, "TP/1.1\r\nHost: h\r\n\r\n");
         assert_true(receive(&client, &reply, true));
         assert_int_equal(reply.status, 200);

@@ -196,7 +196,7 @@ static void test_who_only_stops_sending_still_waits(void **state)
     answer(exchange, "still here");
     assert_true(receive(&client, &reply, true));
     assert_string_equal(reply.body, "still here");
-    assert_true(ends_within(&client, 1000));
+    assert_true(ends_within(&client, A_MINUTE_MS));
     close(client.fd);
     serving_stop(&serving);
 }
@@ -222,25 +222,25 @@ static void test_drain(void **state)
     struct http_exchange *exchange = take_held(&serving);
 
     http_server_drain(serving.server);
-    assert_true(ends_within(&fresh, 2000));
-    assert_true(ends_within(&idle, 2000));
+    assert_true(ends_within(&fresh, A_MINUTE_MS));
+    assert_true(ends_within(&idle, A_MINUTE_MS));
     assert_false(ends_within(&halfway, 300));
     send_text(&halfway, "TP/1.1\r\nHost: h\r\n\r\n");
     assert_true(receive(&halfway, &reply, true));
     assert_says(&reply, "Connection", "close");
-    assert_true(ends_within(&halfway, 1000));
+    assert_true(ends_within(&halfway, A_MINUTE_MS));
     assert_false(http_exchange_abandoned(exchange));
     answer(exchange, "last");
     assert_true(receive(&held, &reply, true));
     assert_string_equal(reply.body, "last");
     assert_says(&reply, "Connection", "close");
-    assert_true(ends_within(&held, 1000));
+    assert_true(ends_within(&held, A_MINUTE_MS));
     until(http_server_connections(serving.server) == 0);
 
     connect_client(&serving, &fresh); /* on the way here when draining began */
     get(&fresh, "/now", "", &reply);
     assert_says(&reply, "Connection", "close");
-    assert_true(ends_within(&fresh, 1000));
+    assert_true(ends_within(&fresh, A_MINUTE_MS));
     close(fresh.fd);
     close(idle.fd);
     close(held.fd);

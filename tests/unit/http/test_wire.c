@@ -76,7 +76,7 @@ static void as_worker(struct pair *pair, void (*serve)(struct pair *pair, struct
 static void wait_readable(int fd)
 {
     struct pollfd wait = {.fd = fd, .events = POLLIN};
-    poll(&wait, 1, 5000);
+    poll(&wait, 1, 60000);
 }
 
 static void tell(const struct pair *pair, const char *text)

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#define HANDED_OVER 500
-#define MOST_OFFERS 20000
+#define HANDED_OVER 50
+#define MOST_OFFERS 2000
 
 struct game {
     atomic_uint handed, offers;

@@ -128,7 +128,7 @@ def test_who_may_come(start, path):
     os.chmod(path, 0o666)  # somebody else's doing: the peer's user counts all the same
     refused = as_nobody()
     assert "b''" in refused.stdout or "ConnectionReset" in refused.stderr or "BrokenPipe" in refused.stderr, refused
-    assert "refused: its user is neither" in served.log()
+    until(lambda: "refused: its user is neither" in served.log(), 5, "the log says why")
     shared = path.with_name("shared.sock")
     start(settings={"admin_socket": shared, "admin_socket_mode": "660", "admin_socket_group": "nogroup"})
     assert stat.S_IMODE(os.stat(shared).st_mode) == 0o660

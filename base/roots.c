@@ -31,15 +31,6 @@ bool roots_next(const char **rest, struct roots_root *ret_root)
     return true;
 }
 
-size_t roots_count(const char *images)
-{
-    struct roots_root root;
-    size_t count = 0;
-    while (roots_next(&images, &root))
-        count++;
-    return count;
-}
-
 bool roots_is_remote(const char *place)
 {
     return strncmp(place, "s3://", 5) == 0 || strncmp(place, "http://", 7) == 0 ||

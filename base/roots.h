@@ -22,7 +22,6 @@ struct roots_root {
 
 /* The next root; `rest` begins as the text and moves on. False: there is none any more. */
 bool roots_next(const char **rest, struct roots_root *ret_root);
-size_t roots_count(const char *images);
 /* NULL, or a static phrase that says what is wrong with the text. */
 const char *roots_check(const char *images);
 

@@ -124,9 +124,3 @@ void master_address_remove(struct master_addresses *addresses, const struct sock
         hole = i;
     }
 }
-
-uint32_t master_address_count(const struct master_addresses *addresses, const struct sockaddr_storage *peer)
-{
-    struct address_entry key = address_key(peer);
-    return key.family == 0 ? 0 : addresses->entry[address_find(addresses, &key)].count;
-}

@@ -24,6 +24,5 @@ RC_MUST_USE enum rc master_address_add(struct master_addresses *addresses,
                                        const struct sockaddr_storage *peer, uint32_t most, struct err *err);
 /* Takes back what add counted. */
 void master_address_remove(struct master_addresses *addresses, const struct sockaddr_storage *peer);
-uint32_t master_address_count(const struct master_addresses *addresses, const struct sockaddr_storage *peer);
 
 #endif

@@ -30,7 +30,7 @@
 #include <stdint.h>
 
 #define SHM_MAX_WORKERS    256u
-#define SHM_LAYOUT_VERSION 6u
+#define SHM_LAYOUT_VERSION 7u
 
 enum shm_slot_state { SHM_SLOT_FREE, SHM_SLOT_STARTING, SHM_SLOT_SERVING, SHM_SLOT_DRAINING };
 

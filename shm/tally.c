@@ -31,8 +31,8 @@ const char *shm_tally_class_name(unsigned class)
 
 const char *shm_tally_protocol_name(unsigned protocol)
 {
-    static const char *const name[SHM_TALLY_PROTOCOLS] = {
-        "none", "iiif3", "iiif2", "deepzoom", "zoomify", "presentation", "jpip", "web", "admin"};
+    static const char *const name[SHM_TALLY_PROTOCOLS] = {"none",    "iiif3",        "iiif2", "deepzoom",
+                                                          "zoomify", "presentation", "web",   "admin"};
     return protocol < SHM_TALLY_PROTOCOLS ? name[protocol] : "none";
 }
 

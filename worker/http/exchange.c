@@ -251,15 +251,14 @@ enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, co
                                    const char *method, const char *version, const char *upload,
                                    size_t *upload_bytes, void **slot)
 {
-    struct http_server *server = context;
     struct http_exchange *exchange = *slot;
+    (void)context;
     (void)mhd;
     (void)url;
     (void)upload;
     switch (exchange->stage) {
     case HTTP_STAGE_HEADER:
         exchange->stage = HTTP_STAGE_BODY;
-        atomic_fetch_add_explicit(&server->exchanges, 1, memory_order_relaxed);
         return exchange->target == NULL ? MHD_NO : accept_header(exchange, method, version);
     case HTTP_STAGE_BODY:
         if (*upload_bytes > 0) {
@@ -314,8 +313,6 @@ void http_exchange_end(void *context, struct MHD_Connection *mhd, void **slot,
         else if (!http_wire_advance(&connection->wire, exchange->request_bytes))
             shutdown(connection->fd, SHUT_RDWR);
     }
-    if (exchange->stage > HTTP_STAGE_HEADER)
-        atomic_fetch_sub_explicit(&server->exchanges, 1, memory_order_relaxed);
     if (exchange->response != NULL)
         MHD_destroy_response(exchange->response);
     if (exchange->stream != NULL && http_stream_leave(exchange->stream, exchange->arena))

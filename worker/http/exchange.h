@@ -92,7 +92,7 @@ struct http_connection {
 struct http_server {
     struct http_server_options options;
     struct MHD_Daemon *daemon;
-    _Atomic uint32_t connections, exchanges, suspended;
+    _Atomic uint32_t connections, suspended;
     atomic_bool draining, stopping;
 
     /* Event thread only. */

@@ -216,11 +216,6 @@ uint32_t http_server_connections(struct http_server *server)
     return atomic_load_explicit(&server->connections, memory_order_relaxed);
 }
 
-uint32_t http_server_exchanges(struct http_server *server)
-{
-    return atomic_load_explicit(&server->exchanges, memory_order_relaxed);
-}
-
 /* ---- connections, as they are handed in ---- */
 
 static void prepare_socket(int fd)

@@ -72,7 +72,6 @@ void http_server_retire(struct http_server *server);
  * shut them down). Needs the journal. */
 uint32_t http_server_release(struct http_server *server);
 uint32_t http_server_connections(struct http_server *server); /* open now */
-uint32_t http_server_exchanges(struct http_server *server);   /* begun and not completely sent */
 /* Ends all connections and the event thread, and waits for suspended exchanges to be answered: their holders
  * see them as abandoned from now on. Answers not yet sent are lost. */
 void http_server_stop(struct http_server **server);

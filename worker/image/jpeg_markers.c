@@ -9,7 +9,6 @@
 #define MAX_ICC_PIECES 255u
 
 enum {
-    MARKER_SOI = 0xd8,
     MARKER_EOI = 0xd9,
     MARKER_SOS = 0xda,
     MARKER_APP1 = 0xe1,

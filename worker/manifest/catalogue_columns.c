@@ -8,7 +8,6 @@
 
 #define MOST_COLUMNS   1000u
 #define LANGUAGE_BYTES 36u /* BCP 47 asks for at least 35 letters */
-#define MORE_PAGES     '|'
 #define NOWHERE        SIZE_MAX
 
 enum column_kind {

@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "cache/s3_list.h"
 #include "cache/s3_sign.h"
+#include "cache/web_verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -152,21 +153,16 @@ static enum rc take_object(void *context, const struct s3_list_object *object, s
     return add_entry(asking, &entry, name_bytes, err);
 }
 
-static enum rc judge(const struct asking *asking, struct err *err)
+/* That there is no such folder an empty list says, and who may not list may not list any. */
+static enum rc judge(const struct asking *asking, struct web_verdict *ret_verdict, struct err *err)
 {
-    char code[48] = "";
-    unsigned status = asking->call.answer.status;
-    if (status == 200)
-        return RC_OK;
-    if (asking->answer.data != NULL)
-        http_answer_s3_code((const char *)asking->answer.data, asking->answer.length, code, sizeof code);
-    if (status == 403 || status == 401)
-        return err_set(err, RC_ORIGIN,
-                       "the store %.100s refuses: the credentials do not give the right to list (%s)",
-                       asking->folder->address->place, code[0] != '\0' ? code : "403");
-    return err_set(err, status == 503 || status == 429 ? RC_BUSY : RC_ORIGIN,
-                   "the store %.100s answers %u%s%s to a list", asking->folder->address->place, status,
-                   code[0] != '\0' ? " " : "", code);
+    const struct web_verdict_subject subject = {
+        .kind = "list of", .name = asking->listing->path, .right = "list what is there"};
+    enum rc rc = web_verdict_store(asking->folder->address, &subject, &asking->call.answer, &asking->answer,
+                                   ret_verdict, err);
+    if (rc == RC_NOT_FOUND || rc == RC_FORBIDDEN)
+        rc = err->rc = RC_ORIGIN;
+    return rc;
 }
 
 static void on_end(struct http_call *call, enum rc rc, const struct err *call_err)
@@ -174,14 +170,12 @@ static void on_end(struct http_call *call, enum rc rc, const struct err *call_er
     struct asking *asking = (struct asking *)call;
     struct err err = {.rc = RC_OK};
     bool is_answered = rc == RC_OK, ours = call->rc != RC_OK;
-    bool may_pass = !ours && (rc == RC_LATE || rc == RC_ORIGIN);
-    if (is_answered) {
-        rc = judge(asking, &err);
-        may_pass = rc != RC_OK && (call->answer.status >= 500 || call->answer.status == 429);
-    } else {
+    struct web_verdict verdict = {.may_pass = !ours && (rc == RC_LATE || rc == RC_ORIGIN)};
+    if (is_answered)
+        rc = judge(asking, &verdict, &err);
+    else
         err = *call_err;
-    }
-    if (may_pass && ++asking->number < asking->folder->tries) {
+    if (verdict.may_pass && ++asking->number < asking->folder->tries) {
         ask(asking, (int64_t)PAUSE_MS << asking->number);
         return;
     }

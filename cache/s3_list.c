@@ -180,7 +180,7 @@ enum rc s3_list_query(const char *token, bool in_folder, const char *root, const
 
 enum rc s3_list_read(const char *xml, size_t length,
                      enum rc (*object)(void *context, const struct s3_list_object *object, struct err *err),
-                     void *context, struct s3_list_page *ret_page, struct err *err)
+                     void *context, struct s3_list_page *page_io, struct err *err)
 {
     const char *end = xml + length, *content;
     size_t content_length = 0;
@@ -203,8 +203,10 @@ enum rc s3_list_read(const char *xml, size_t length,
         rc = read_prefix(content, content + content_length, object, context, err);
     if (rc == RC_OK && page.is_truncated && page.token[0] == '\0')
         rc = err_set(err, RC_ORIGIN, "the store's list of objects breaks off");
+    if (rc == RC_OK && page.is_truncated && strcmp(page.token, page_io->token) == 0)
+        rc = err_set(err, RC_ORIGIN, "the store's list of objects begins again and again");
     if (rc == RC_OK)
-        *ret_page = page;
+        *page_io = page;
     return rc;
 }
 

@@ -31,11 +31,11 @@ RC_MUST_USE enum rc s3_list_query(const char *token, bool in_folder, const char 
                                   struct bytes *query, struct err *err);
 
 /* Calls `object` for each object in the order of the document, then for each common prefix; it returns RC_OK to
- * go on. RC_ORIGIN: the document is none of its kind, or breaks off. Else what `object` returned. */
+ * go on. *page_io is what the page before has left (zeros at first), and becomes what the next is asked for with. RC_ORIGIN: the document is none of its kind, breaks off, or leads to itself. Else what `object` returned. */
 RC_MUST_USE enum rc s3_list_read(const char *xml, size_t length,
                                  enum rc (*object)(void *context, const struct s3_list_object *object,
                                                    struct err *err),
-                                 void *context, struct s3_list_page *ret_page, struct err *err);
+                                 void *context, struct s3_list_page *page_io, struct err *err);
 
 /* The name of an upload in parts that the store has begun. RC_ORIGIN: the answer names none. */
 RC_MUST_USE enum rc s3_list_upload(const char *xml, size_t length, char ret_id[S3_LIST_UPLOAD_BYTES],

@@ -4,7 +4,7 @@
 #include "cache/http_call.h"
 #include "cache/s3_credentials.h"
 #include "cache/s3_list.h"
-#include "cache/web_address.h"
+#include "cache/web_verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,21 +87,6 @@ static enum rc ask_once(struct s3_store *store, const struct s3_request *request
     return rc;
 }
 
-static enum rc judge(const struct asked *asked, const char *what, struct err *err)
-{
-    char code[48] = "";
-    unsigned status = asked->call.answer.status;
-    if (status / 100 == 2)
-        return RC_OK;
-    if (asked->answer.data != NULL)
-        http_answer_s3_code((const char *)asked->answer.data, asked->answer.length, code, sizeof code);
-    enum rc rc = status == 404 && strcmp(code, "NoSuchBucket") != 0 ? RC_NOT_FOUND
-                 : status == 503 || status == 429                   ? RC_BUSY
-                                                                    : RC_ORIGIN;
-    return err_set(err, rc, "the store answers %u%s%s to '%.120s'", status, code[0] != '\0' ? " " : "", code,
-                   what);
-}
-
 /* As often as it takes, and is allowed. `asked` is the last try's. */
 static enum rc ask(struct s3_store *store, const char *method, const char *path, const char *query,
                    const void *body, size_t length, struct asked *asked, struct err *err)
@@ -112,17 +97,17 @@ static enum rc ask(struct s3_store *store, const char *method, const char *path,
                                        .path = path,
                                        .query = query,
                                        .payload = body != NULL ? payload : NULL};
+    const struct web_verdict_subject subject = {.kind = "object", .name = path, .right = "do this"};
     s3_hash(body != NULL ? body : "", length, payload);
     for (uint32_t number = 0;; number++) {
         asked_done(asked);
         asked->answer = (struct bytes){.data = NULL};
         enum rc rc = ask_once(store, &request, body, length, asked, err);
-        bool may_pass = rc == RC_LATE || rc == RC_ORIGIN;
-        if (rc == RC_OK) {
-            rc = judge(asked, path, err);
-            may_pass = rc != RC_OK && (asked->call.answer.status >= 500 || asked->call.answer.status == 429);
-        }
-        if (!may_pass || number + 1 >= store->tries)
+        struct web_verdict verdict = {.may_pass = rc == RC_LATE || rc == RC_ORIGIN};
+        if (rc == RC_OK)
+            rc = web_verdict_store(&store->address, &subject, &asked->call.answer, &asked->answer, &verdict,
+                                   err);
+        if (!verdict.may_pass || number + 1 >= store->tries)
             return rc;
         pause_ms((int64_t)PAUSE_MS << number);
     }

@@ -40,7 +40,8 @@ enum rc web_verdict_part(const struct web_address *address, const struct transpo
 /* ---- the end ---- */
 
 /* Why the store does not let us in, as the person who set it up has to hear it. */
-static enum rc refused(const struct web_address *address, unsigned status, const char *code, struct err *err)
+static enum rc refused(const struct web_address *address, const struct web_verdict_subject *subject,
+                       unsigned status, const char *code, struct err *err)
 {
     const char *name = address->place;
     if (!address->is_s3)
@@ -60,13 +61,12 @@ static enum rc refused(const struct web_address *address, unsigned status, const
         return err_set(err, RC_FORBIDDEN, "the store %.100s refuses: this image is archived (%s)", name,
                        code);
     if (strcmp(code, "AccessDenied") == 0) /* of this one: others may be had */
-        return err_set(
-            err, RC_FORBIDDEN,
-            "the store %.100s refuses: the credentials do not give the right to read this image (%s)", name,
-            code);
+        return err_set(err, RC_FORBIDDEN,
+                       "the store %.100s refuses: the credentials do not give the right to %s (%s)", name,
+                       subject->right, code);
     return err_set(err, RC_ORIGIN,
-                   "the store %.100s refuses: the credentials do not give the right to read this image (%s)",
-                   name, code[0] != '\0' ? code : "403");
+                   "the store %.100s refuses: the credentials do not give the right to %s (%s)", name,
+                   subject->right, code[0] != '\0' ? code : "403");
 }
 
 /* The bucket lies somewhere else than where it was asked for. */
@@ -96,25 +96,20 @@ static bool is_no_key(const char *code)
            strcmp(code, "KeyTooLongError") == 0;
 }
 
-static enum rc judge(const struct web_address *address, const struct transport_fetch *fetch,
+static enum rc judge(const struct web_address *address, const struct web_verdict_subject *subject,
                      const struct http_answer *head, const char *code, bool *ret_may_pass, struct err *err)
 {
-    const char *place = address->place, *path = fetch->path;
+    const char *place = address->place;
     *ret_may_pass = false;
-    if (head->status == 304 && web_verdict_may_be_unchanged(fetch))
-        return RC_OK;
     switch (head->status) {
-    case 200:
-    case 206:
-        return RC_OK;
     case 404:
     case 410:
         if (strcmp(code, "NoSuchBucket") == 0)
             return err_set(err, RC_ORIGIN, "the store has no such bucket: %.120s", place);
-        return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", path);
+        return err_set(err, RC_NOT_FOUND, "there is no %s '%.180s'", subject->kind, subject->name);
     case 401:
     case 403:
-        return refused(address, head->status, code, err);
+        return refused(address, subject, head->status, code, err);
     case 416:
         return err_set(err, RC_UNSUPPORTED, "the source is an empty file");
     case 429:
@@ -129,22 +124,44 @@ static enum rc judge(const struct web_address *address, const struct transport_f
         if (address->is_s3 && is_elsewhere(head, code))
             return elsewhere(address, head, code, err);
         if (address->is_s3 && head->status == 400 && is_no_key(code))
-            return err_set(err, RC_NOT_FOUND, "there is no image '%.180s'", path);
+            return err_set(err, RC_NOT_FOUND, "there is no %s '%.180s'", subject->kind, subject->name);
         return err_set(err, RC_ORIGIN, "the origin %.100s answers %u%s%s", place, head->status,
                        code[0] != '\0' ? " " : "", code);
     }
+}
+
+static enum rc judge_text(const struct web_address *address, const struct web_verdict_subject *subject,
+                          const struct http_answer *head, const struct bytes *text,
+                          struct web_verdict *ret_verdict, struct err *err)
+{
+    char code[48] = "";
+    if (text->data != NULL)
+        http_answer_s3_code((const char *)text->data, text->length, code, sizeof code);
+    bool may_pass;
+    enum rc rc = judge(address, subject, head, code, &may_pass, err);
+    *ret_verdict = (struct web_verdict){.may_pass = may_pass,
+                                        .expired = address->is_s3 && rc == RC_ORIGIN &&
+                                                   strcmp(code, "ExpiredToken") == 0};
+    return rc;
 }
 
 enum rc web_verdict_end(const struct web_address *address, const struct transport_fetch *fetch,
                         const struct http_answer *head, const struct bytes *text,
                         struct web_verdict *ret_verdict, struct err *err)
 {
-    char code[48] = "";
-    if (text->data != NULL)
-        http_answer_s3_code((const char *)text->data, text->length, code, sizeof code);
-    bool may_pass;
-    enum rc rc = judge(address, fetch, head, code, &may_pass, err);
-    ret_verdict->may_pass = may_pass;
-    ret_verdict->expired = address->is_s3 && rc == RC_ORIGIN && strcmp(code, "ExpiredToken") == 0;
-    return rc;
+    const struct web_verdict_subject subject = {
+        .kind = "image", .name = fetch->path, .right = "read this image"};
+    *ret_verdict = (struct web_verdict){.may_pass = false};
+    if (head->status == 200 || head->status == 206 ||
+        (head->status == 304 && web_verdict_may_be_unchanged(fetch)))
+        return RC_OK;
+    return judge_text(address, &subject, head, text, ret_verdict, err);
+}
+
+enum rc web_verdict_store(const struct web_address *address, const struct web_verdict_subject *subject,
+                          const struct http_answer *head, const struct bytes *text,
+                          struct web_verdict *ret_verdict, struct err *err)
+{
+    *ret_verdict = (struct web_verdict){.may_pass = false};
+    return head->status / 100 == 2 ? RC_OK : judge_text(address, subject, head, text, ret_verdict, err);
 }

@@ -1,6 +1,7 @@
-/* What an S3 bucket or an http(s) server means by its answer to a fetch, and what the person who set it up is told of it.
+/* What an S3 bucket or an http(s) server means by its answer, and what the person who set it up is told of it.
  *
- * For cache/web_transport.c, which asks, tries again and gives up; here it is only said what came. The sentences name the image root,
+ * For whoever asks one, tries again and gives up (cache/web_transport.c, cache/s3_folder.c, cache/s3_store.c, worker/ingest/bucket_request.c);
+ * here it is only said what came. The sentences name the image root,
  * so that they can be acted on where there are several. The answers are bytes of somebody else's server: nothing in them, and no
  * status, may do more than end the fetch. Pure; any thread; owns nothing. */
 #ifndef CACHE_WEB_VERDICT_H
@@ -29,5 +30,16 @@ RC_MUST_USE enum rc web_verdict_part(const struct web_address *address, const st
 RC_MUST_USE enum rc web_verdict_end(const struct web_address *address, const struct transport_fetch *fetch,
                                     const struct http_answer *head, const struct bytes *text,
                                     struct web_verdict *ret_verdict, struct err *err);
+
+/* What a store was asked for that is no part of a source. */
+struct web_verdict_subject {
+    const char *kind, *name; /* "object", "a/b": there is none of that name */
+    const char *right;       /* what it takes the right to do: "list" */
+};
+/* The same of a store's answer to anything else; 2xx is RC_OK. */
+RC_MUST_USE enum rc web_verdict_store(const struct web_address *address,
+                                      const struct web_verdict_subject *subject,
+                                      const struct http_answer *head, const struct bytes *text,
+                                      struct web_verdict *ret_verdict, struct err *err);
 
 #endif

@@ -17,7 +17,7 @@ static enum rc check_object(void *context, const struct s3_list_object *object, 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct s3_list_page page;
+    struct s3_list_page page = {.is_truncated = false};
     if (s3_list_read((const char *)data, size, check_object, NULL, &page, NULL) == RC_OK &&
         memchr(page.token, '\0', sizeof page.token) == NULL)
         abort();

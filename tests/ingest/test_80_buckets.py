@@ -139,7 +139,7 @@ def test_who_is_not_let_in(home, store, scratch):
     ended = ingest(home, "s3://house/masters", "masters/lake.jpg", "--scratch", "scratch", *wrong)
     assert ended.status == 1 and ended.summary.startswith("1 made")
     assert ended.of("s3://house/masters") == [
-        "s3://house/masters: the bucket house does not allow it: SignatureDoesNotMatch"]
+        "s3://house/masters: the store s3://house refuses the credentials: access key or secret key is wrong (SignatureDoesNotMatch)"]
     ended = ingest(home, "masters", "--scratch", "scratch", *wrong, into="s3://house/pyramids")
     assert ended.status == 1 and len(ended.of("masters/lake.jpg")) == 1 and not pyramids(store)
 

@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "cache/http_call.h"
 #include "cache/s3_credentials.h"
+#include "cache/web_verdict.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -83,28 +84,24 @@ static enum rc sign_try(struct ingest_bucket *bucket, const char *path, struct t
     return rc;
 }
 
-/* What an answer means. RC_ORIGIN: another try may help. */
-static enum rc judge(const struct ingest_bucket *bucket, const struct try *try, struct err *err)
+/* What an answer means. */
+static enum rc judge(const struct ingest_bucket *bucket, const struct try *try, bool *ret_may_pass,
+                     struct err *err)
 {
-    unsigned status = try->call.answer.status;
-    char code[64] = "";
-    if (status == 200 || status == 204 || status == 206)
-        return RC_OK;
-    (void)http_answer_s3_code((const char *)try->words.data, try->words.length, code, sizeof code);
-    if (status == 404)
-        return err_set(err, RC_NOT_FOUND, "the bucket %s has no such object%s%s", bucket->name,
-                       code[0] != '\0' ? ": " : "", code);
-    if (status == 401 || status == 403)
-        return err_set(err, RC_FORBIDDEN, "the bucket %s does not allow it%s%s", bucket->name,
-                       code[0] != '\0' ? ": " : "", code);
-    if (status == 412)
+    const struct ingest_bucket_request *request = try->request;
+    const struct web_verdict_subject subject = {
+        .kind = "object", .name = request->key, .right = request->body != NULL ? "write there" : "read this"};
+    struct web_verdict verdict;
+    if (try->call.answer.status == 412)
         return err_set(err, RC_BUSY, "the source was changed while it was read");
-    return err_set(err, status >= 500 || status == 429 ? RC_ORIGIN : RC_UNSUPPORTED,
-                   "the bucket %s answers %u%s%s", bucket->name, status, code[0] != '\0' ? ": " : "", code);
+    enum rc rc = web_verdict_store(&bucket->address, &subject, &try->call.answer, &try->words, &verdict, err);
+    *ret_may_pass = verdict.may_pass;
+    return rc;
 }
 
+/* *ret_may_pass: another try may help. */
 static enum rc try_once(struct ingest_bucket *bucket, const struct ingest_bucket_request *request,
-                        struct err *err)
+                        bool *ret_may_pass, struct err *err)
 {
     OWN(try_done) struct try try = {.request = request};
     OWN(bytes_done) struct bytes path = {0};
@@ -132,8 +129,10 @@ static enum rc try_once(struct ingest_bucket *bucket, const struct ingest_bucket
     try.call.stall_ms = STALL_MS;
     try.call.body_came = on_body;
     rc = http_call_now(&try.call, err);
+    *ret_may_pass = rc == RC_ORIGIN || rc == RC_LATE;
     if (rc == RC_OK)
-        rc = judge(bucket, &try, err);
+        rc = judge(bucket, &try, ret_may_pass, err);
+    *ret_may_pass = *ret_may_pass || rc == RC_OK; /* of what follows: it was not what it said it was */
     if (rc == RC_OK && try.call.answer.has_length && try.call.answer.length_bytes != try.came_bytes)
         rc = err_set(err, RC_ORIGIN, "the bucket %s sent %llu of %llu bytes", bucket->name,
                      (unsigned long long)try.came_bytes, (unsigned long long)try.call.answer.length_bytes);
@@ -151,8 +150,9 @@ enum rc ingest_bucket_ask(struct ingest_bucket *bucket, const struct ingest_buck
 {
     int64_t wait_ms = FIRST_PAUSE_MS;
     for (int tries = 1;; tries++, wait_ms *= 2) {
-        enum rc rc = try_once(bucket, request, err);
-        if ((rc != RC_ORIGIN && rc != RC_LATE) || tries == TRIES)
+        bool may_pass = false;
+        enum rc rc = try_once(bucket, request, &may_pass, err);
+        if (rc == RC_OK || !may_pass || tries == TRIES)
             return rc;
         pause_ms(wait_ms);
     }

@@ -31,7 +31,7 @@ struct ingest_bucket_request {
         expect; /* what the answer in `out` must contain: some say 200 and then report a failure. NULL: nothing */
 };
 
-/* RC_NOT_FOUND, RC_FORBIDDEN, RC_BUSY (`if_match` does not), RC_ORIGIN, RC_LATE, RC_UNSUPPORTED, RC_TOO_LARGE, RC_IO. */
+/* RC_NOT_FOUND, RC_FORBIDDEN, RC_BUSY (`if_match` does not, or the store is), RC_ORIGIN, RC_LATE, RC_UNSUPPORTED, RC_TOO_LARGE, RC_IO. */
 RC_MUST_USE enum rc ingest_bucket_ask(struct ingest_bucket *bucket,
                                       const struct ingest_bucket_request *request, struct err *err);
 

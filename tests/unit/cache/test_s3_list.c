@@ -33,7 +33,7 @@ static enum rc read_page(const char *xml, struct s3_list_page *page)
 
 static void test_a_page(void **state)
 {
-    struct s3_list_page page;
+    struct s3_list_page page = {.is_truncated = false};
     (void)state;
     assert_int_equal(
         read_page("<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"x\"><Name>b</Name>"
@@ -50,9 +50,19 @@ static void test_a_page(void **state)
     assert_string_equal(seen, "a/b c\xc3\xa9.tif|\"e\"|12345678901;<&>|\"x\"|0;d/||0/");
 }
 
+static void test_a_page_that_leads_to_itself(void **state)
+{
+    struct s3_list_page page = {.is_truncated = false};
+    (void)state;
+    static const char xml[] = "<ListBucketResult><IsTruncated>true</IsTruncated>"
+                              "<NextContinuationToken>again</NextContinuationToken></ListBucketResult>";
+    assert_int_equal(read_page(xml, &page), RC_OK);
+    assert_int_equal(read_page(xml, &page), RC_ORIGIN);
+}
+
 static void test_the_last_page(void **state)
 {
-    struct s3_list_page page;
+    struct s3_list_page page = {.is_truncated = false};
     (void)state;
     assert_int_equal(
         read_page("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>", &page), RC_OK);
@@ -84,7 +94,7 @@ static void test_what_is_no_reference_stands_for_itself(void **state)
 {
     static const char *const same[] = {"&",    "&#",     "&#;x",   "&#x;", "&#xg;",
                                        "&#34", "&#999;", "&nbsp;", "&#a;"};
-    struct s3_list_page page;
+    struct s3_list_page page = {.is_truncated = false};
     (void)state;
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
         char xml[256], right[64];
@@ -129,9 +139,13 @@ static void test_queries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_page),  cmocka_unit_test(test_the_last_page),
-        cmocka_unit_test(test_no_list), cmocka_unit_test(test_what_is_no_reference_stands_for_itself),
-        cmocka_unit_test(test_uploads), cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_a_page),
+        cmocka_unit_test(test_a_page_that_leads_to_itself),
+        cmocka_unit_test(test_the_last_page),
+        cmocka_unit_test(test_no_list),
+        cmocka_unit_test(test_what_is_no_reference_stands_for_itself),
+        cmocka_unit_test(test_uploads),
+        cmocka_unit_test(test_queries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "worker/render/queue.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#define BUDGET_BYTES ((uint64_t)100 << 20)
 
 #define LARGE_MS 1000.0
 #define SMALL_MS 1.0
@@ -100,7 +103,7 @@ static struct render_pool *start(uint32_t processors, uint32_t queue_length, int
     const struct render_pool_options options = {.processors = processors,
                                                 .queue_length = queue_length,
                                                 .deadline_ms = deadline_ms,
-                                                .memory_bytes = (uint64_t)100 << 20,
+                                                .memory_bytes = BUDGET_BYTES,
                                                 .effort = effort,
                                                 .slot_count = 4};
     assert_int_equal(render_pool_start(&options, &pool, &err), RC_OK);
@@ -301,19 +304,18 @@ static void test_too_long_a_wait_is_refused_at_once(void **state)
 
 /* ---- memory ---- */
 
-static _Atomic uint64_t held_bytes, most_held_bytes;
-static atomic_int jobs_run, alone_violations;
+static _Atomic uint64_t held_bytes;
+static atomic_int jobs_run, violations;
 
 static void run_counted(struct render_job *job)
 {
     struct test_job *counted = (struct test_job *)job;
     bool claimed = render_pool_claim(counted->pool, counted->memory_bytes, NULL, NULL);
     uint64_t held = atomic_fetch_add(&held_bytes, counted->memory_bytes) + counted->memory_bytes;
-    for (uint64_t most = atomic_load(&most_held_bytes); held > most;)
-        if (atomic_compare_exchange_weak(&most_held_bytes, &most, held))
-            break;
-    if (counted->memory_bytes > (uint64_t)100 << 20 && held != counted->memory_bytes)
-        atomic_fetch_add(&alone_violations, 1);
+    if (held > BUDGET_BYTES &&
+        held != counted->memory_bytes) /* what is larger than all there is runs alone */
+        atomic_fetch_add(&violations, 1);
+    sched_yield(); /* so that others come while this one holds it */
     atomic_fetch_sub(&held_bytes, counted->memory_bytes);
     render_pool_return(counted->pool, counted->memory_bytes);
     atomic_fetch_add(&jobs_run, claimed);
@@ -322,18 +324,18 @@ static void run_counted(struct render_job *job)
 static void test_all_run_within_the_budget(void **state)
 {
     (void)state;
-    struct render_pool *pool = start(4, 2000, 0);
-    static struct test_job job[2000];
-    for (int i = 0; i < 2000; i++) {
+    enum { COUNT = 300 };
+    struct render_pool *pool = start(4, COUNT, 0);
+    static struct test_job job[COUNT];
+    for (int i = 0; i < COUNT; i++) {
         job[i] = make_job(pool, i, i % 10 == 0 ? LARGE_MS : SMALL_MS, run_counted);
         job[i].memory_bytes = (uint64_t)(i % 97 == 0 ? 1000 : 5 + i % 60) << 20;
         assert_int_equal(submit(&job[i]), RC_OK);
     }
     render_pool_stop(&pool);
     assert_null(pool);
-    assert_int_equal(atomic_load(&jobs_run), 2000);
-    assert_int_equal(atomic_load(&alone_violations), 0);
-    assert_true(atomic_load(&most_held_bytes) <= (uint64_t)1000 << 20);
+    assert_int_equal(atomic_load(&jobs_run), COUNT);
+    assert_int_equal(atomic_load(&violations), 0);
     assert_int_equal(shm_effort_held(effort, 4), 0);
 }
 

@@ -106,7 +106,9 @@ const scenarios = {
         seen.tabs = await tabs(page, 5);
         await page.keyboard.press("/");
         await page.keyboard.type("BRIDGE ten");
-        await page.waitForFunction(() => document.querySelector("#count").textContent.startsWith("1 picture"));
+        /* Who types slowly is shown what the beginning finds, too. */
+        await page.waitForFunction(() => document.querySelector("#title").textContent === "\u201cBRIDGE ten\u201d" &&
+            document.querySelector("#count").textContent.startsWith("1 picture"));
         seen.found = await page.locator("#pictures .name").allTextContents();
         seen.address = page.url();
         await page.reload();
@@ -171,6 +173,7 @@ const scenarios = {
         const page = await open(), seen = {};
         await page.goto(`${site}/view/maps%2Fbig.tif`);
         await loaded(page);
+        await page.waitForSelector("#after");  // manifest and neighbours have come
         seen.title = await page.textContent("#title");
         seen.whole = await bounds(page);
         seen.nameless = await nameless(page);

@@ -30,7 +30,7 @@ try {
     }
     await tile;
     await page.waitForLoadState("networkidle");
-    await page.waitForTimeout(500);  // and draw them
+    await drawn(page);
     await page.screenshot({ path: screenshot });
 } catch (error) {
     report.errors.push(String(error));
@@ -39,3 +39,11 @@ try {
     await browser.close();
 }
 console.log(JSON.stringify(report));
+
+/* Until a photograph is seen in the middle, which as a PNG is large: when a picture has come it is not on the screen yet. */
+async function drawn(page) {
+    const middle = { x: 500, y: 250, width: 300, height: 300 };
+    for (const end = Date.now() + LIMIT_MS; Date.now() < end; await page.waitForTimeout(100)) {
+        if ((await page.screenshot({ clip: middle })).length > 30000) return;
+    }
+}

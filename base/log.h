@@ -6,8 +6,8 @@
  *
  * Nothing that comes from outside can forge a line or move a terminal's cursor: control bytes become "?".
  *
- * Only those log who know what happened and will not pass it on: master/, worker/worker.c, worker/request.c and role
- * loops. Library code returns struct err. Any thread; safe after fork. */
+ * Only those log who know what happened and do not pass it on: the master, what runs a worker or a request, threads of their own, and
+ * whoever serves visitors in spite of a failure (cache/, the index). Others return struct err. Any thread; safe after fork. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

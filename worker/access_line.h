@@ -2,7 +2,7 @@
  *
  *     common    192.0.2.1 - - [21/Nov/2026:09:00:00 +0000] "GET /iiif/... HTTP/1.1" 200 12345
  *     combined  the same and "Referer" "User-Agent"
- *     json      an object with all there is to know; master/README.md lists it
+ *     json      an object with all there is to know; deploy/operation.md lists it
  *
  * What the client has sent cannot leave its field, end the line, or reach a terminal as anything but printable ASCII: quotes and
  * backslashes are escaped, all other bytes become \\xHH, in JSON \\u00HH. Long fields are cut. */

@@ -1,4 +1,4 @@
-/* /status: how the server is, as JSON. master/README.md says what each part means. */
+/* /status: how the server is, as JSON. deploy/operation.md says what each part means. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"

@@ -5,8 +5,8 @@
  *     request_route.c     from the target to the image that is meant: routes, retired identifiers, rules
  *     request_document.c  info.json and its like
  *     request_presentation.c  manifests and collections
+ *     request_activity.c  the list of changes
  *     request_web.c       pages for people, and the status page
- *     request_activity.c  the list of their changes
  *     request_image.c     images: plan, cache, stored tiles
  *     request_render.c    an image is rendered: memory, what goes wrong meanwhile, what it has cost
  *     request_reply.c     what all answers have in common

@@ -1,4 +1,4 @@
-"""The examples of cache/README.md, as they stand there but for hosts and places: each is a file that a server is started with."""
+"""The examples of deploy/sources.md and cache/README.md, as they stand there but for hosts and places: each is a file that a server is started with."""
 import os
 import re
 
@@ -14,8 +14,11 @@ PICTURE = "pyramid-jpeg-420.tif"
 
 def example(begins):
     """The block whose first line begins so."""
-    with open(os.path.join(ROOT, "cache", "README.md"), encoding="utf-8") as file:
-        blocks = re.findall(r"^```\n(.*?)^```$", file.read(), re.M | re.S)
+    text = ""
+    for place in ("deploy/sources.md", "cache/README.md"):
+        with open(os.path.join(ROOT, place), encoding="utf-8") as file:
+            text += file.read()
+    blocks = re.findall(r"^```\n(.*?)^```$", text, re.M | re.S)
     found = [block for block in blocks if block.startswith(begins)]
     assert len(found) == 1, (begins, found)
     return found[0]

@@ -194,7 +194,7 @@ def test_a_mount_that_hangs_at_any_call(start, nfs, images):
             for pid in server.worker_pids():
                 os.kill(pid, signal.SIGKILL)
             until(lambda: "does not answer" in server.log()[said:], 20, "there is a new worker")
-        assert server.admin().get("/health").status == 200
+        assert server.admin(timeout=20).get("/health").status == 200
         go_on(server, before)
 
 

@@ -32,7 +32,7 @@ static void tier_free(struct tier **slot)
 }
 
 enum rc tier_open(const struct settings *settings, struct derivatives *cache, struct tier **ret_tier,
-                  struct err *err)
+                  int *ret_answer_fd, struct err *err)
 {
     struct tier *tier = calloc(1, sizeof *tier);
     if (tier == NULL)
@@ -54,8 +54,9 @@ enum rc tier_open(const struct settings *settings, struct derivatives *cache, st
     tier->keep = calloc(TIER_KEEPS, sizeof *tier->keep);
     enum rc rc = tier->keep == NULL
                      ? err_set(err, RC_NO_MEMORY, "no memory for the lower tier of derivatives")
-                 : roots_is_remote(settings->derivative_tier) ? tier_bucket_open(settings, &tier->place, err)
-                                                              : tier_folder_open(settings, &tier->place, err);
+                 : roots_is_remote(settings->derivative_tier)
+                     ? tier_bucket_open(settings, &tier->place, err)
+                     : tier_folder_open(settings, &tier->place, ret_answer_fd, err);
     if (rc != RC_OK)
         tier_free(&tier);
     else

@@ -31,9 +31,10 @@ struct tier_needs {
     uint16_t port[3];
 };
 
-/* By settings->derivative_tier. `cache` has to stay, and have a folder. RC_BAD_REQUEST, RC_IO, RC_NO_MEMORY. */
+/* By settings->derivative_tier. `cache` has to stay, and have a folder. RC_BAD_REQUEST, RC_IO, RC_NO_MEMORY. RC_LATE: a folder that does not
+ * answer now; *ret_answer_fd, the caller's, is readable when it does, and it takes another process to open it then. */
 RC_MUST_USE enum rc tier_open(const struct settings *settings, struct derivatives *cache,
-                              struct tier **ret_tier, struct err *err);
+                              struct tier **ret_tier, int *ret_answer_fd, struct err *err);
 struct tier_needs tier_needs(const struct tier *tier);
 /* Starts its threads: in the box. `note` is told what a person should know. */
 RC_MUST_USE enum rc tier_start(struct tier *tier, void (*note)(const char *sentence), struct err *err);

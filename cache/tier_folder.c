@@ -1,5 +1,6 @@
 #include "base/fdio.h"
 #include "base/own.h"
+#include "base/probe.h"
 #include "cache/tier_place.h"
 
 #include <dirent.h>
@@ -13,8 +14,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define NAME_BYTES  96u
-#define HAD_LATER_S 3600 /* how much later than the last time it must be to be written down */
+#define NAME_BYTES          96u
+#define LEAST_PATIENCE_MS   200
+#define LONGEST_PATIENCE_MS 1000
+#define HAD_LATER_S         3600 /* how much later than the last time it must be to be written down */
 
 struct folder {
     struct tier_place place; /* first */
@@ -102,11 +105,16 @@ static enum rc folder_write(struct tier_place *place, const char *name, const vo
     if (fd < 0)
         return err_set_errno(err, RC_IO, errno, "nothing can be written to the lower tier %.120s",
                              place->name);
-    enum rc rc = fdio_write_all(fd, data, length, err);
+    struct err failed;
+    int os_errno = fdio_write_all(fd, data, length, &failed) == RC_OK ? 0 : failed.os_errno;
     /* File servers tell as late as this that there was no room. */
-    if (rc == RC_OK &&
+    if (os_errno == 0 &&
         (close(TAKE_FD(fd)) < 0 || renameat(current_fd(folder), temporary, current_fd(folder), name) < 0))
-        rc = err_set_errno(err, RC_IO, errno, "nothing can be written to the lower tier %.120s", place->name);
+        os_errno = errno;
+    enum rc rc = os_errno == 0
+                     ? RC_OK
+                     : err_set_errno(err, RC_IO, os_errno, "nothing can be written to the lower tier %.120s",
+                                     place->name);
     if (rc != RC_OK)
         unlinkat(current_fd(folder), temporary, 0);
     return rc;
@@ -193,8 +201,33 @@ static const struct tier_place_ops folder_ops = {.read = folder_read,
                                                  .sweep = folder_sweep,
                                                  .close = folder_close};
 
-enum rc tier_folder_open(const struct settings *settings, struct tier_place **ret_place, struct err *err)
+/* RC_LATE: it does not answer now, and *ret_answer_fd is readable when it does. */
+static enum rc look_at(const struct settings *settings, int *ret_fd, int *ret_answer_fd, struct err *err)
 {
+    const char *path = settings->derivative_tier;
+    struct probe probe = {.folder_fd = AT_FDCWD, .path = path};
+    int64_t patience_ms = settings->derivative_tier_wait_ms;
+    patience_ms = patience_ms < LEAST_PATIENCE_MS     ? LEAST_PATIENCE_MS
+                  : patience_ms > LONGEST_PATIENCE_MS ? LONGEST_PATIENCE_MS
+                                                      : patience_ms;
+    probe_folders(&probe, 1, patience_ms);
+    if (probe.answer_fd >= 0) {
+        *ret_answer_fd = probe.answer_fd;
+        return err_set(err, RC_LATE, "the lower tier %.150s does not answer", path);
+    }
+    if (probe.fd < 0)
+        return err_set_errno(err, RC_IO, probe.os_errno, "the lower tier %.150s cannot be opened", path);
+    *ret_fd = probe.fd;
+    return RC_OK;
+}
+
+enum rc tier_folder_open(const struct settings *settings, struct tier_place **ret_place, int *ret_answer_fd,
+                         struct err *err)
+{
+    OWN_FD int fd = -1;
+    enum rc rc = look_at(settings, &fd, ret_answer_fd, err);
+    if (rc != RC_OK)
+        return rc;
     struct folder *folder = calloc(1, sizeof *folder);
     struct timespec now;
     char *path = strdup(settings->derivative_tier);
@@ -209,13 +242,7 @@ enum rc tier_folder_open(const struct settings *settings, struct tier_place **re
     folder->path = path;
     folder->fresh_fd = -1;
     pthread_mutex_init(&folder->mutex, NULL);
-    folder->place = (struct tier_place){
-        .ops = &folder_ops, .name = path, .folder_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)};
-    if (folder->place.folder_fd < 0) {
-        enum rc rc = err_set_errno(err, RC_IO, errno, "the lower tier %.150s cannot be opened", path);
-        folder_close(&folder->place);
-        return rc;
-    }
+    folder->place = (struct tier_place){.ops = &folder_ops, .name = path, .folder_fd = TAKE_FD(fd)};
     *ret_place = &folder->place;
     return RC_OK;
 }

@@ -38,10 +38,11 @@ struct tier_place {
     uint16_t port[3]; /* that it connects to; 0: none */
 };
 
-/* "s3://…" or a folder. RC_BAD_REQUEST: the settings do not fit together; RC_IO: there is no such folder. Before the box. */
+/* "s3://…" or a folder. RC_BAD_REQUEST: the settings do not fit together; RC_IO: there is no such folder;
+ * RC_LATE: it does not answer, and *ret_answer_fd, the caller's, is readable when it does. Before the box. */
 RC_MUST_USE enum rc tier_bucket_open(const struct settings *settings, struct tier_place **ret_place,
                                      struct err *err);
 RC_MUST_USE enum rc tier_folder_open(const struct settings *settings, struct tier_place **ret_place,
-                                     struct err *err);
+                                     int *ret_answer_fd, struct err *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,6 +116,24 @@ void master_child_kill(const struct master_child *child, int signal_number)
 {
     if (child->pid > 0)
         kill(child->pid, signal_number);
+}
+
+bool master_child_is_dead(const struct master_child *child, int *ret_status)
+{
+    char path[32], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)child->pid);
+    OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (length <= 0)
+        return false;
+    text[length] = '\0';
+    const char *state = strrchr(text, ')'), *status = strrchr(text, ' '); /* the third field, and the last */
+    if (state == NULL || strncmp(state, ") Z ", 4) != 0)
+        return false;
+    *ret_status = atoi(status + 1); /* 0 to who may not know */
+    if (*ret_status == 0)
+        *ret_status = SIGKILL;
+    return true;
 }
 
 void master_child_describe_end(int status, char ret_text[MASTER_CHILD_END_BYTES])

@@ -67,6 +67,10 @@ RC_MUST_USE enum rc master_child_send(struct master_child *child, const struct w
                                       int sent_fd, struct err *err);
 void master_child_kill(const struct master_child *child, int signal_number);
 
+/* Its first thread has ended and it has not: others are about to, or one stands still in the kernel, in a file system that hangs, say,
+ * and so keeps the process from ending. *ret_status is as waitpid() will give it. */
+bool master_child_is_dead(const struct master_child *child, int *ret_status);
+
 #define MASTER_CHILD_END_BYTES 96
 /* "was killed by signal 11 (Segmentation fault)", "left with status 3": `status` as waitpid() gives it. */
 void master_child_describe_end(int status, char ret_text[MASTER_CHILD_END_BYTES]);

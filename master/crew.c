@@ -254,6 +254,13 @@ bool master_crew_reap(struct master_crew *crew, pid_t other, int *ret_status)
     return others_end;
 }
 
+void master_crew_leave_behind(struct master_crew *crew, struct master_child *child, int status)
+{
+    log_error("worker %u (pid %d) has died, but a thread of it stands still in the kernel: it is left behind",
+              child->slot, (int)child->pid);
+    crew_ended(crew, child, status);
+}
+
 void master_crew_hear(struct master_crew *crew, uint32_t slot)
 {
     struct master_child *child = &crew->child[slot];
@@ -334,6 +341,14 @@ static uint32_t crew_alive(const struct master_crew *crew)
     return alive;
 }
 
+static void crew_leave_the_dead(struct master_crew *crew)
+{
+    int status;
+    for (uint32_t i = 0; i < crew->count; i++)
+        if (crew->child[i].pid != 0 && master_child_is_dead(&crew->child[i], &status))
+            master_crew_leave_behind(crew, &crew->child[i], status);
+}
+
 bool master_crew_stop(struct master_crew *crew)
 {
     master_crew_kill(crew);
@@ -346,8 +361,10 @@ bool master_crew_stop(struct master_crew *crew)
         }
         if (crew_alive(crew) == 0)
             return true;
-        if (clock_monotonic_ms() >= crew->give_up_ms)
-            return false;
+        if (clock_monotonic_ms() >= crew->give_up_ms) {
+            crew_leave_the_dead(crew);
+            return crew_alive(crew) == 0;
+        }
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
 }

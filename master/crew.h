@@ -51,6 +51,8 @@ void master_crew_hear(struct master_crew *crew, uint32_t slot);
 /* SIGCHLD: takes in the ends of workers and replaces those that had served. True when `other`, a child that
  * is no worker (0: there is none), has ended too; how is then in *ret_status. */
 bool master_crew_reap(struct master_crew *crew, pid_t other, int *ret_status);
+/* A worker that has died and cannot end is not waited for: it counts as ended. */
+void master_crew_leave_behind(struct master_crew *crew, struct master_child *child, int status);
 /* Does what is due: forks, kills, tells, and gives the connections that wait to the least busy workers.
  * Returns when to call again, 0: not before the next event. */
 int64_t master_crew_due(struct master_crew *crew, int64_t now_ms);
@@ -60,8 +62,8 @@ void master_crew_reopen(struct master_crew *crew);
 /* Everybody shall finish what was begun, within drain_timeout. */
 void master_crew_drain(struct master_crew *crew);
 void master_crew_kill(struct master_crew *crew);
-/* For a master that gives its connections away: kills every worker, waits until all are gone and have been
- * heard, and replaces none. False when one does not go; then, or when nobody takes the connections, resume
+/* For a master that gives its connections away: kills every worker, waits until all are gone, or dead at least, and have been
+ * heard, and replaces none. False when one is not; then, or when nobody takes the connections, resume
  * goes on with new workers. */
 bool master_crew_stop(struct master_crew *crew);
 void master_crew_resume(struct master_crew *crew);

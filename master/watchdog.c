@@ -28,6 +28,7 @@ enum { STARTING, SERVING }; /* what a worker's control is watched for */
 
 struct watched_worker {
     pid_t pid; /* of whom all this is known */
+    bool is_dead;
     struct watched control;
     struct watched beat[SHM_BEAT_STRAY];
 };
@@ -154,8 +155,16 @@ static int64_t own_memory_bytes(pid_t pid)
     return (resident - shared) * sysconf(_SC_PAGESIZE);
 }
 
-/* For the limit, and for everybody to see. */
-static void weigh(struct master_crew *crew)
+/* True at the second look at which it is dead: whatever ran of it has had a second to see that. */
+static bool cannot_end(struct watched_worker *known, const struct master_child *child, int *ret_status)
+{
+    bool was_dead = known->pid == child->pid && known->is_dead;
+    known->is_dead = known->pid == child->pid && master_child_is_dead(child, ret_status);
+    return was_dead && known->is_dead;
+}
+
+/* For the limit, and for everybody to see. What has no memory has died. */
+static void weigh(struct master_watchdog *watchdog, struct master_crew *crew)
 {
     atomic_store_explicit(&crew->segment->counters.master_bytes, (uint64_t)own_memory_bytes(getpid()),
                           memory_order_relaxed);
@@ -164,6 +173,9 @@ static void weigh(struct master_crew *crew)
         child->memory_bytes = child->pid != 0 ? own_memory_bytes(child->pid) : 0;
         atomic_store_explicit(&crew->segment->tally[i].memory_bytes, (uint64_t)child->memory_bytes,
                               memory_order_relaxed);
+        int status;
+        if (child->pid != 0 && child->memory_bytes == 0 && cannot_end(&watchdog->worker[i], child, &status))
+            master_crew_leave_behind(crew, child, status);
     }
 }
 
@@ -178,7 +190,7 @@ static bool is_due(const struct master_crew *crew, const struct master_child *ch
         return true;
     }
     if (child->is_to_be_replaced) {
-        log_info("worker %u (pid %d) started without the image directory, which answers now: it is replaced",
+        log_info("worker %u (pid %d) started without a directory which answers now: it is replaced",
                  child->slot, (int)child->pid);
         return true;
     }
@@ -269,7 +281,7 @@ int64_t master_watchdog_look(struct master_watchdog *watchdog, struct master_cre
     for (uint32_t i = 0; i < crew->count; i++)
         if (look_at_worker(crew, &crew->child[i], &watchdog->worker[i], passed_ms))
             watchdog->condemned_ms = now_ms + LAST_WORDS_MS;
-    weigh(crew);
+    weigh(watchdog, crew);
     recycle(watchdog, crew, now_ms);
     return clock_earlier_ms(watchdog->condemned_ms, now_ms + LOOK_MS);
 }

@@ -36,16 +36,18 @@ enum derivatives_found worker_derivative_look(struct worker_derivatives *derivat
 
 /* ---- coming and going ---- */
 
-/* One that is away is a loss of speed only, and is not looked for again before the next start. */
+/* One that is away is a loss of speed only. It is not looked for again before the next start, which one that does not answer has when it
+ * does. */
 static enum rc open_tier(struct worker_derivatives *derivatives, const struct settings *settings,
                          struct err *err)
 {
     if (settings->derivative_tier[0] == '\0' || derivatives->cache.folder < 0)
         return RC_OK;
-    enum rc rc = tier_open(settings, &derivatives->cache, &derivatives->tier, err);
-    if (rc != RC_IO)
+    enum rc rc = tier_open(settings, &derivatives->cache, &derivatives->tier, &derivatives->tier_answer_fd,
+                           err);
+    if (rc != RC_IO && rc != RC_LATE)
         return rc;
-    log_warning("%s; dear derivatives are not shared", err->message);
+    log_warning("%s; dear derivatives are not shared%s", err->message, rc == RC_LATE ? " until it does" : "");
     return RC_OK;
 }
 
@@ -62,6 +64,7 @@ enum rc worker_derivatives_new(const struct worker_heritage *heritage, int folde
         return err_set(err, RC_NO_MEMORY, "no memory for the cache of derivatives");
     derivatives_init(&derivatives->cache, heritage->derivatives, &limits);
     derivatives->cache.folder = folder;
+    derivatives->tier_answer_fd = -1;
     const uint64_t server[] = {(uint64_t)heritage->segment->started_ms, (uint64_t)getppid()};
     derivatives->cache.server = bytes_hash(BYTES_HASH_START, server, sizeof server);
     derivatives->cache.slot = heritage->slot;
@@ -113,6 +116,7 @@ void worker_derivatives_free(struct worker_derivatives **derivatives)
     if (freed == NULL)
         return;
     tier_close(&freed->tier);
+    own_close(&freed->tier_answer_fd);
     worker_flight_watch_done(freed);
     pthread_mutex_destroy(&freed->lock);
     derivatives_done(&freed->cache);
@@ -122,6 +126,11 @@ void worker_derivatives_free(struct worker_derivatives **derivatives)
 struct derivatives *worker_derivatives_cache(struct worker_derivatives *derivatives)
 {
     return &derivatives->cache;
+}
+
+int worker_derivatives_answer_fd(const struct worker_derivatives *derivatives)
+{
+    return derivatives != NULL ? derivatives->tier_answer_fd : -1;
 }
 
 struct tier *worker_derivatives_tier(struct worker_derivatives *derivatives)

@@ -47,6 +47,8 @@ void worker_derivatives_free(struct worker_derivatives **derivatives);
 struct derivatives *worker_derivatives_cache(struct worker_derivatives *derivatives);
 /* NULL: there is none. */
 struct tier *worker_derivatives_tier(struct worker_derivatives *derivatives);
+/* -1, or readable when a tier answers that did not when it was to be opened. `derivatives` may be NULL. */
+int worker_derivatives_answer_fd(const struct worker_derivatives *derivatives);
 
 /* Looks it up. HIT: it has been answered. */
 enum derivatives_found worker_derivative_look(struct worker_derivatives *derivatives,

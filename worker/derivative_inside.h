@@ -44,6 +44,7 @@ struct worker_derivatives {
     int64_t lease_ms;
     struct janitor *janitor;
     struct tier *tier;     /* NULL: none */
+    int tier_answer_fd;    /* -1, or of a tier that did not answer */
     struct log_pause said; /* that the cache cannot be written */
     bool watches;
     pthread_t watch;

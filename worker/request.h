@@ -20,5 +20,7 @@ void worker_service_handle(struct http_exchange *exchange, void *service);
 void worker_service_stop(struct worker_service **service);
 /* -1; or becomes readable when another worker, which would open the image root anew, should take this one's place. */
 int worker_service_answer_fd(const struct worker_service *service);
+/* The same of the lower tier. */
+int worker_service_tier_answer_fd(const struct worker_service *service);
 
 #endif

@@ -362,3 +362,8 @@ int worker_service_answer_fd(const struct worker_service *service)
 {
     return origin_answer_fd(service->origin);
 }
+
+int worker_service_tier_answer_fd(const struct worker_service *service)
+{
+    return worker_derivatives_answer_fd(service->derivatives);
+}

@@ -28,6 +28,8 @@
 #define NEWS_MS        2    /* how long news wait for company */
 #define DRAIN_LOOK_MS  20
 #define RETIRE_LOOK_MS 10
+#define TIER_AGAIN_MS \
+    5000 /* so that a tier which always answers too late does not have one worker chase the other */
 
 struct worker_news {
     enum worker_message_kind kind; /* CLOSED or RELEASED */
@@ -46,6 +48,8 @@ struct worker {
     /* Control thread only. */
     bool draining, retiring;
     int answer_fd;       /* worker_service_answer_fd(), until it has been told */
+    int tier_answer_fd;  /* worker_service_tier_answer_fd(), likewise, */
+    int64_t tier_due_ms; /* but not before */
     int64_t news_due_ms; /* when to tell what there is; 0: nothing new */
     bool has_told;       /* nothing was left over for want of room in the channel */
     /* Connections whose end or release is to be told. Room for all there can be, so that nothing is lost and the
@@ -216,29 +220,31 @@ static int worker_patience_ms(const struct worker *worker, int64_t now_ms)
                               : BEAT_MS;
 }
 
-/* The image directory answers now. What is said in vain, into a channel that is full, is said again in the next round. */
+/* The image directory or the lower tier answers now. What is said in vain, into a channel that is full, is said again in the next round. */
 static void worker_ask_for_successor(struct worker *worker)
 {
     const struct worker_message message = {.kind = WORKER_REPLACE};
     if (worker_say(worker, &message) == RC_OK)
-        worker->answer_fd = -1;
+        worker->answer_fd = worker->tier_answer_fd = -1;
 }
 
 /* Waits for the master's word, or for news to tell it, which then wait a little for others to join them. False when the
  * system does not let it wait. */
 static bool worker_wait(struct worker *worker, int64_t now_ms)
 {
-    struct pollfd wait[] = {{.fd = worker->channel, .events = POLLIN},
-                            {.fd = worker->news_due_ms != 0 ? -1 : worker->news, .events = POLLIN},
-                            {.fd = worker->answer_fd, .events = POLLIN}};
-    if (poll(wait, 3, worker_patience_ms(worker, now_ms)) < 0 && errno != EINTR) {
+    struct pollfd wait[] = {
+        {.fd = worker->channel, .events = POLLIN},
+        {.fd = worker->news_due_ms != 0 ? -1 : worker->news, .events = POLLIN},
+        {.fd = worker->answer_fd, .events = POLLIN},
+        {.fd = now_ms >= worker->tier_due_ms ? worker->tier_answer_fd : -1, .events = POLLIN}};
+    if (poll(wait, 4, worker_patience_ms(worker, now_ms)) < 0 && errno != EINTR) {
         log_error("the control thread cannot wait: %s", strerror(errno));
         return false;
     }
     eventfd_t ignored;
     if (wait[1].revents != 0 && eventfd_read(worker->news, &ignored) == 0)
         worker->news_due_ms = clock_monotonic_ms() + NEWS_MS;
-    if (wait[2].revents != 0)
+    if (wait[2].revents != 0 || wait[3].revents != 0)
         worker_ask_for_successor(worker);
     return true;
 }
@@ -275,7 +281,7 @@ static void worker_ignore_signals(void)
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
     signal(SIGRTMIN + 1, SIG_IGN); /* restart */
-    signal(SIGCHLD, SIG_IGN); /* a child that looked at a folder and was left behind leaves no zombie */
+    signal(SIGCHLD, SIG_IGN);      /* a child that looked at a folder and was left behind leaves no zombie */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -379,6 +385,8 @@ int worker_run(const struct worker_heritage *heritage)
     }
     const struct worker_message ready = {.kind = WORKER_READY};
     worker.answer_fd = worker_service_answer_fd(worker.service);
+    worker.tier_answer_fd = worker_service_tier_answer_fd(worker.service);
+    worker.tier_due_ms = clock_monotonic_ms() + TIER_AGAIN_MS;
     int status = worker_say(&worker, &ready) == RC_OK ? worker_control(&worker) : WORKER_EXIT_ORPHAN;
     /* Either nobody is left who could wait for what is under way, or the connections are somebody else's
      * now, and ending them in order would shut them down. */

@@ -5,6 +5,7 @@ import pytest
 from server import Vitrine
 from storage.between import Between
 from storage.ceph import ACCESS, BUCKET, SECRET, Ceph
+from storage.nfs import Nfs, build_client, impossible
 
 # What the surroundings say about S3 must not matter here.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -38,3 +39,21 @@ def s3(start, between):
         workers = chosen.pop("workers", 1)
         return start(f"s3://{BUCKET}/{prefix}", workers=workers, settings=chosen, cache=chosen.pop("cache", None))
     return begin
+
+
+@pytest.fixture(scope="session")
+def nfs_client(tmp_path_factory):
+    why = impossible()
+    if why:
+        pytest.skip(why)
+    return build_client(tmp_path_factory.mktemp("nfs"))
+
+
+@pytest.fixture
+def nfs(nfs_client):
+    """An NFS server, not started, and an empty export."""
+    place = Nfs(nfs_client)
+    try:
+        yield place
+    finally:
+        place.close()

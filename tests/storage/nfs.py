@@ -43,7 +43,7 @@ class Mount:
         self.folder, self.log = folder, log
         os.mkdir(folder, 0o755)
         self.process = subprocess.Popen(
-            [client, f"nfs://127.0.0.1/export?version=4&nfsport={port}", str(kind), folder, "-f", "-o", "ro,allow_other,default_permissions"],
+            [client, f"nfs://127.0.0.1/export?version=4&nfsport={port}", str(kind), folder, "-f", "-o", "allow_other,default_permissions"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(log, "ab"), text=True, bufsize=1, preexec_fn=die_with_us)
 
     def until_there(self):

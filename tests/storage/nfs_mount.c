@@ -1,4 +1,4 @@
-/* Mounts an NFSv4 export where the kernel has no NFS client: libnfs below FUSE, for reading. For the tests, built by them.
+/* Mounts an NFSv4 export where the kernel has no NFS client: libnfs below FUSE. For the tests, built by them.
  *
  *     nfs_mount URL hard|MILLISECONDS FOLDER [FUSE OPTION...]
  *
@@ -19,13 +19,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <fuse.h>
 #include <nfsc/libnfs.h>
 
-enum { SESSIONS = 24, LONGEST_STILL_S = 60 };
+enum { SESSIONS = 24, LONGEST_STILL_S = 60, WRITE_BYTES = 2048 /* the most that libnfs 4 puts into a call */ };
 
 struct session {
     pthread_mutex_t busy;
@@ -137,7 +139,8 @@ static struct session *take(struct session *wanted)
 /* What a call has returned, for FUSE. What the server did not say itself means that the session is over. */
 static int give(struct session *session, int result)
 {
-    static const int servers[] = {ENOENT, EACCES, EPERM, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG, EINVAL, ESTALE};
+    static const int servers[] = {ENOENT, EACCES, EPERM, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG, EINVAL, ESTALE,
+                                  EEXIST, ENOTEMPTY, ENOSPC, EDQUOT};
     bool is_servers = result >= 0;
     for (size_t i = 0; i < sizeof servers / sizeof servers[0]; i++)
         is_servers = is_servers || result == -servers[i];
@@ -171,6 +174,7 @@ static int get_attributes(const char *path, struct stat *status, struct fuse_fil
                                 .st_size = (off_t)it.nfs_size,
                                 .st_blksize = 4096,
                                 .st_blocks = (blkcnt_t)it.nfs_blocks,
+                                .st_atim = {(time_t)it.nfs_atime, (long)it.nfs_atime_nsec},
                                 .st_mtim = {(time_t)it.nfs_mtime, (long)it.nfs_mtime_nsec},
                                 .st_ctim = {(time_t)it.nfs_ctime, (long)it.nfs_ctime_nsec}};
     return result;
@@ -273,6 +277,105 @@ static int get_system(const char *path, struct statvfs *status)
     return result;
 }
 
+/* ---- writing: calls that fail are not tried again, since they may have been carried out ---- */
+
+/* What is made belongs to whoever makes it. */
+static struct session *take_for_caller(void)
+{
+    pass();
+    struct session *session = take(NULL);
+    if (session != NULL) {
+        nfs_set_uid(session->nfs, (int)fuse_get_context()->uid);
+        nfs_set_gid(session->nfs, (int)fuse_get_context()->gid);
+    }
+    return session;
+}
+
+static int give_back(struct session *session, int result)
+{
+    if (session == NULL)
+        return -EIO;
+    nfs_set_uid(session->nfs, 0);
+    nfs_set_gid(session->nfs, 0);
+    return give(session, result);
+}
+
+static int create_file(const char *path, mode_t mode, struct fuse_file_info *info)
+{
+    struct opened *opened = calloc(1, sizeof *opened);
+    struct session *session = take_for_caller();
+    if (opened == NULL || session == NULL) {
+        free(opened);
+        return give_back(session, -ENOMEM);
+    }
+    opened->session = session;
+    opened->epoch = session->epoch;
+    int result = give_back(session,
+                           nfs_open2(session->nfs, path, info->flags | O_CREAT, (int)mode, &opened->file));
+    if (result < 0)
+        free(opened);
+    else
+        info->fh = (uintptr_t)opened;
+    return result < 0 ? result : 0;
+}
+
+static int write_file(const char *path, const char *data, size_t length, off_t offset,
+                      struct fuse_file_info *info)
+{
+    struct opened *opened = (struct opened *)(uintptr_t)info->fh;
+    pass();
+    struct session *session = take(opened->session);
+    (void)path;
+    size_t done = 0;
+    if (session == NULL)
+        return -EIO;
+    int result = session->epoch == opened->epoch ? 0 : -ESTALE;
+    while (result == 0 && done < length) {
+        size_t piece = length - done < WRITE_BYTES ? length - done : WRITE_BYTES;
+        int count = nfs_pwrite(session->nfs, opened->file, (uint64_t)offset + done, piece, data + done);
+        result = count < 0 ? count : 0;
+        done += count < 0 ? 0 : (size_t)count;
+    }
+    result = give(session, result);
+    return result < 0 ? result : (int)done;
+}
+
+static int make_folder(const char *path, mode_t mode)
+{
+    struct session *session = take_for_caller();
+    return give_back(session, session == NULL ? 0 : nfs_mkdir2(session->nfs, path, (int)mode));
+}
+
+static int remove_file(const char *path)
+{
+    struct session *session = take_for_caller();
+    return give_back(session, session == NULL ? 0 : nfs_unlink(session->nfs, path));
+}
+
+static int rename_file(const char *from, const char *to, unsigned flags)
+{
+    struct session *session = take_for_caller();
+    (void)flags;
+    return give_back(session, session == NULL ? 0 : nfs_rename(session->nfs, from, to));
+}
+
+static int set_times(const char *path, const struct timespec times[2], struct fuse_file_info *info)
+{
+    struct session *session = take_for_caller();
+    struct timeval both[2] = {{times[0].tv_sec, times[0].tv_nsec / 1000},
+                              {times[1].tv_sec, times[1].tv_nsec / 1000}};
+    struct nfs_stat_64 now;
+    (void)info;
+    if (session != NULL && nfs_lstat64(session->nfs, path, &now) == 0)
+        for (int i = 0; i < 2; i++) {
+            if (times[i].tv_nsec == UTIME_NOW)
+                gettimeofday(&both[i], NULL);
+            if (times[i].tv_nsec == UTIME_OMIT)
+                both[i] = (struct timeval){(time_t)(i == 0 ? now.nfs_atime : now.nfs_mtime), 0};
+        }
+    return give_back(session, session == NULL ? 0 : nfs_utimes(session->nfs, path, both));
+}
+
 static void *settings(struct fuse_conn_info *connection, struct fuse_config *config)
 {
     (void)connection;
@@ -290,7 +393,13 @@ int main(int argc, char **argv)
                                                       .open = open_file,
                                                       .read = read_file,
                                                       .release = close_file,
-                                                      .statfs = get_system};
+                                                      .statfs = get_system,
+                                                      .create = create_file,
+                                                      .write = write_file,
+                                                      .mkdir = make_folder,
+                                                      .unlink = remove_file,
+                                                      .rename = rename_file,
+                                                      .utimens = set_times};
     if (argc < 4)
         return 2;
     url = argv[1];

@@ -7,31 +7,18 @@ import time
 import pytest
 
 from server import until
-from storage.nfs import Nfs, build_client, impossible
 
 THUMBNAIL = "/iiif/3/{}/full/100,/0/default.jpg"
 PICTURES = ["pyramid-jpeg-420.tif", "photo.tif", "baseline-420.jpg", "jpeg-444-tiled.tif", "rgb.png"]
 SETTINGS = {"fetch_timeout": 1, "revalidate": 1, "derivative_cache": "false"}
 
 
-@pytest.fixture(scope="module")
-def nfs_client(tmp_path_factory):
-    why = impossible()
-    if why:
-        pytest.skip(why)
-    return build_client(tmp_path_factory.mktemp("nfs"))
-
-
 @pytest.fixture
-def nfs(nfs_client, images):
-    place = Nfs(nfs_client)
-    try:
-        for name in PICTURES:
-            place.put(os.path.join(images, name))
-        place.start_server()
-        yield place
-    finally:
-        place.close()
+def nfs(nfs, images):
+    for name in PICTURES:
+        nfs.put(os.path.join(images, name))
+    nfs.start_server()
+    return nfs
 
 
 def ask(server, names):
@@ -196,6 +183,25 @@ def test_a_mount_that_hangs_at_any_call(start, nfs, images):
             until(lambda: "does not answer" in server.log()[said:], 20, "there is a new worker")
         assert server.admin(timeout=20).get("/health").status == 200
         go_on(server, before)
+
+
+def test_a_crash_while_a_thread_stands_still(start, nfs, images):
+    """A process with such a thread dies and cannot end; the server does not wait for it."""
+    mount, = nfs.mount("hard")
+    server = start(images, "--images", f"far={nfs.seen}", readable=True, workers=1, settings={**SETTINGS, "activity_scan": 0})
+    mount.answer(0)
+    assert server.get(THUMBNAIL.format("far%2Fphoto.tif")).status == 504
+    worker, = server.worker_pids()
+    with server.client(timeout=20).connect() as kept:
+        kept.request("GET", "/iiif/3/photo.tif/info.json")
+        assert kept.reply().status == 200
+        os.kill(worker, signal.SIGKILL)
+        kept.request("GET", "/iiif/3/rgb.png/info.json")
+        assert kept.reply().status == 200, "on the same connection"
+    assert "is left behind" in server.log() and os.path.exists(f"/proc/{worker}")
+    mount.answer()
+    until(lambda: server.get(THUMBNAIL.format("far%2Fphoto.tif")).status == 200, 20, "the pictures are there")
+    until(lambda: not os.path.exists(f"/proc/{worker}"), 20, "it has ended")
 
 
 def test_one_root_of_two_hangs(start, nfs, served, images):

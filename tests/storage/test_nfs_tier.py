@@ -1,0 +1,115 @@
+"""The lower tier of derivatives on a real NFS server: whatever becomes of it costs time that is bounded, and it is used again when it is back."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from server import until
+from storage.test_tier import answers, counter, knows, number
+
+WAIT_MS = 300
+MOST_CALLS = 10  # the start makes fewer
+
+
+def dear(count, at):
+    """Requests that nobody has made yet."""
+    return [f"/iiif/3/photo.tif/{x},{at},90,90/max/0/default.png" for x in range(count)]
+
+
+@pytest.fixture
+def tier(nfs):
+    os.mkdir(f"{nfs.export}/tier")
+    os.chmod(f"{nfs.export}/tier", 0o777)
+    nfs.start_server()
+    nfs.there, = nfs.mount("hard")
+    return nfs
+
+
+@pytest.fixture
+def server(start, tier, tmp_path):
+    """server(name, settings...) -> one whose images are here, and whose tier is there."""
+    def begin(name="one", **settings):
+        return start(workers=1, cache=tmp_path / name, settings={
+            "derivative_tier": f"{tier.seen}/tier", "derivative_tier_cost": 0, "derivative_tier_wait": WAIT_MS, "revalidate": 1,
+            "render_threads": 1, "admin_token": "a secret of the house", **settings})
+    return begin
+
+
+def stores(served, at):
+    """What it makes is kept there, and comes from there to another's cache."""
+    knows(served)
+    before = number(served, "stored")
+
+    def kept():
+        answers(served, [f"/iiif/3/photo.tif/{time.monotonic_ns() % 200},{at},80,80/max/0/default.png"])
+        return number(served, "stored") > before
+    until(kept, 20, "the tier is written to")
+
+
+def test_a_tier_that_hangs_at_any_call_of_a_start(server, tier):
+    """It hangs at the start, at HUP, and after 0, 1, 2 ... calls of a new worker's start: the server serves, says so, and uses the tier later."""
+    def kill():
+        workers = set(served.worker_pids())
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: set(served.worker_pids()) - workers, 20, "there is another worker")
+
+    tier.there.answer(0)
+    served = server()
+    assert "does not answer" in served.log()
+    assert answers(served, dear(3, 1)) and counter(served, "derivatives_tier_known") == 0
+    said = len(served.log())
+    served.signal(signal.SIGHUP)
+    until(lambda: "retire" in served.log()[said:], 20, "the new worker has taken over")
+    assert answers(served, dear(3, 2)) and "does not answer" in served.log()[said:]
+    tier.there.answer()
+    stores(served, 3)
+    hung = []
+    for calls in range(MOST_CALLS):
+        tier.there.answer(calls)
+        said = len(served.log())
+        kill()
+        assert served.admin(timeout=20).get("/health").status == 200
+        hung.append("does not answer" in served.log()[said:])
+        tier.there.answer()
+    assert hung[0] and not hung[-1], hung
+    stores(served, 4)
+
+
+def test_a_tier_that_hangs_in_the_middle(server, tier):
+    """Nobody waits longer than they are told to, and the only render thread goes on."""
+    served = server()
+    stores(served, 1)
+    tier.hang()
+    begin = time.monotonic()
+    answers(served, dear(24, 5))
+    took_s = time.monotonic() - begin
+    assert number(served, "failures") <= 6, number(served, "failures")
+    assert took_s < 6 * WAIT_MS / 1000 + 6, took_s
+    tier.resume()
+    stores(served, 6)
+
+
+def test_a_tier_that_is_killed_and_starts_again(server, tier):
+    served = server()
+    stores(served, 1)
+    tier.kill()
+    answers(served, dear(8, 5))
+    tier.start_server()
+    stores(served, 6)
+    before = number(served, "stored")
+    bodies = answers(served, dear(8, 7))
+    until(lambda: number(served, "stored") >= before + 8, 20, "they are there")
+    other = server("two")
+    knows(other)
+    assert answers(other, dear(8, 7)) == bodies and number(other, "hits") == 8
+
+
+def test_stopping_while_the_tier_hangs(server, tier):
+    served = server(drain_timeout=2)
+    stores(served, 1)
+    tier.hang()
+    answers(served, dear(4, 5))
+    threading.Timer(3, tier.resume).start()  # a process in such a call cannot be killed by anybody

@@ -1,4 +1,5 @@
-/* Pictures in the pyramid index: what shm/pyramid_index keeps as bytes, as pictures. For cache/pictures.c only.
+/* Pictures in the pyramid index: what shm/pyramid_index keeps as bytes, as pictures. For cache/pictures.c and picture_entry.c; worker/service.c opens
+ * the index with the dialect.
  *
  * A value of the index is the source's modification time and its record (worker/image/source_record.h). All functions
  * do with an index that is NULL: nothing is known, nothing kept. Any thread. */

@@ -1,4 +1,4 @@
-/* Flights: what is on its way from an origin. For remote.c, which says when, and remote_flight.c; nobody else. */
+/* Flights: what is on its way from an origin. For cache/remote*.c only: remote.c says when. */
 #ifndef CACHE_REMOTE_FLIGHT_H
 #define CACHE_REMOTE_FLIGHT_H
 

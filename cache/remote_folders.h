@@ -1,4 +1,4 @@
-/* What lies in the folders of an origin that is far: lists that were fetched, and who waits for one. For cache/remote.c.
+/* What lies in the folders of an origin that is far: lists that were fetched, and who waits for one. For cache/remote.c and remote_stale.c.
  *
  * A list is used for `revalidate` (one second at least) without asking; afterwards it is fetched anew. While the origin fails, or says
  * nothing (cache/remote_stale.h), one that is there is used on, for `stale_if_error`. Bounded in folders and entries, what was not used for longest leaves first. One mutex, never

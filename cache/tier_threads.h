@@ -1,4 +1,4 @@
-/* The inside of the lower tier, for its two halves: tier.c, which is asked, and tier_threads.c, which works. For these two only. */
+/* The inside of the lower tier, for tier.c, which is asked, and tier_threads.c and tier_room.c, whose threads work. For these only. */
 #ifndef CACHE_TIER_THREADS_H
 #define CACHE_TIER_THREADS_H
 

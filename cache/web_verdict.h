@@ -1,8 +1,7 @@
 /* What an S3 bucket or an http(s) server means by its answer, and what the person who set it up is told of it.
  *
  * For whoever asks one, tries again and gives up (cache/web_transport.c, cache/s3_folder.c, cache/s3_store.c, worker/ingest/bucket_request.c);
- * here it is only said what came. The sentences name the image root,
- * so that they can be acted on where there are several. The answers are bytes of somebody else's server: nothing in them, and no
+ * here it is only said what came. The sentences name the image root, so that they can be acted on where there are several. The answers are bytes of somebody else's server: nothing in them, and no
  * status, may do more than end the fetch. Pure; any thread; owns nothing. */
 #ifndef CACHE_WEB_VERDICT_H
 #define CACHE_WEB_VERDICT_H

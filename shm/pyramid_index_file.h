@@ -1,4 +1,4 @@
-/* The LMDB file of the pyramid index: opening, exchanging and growing it. For shm/pyramid_index.c only.
+/* The LMDB file of the pyramid index: opening, exchanging and growing it. For shm/pyramid_index*.c only.
  *
  * Opening and throwing away happen under a lock on a file `guard` beside it, so that nobody opens half a pair of
  * data file and lock file. Whoever still has the old pair open goes on with it, unlinked, until it notices. */

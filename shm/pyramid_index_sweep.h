@@ -1,5 +1,5 @@
 /* Collecting blobs of the pyramid index that no record speaks of any more: colour profiles, JPEG tables and palettes of sources that were
- * replaced or deleted. For shm/pyramid_index_writer.c only.
+ * replaced or deleted. For shm/pyramid_index_writer.c and its batches only.
  *
  * When there are twice as many blobs as were left last time, the writer's thread goes through all records and removes what none of
  * them names: so there are never more than twice the blobs in use (or SHM_INDEX_SWEEP_LEAST), and each record that is written costs a

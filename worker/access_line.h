@@ -5,7 +5,7 @@
  *     json      an object with all there is to know; deploy/operation.md lists it
  *
  * What the client has sent cannot leave its field, end the line, or reach a terminal as anything but printable ASCII: quotes and
- * backslashes are escaped, all other bytes become \\xHH, in JSON \\u00HH. Long fields are cut. */
+ * backslashes are escaped, all other bytes become \xHH, in JSON \u00HH. Long fields are cut. */
 #ifndef WORKER_ACCESS_LINE_H
 #define WORKER_ACCESS_LINE_H
 

@@ -5,7 +5,7 @@
  * need a render thread, or wait for one that another has, are counted: what is answered at once (stored tiles, cached images,
  * documents that are known) takes nothing that would have to be shared out. The admin side has no limits.
  *
- * Event thread, but for nothing. Shared over all workers by shm/clients.h. */
+ * Event thread. Shared over all workers by shm/clients.h. */
 #ifndef WORKER_LIMITS_H
 #define WORKER_LIMITS_H
 

@@ -1,5 +1,5 @@
 /* What all request handlers of a worker share. Made by worker_service_start(), read-only afterwards but for the counters,
- * which lie in shared memory. Private to worker/request*.c and worker/admin.c. */
+ * which lie in shared memory. For the files of worker/ itself. */
 #ifndef WORKER_SERVICE_H
 #define WORKER_SERVICE_H
 

@@ -1,4 +1,5 @@
-/* What the archive's LMDB map looks like. Private to worker/gateway/archive*.c, which write and read it.
+/* What the archive's LMDB map looks like. Private to worker/gateway: archive*.c write and read it, gateway.c
+ * compares what it was made from.
  *
  * Key: the 64-bit hash of the retired identifier, in the machine's byte order. Value: one or, where hashes collide, several
  * entries one after the other, each an archive_entry, the retired identifier, and what became of it. Key 0 holds a

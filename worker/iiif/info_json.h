@@ -1,5 +1,5 @@
 /* info.json of both versions, and which media type a client gets it as. Pure but for the JSON library's
- * allocations (jansson; this file is its home). */
+ * allocations. */
 #ifndef WORKER_IIIF_INFO_JSON_H
 #define WORKER_IIIF_INFO_JSON_H
 

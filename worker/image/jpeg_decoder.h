@@ -1,5 +1,5 @@
-/* The JPEG decoder as its own files see it: jpeg_decode.c, jpeg_decode_input.c (where its bytes come from)
- * and jpeg_decode_tables.c (what one stream leaves to the next). For them only. */
+/* The JPEG decoder as its own files see it: jpeg_decode.c, jpeg_decode_input.c (where its bytes come from),
+ * jpeg_decode_tables.c (what one stream leaves to the next) and jpeg_coefficients.c. For them only. */
 #ifndef WORKER_IMAGE_JPEG_DECODER_H
 #define WORKER_IMAGE_JPEG_DECODER_H
 

@@ -1,4 +1,5 @@
-/* What jpeg_stitch.c shares with the two ways it has to move a row of tiles; for these three files only. */
+/* What jpeg_stitch.c shares with the two ways it has to move a row of tiles, jpeg_copy.c and jpeg_recode.c; jpeg_restarts.c moves a tile by
+ * the second. For these only. */
 #ifndef WORKER_IMAGE_JPEG_STITCHING_H
 #define WORKER_IMAGE_JPEG_STITCHING_H
 

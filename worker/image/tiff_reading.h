@@ -1,6 +1,5 @@
 /* A directory while it is being understood: what tiff_picture.c (shape) and tiff_samples.c (meaning of the samples) share.
- * For these
- * two, and tiff_record.c, which has no directory. */
+ * For these two and tiff_source.c, and for tiff_record.c, which has no directory. */
 #ifndef WORKER_IMAGE_TIFF_READING_H
 #define WORKER_IMAGE_TIFF_READING_H
 

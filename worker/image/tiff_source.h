@@ -1,5 +1,5 @@
-/* The TIFF source as its own readers see it (tiff_jpeg_reader.c, tiff_chunk_reader.c, tiff_row_reader.c): for them and
- * tiff_source.c only. */
+/* The TIFF source as its own files see it: tiff_source.c, its readers (tiff_jpeg_reader.c, tiff_chunk_reader.c, tiff_row_reader.c), stored tiles
+ * (tiff_tiles.c) and what is wanted in advance (tiff_want.c). For them only. */
 #ifndef WORKER_IMAGE_TIFF_SOURCE_H
 #define WORKER_IMAGE_TIFF_SOURCE_H
 

@@ -3,7 +3,7 @@
  * Each line is written by one write() when its file has ended, so that a killed run leaves whole lines but
  * perhaps the last, which the next run takes away before it goes on. A name that is not UTF-8 has U+FFFD for
  * each odd byte in "source", and beside it "source_percent" with every byte of the name, %XX; the same for
- * "destination". Owned by the process of the batch; <jansson.h> is at home here. */
+ * "destination". Owned by the process of the batch. */
 #ifndef WORKER_INGEST_REPORT_H
 #define WORKER_INGEST_REPORT_H
 

@@ -3,8 +3,7 @@
  * They take much the same in every tile, which is little of most, but much of a tile of clear sky or blank paper. So tiles are
  * entered into an account in the order in which they stand in the file: each brings in a part of its size, its intervals
  * take out what they cost, and where that is more than there is the tile goes without. Such tiles have few codes, and joining them
- * by codes is cheap. Owned by one
- * conversion. */
+ * by codes is cheap. Owned by one conversion. */
 #ifndef WORKER_INGEST_RESTARTS_H
 #define WORKER_INGEST_RESTARTS_H
 

@@ -49,6 +49,7 @@ def test_a_destination_that_goes_away(small_disc, large):
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disc / "out")], check=True)
     with Running(small_disc, "masters", "--jobs", "1") as running:
         converter = busy_with(running, "a-large.tif")
+        os.kill(converter, signal.SIGSTOP)  # so that it has not ended by then
         subprocess.run(["umount", "-l", str(small_disc / "out")], check=True)
         os.kill(converter, signal.SIGKILL)
         ended = running.end()
@@ -61,6 +62,7 @@ def test_a_destination_that_is_removed(home, large):
     shutil.copy(large, home / "masters" / "a-large.tif")
     with Running(home, "masters", "--jobs", "1") as running:
         converter = busy_with(running, "a-large.tif")
+        os.kill(converter, signal.SIGSTOP)
         shutil.rmtree(home / "out")
         os.kill(converter, signal.SIGKILL)
         ended = running.end()

@@ -157,14 +157,15 @@ static enum rc check_address(const struct settings *settings, const char *name, 
                              const char **ret_name, struct err *err)
 {
     struct web_address address;
+    const char *setting = NULL;
     if (!roots_is_remote(place))
         return RC_OK;
-    enum rc rc = web_address_of(&address, place, settings, err);
+    enum rc rc = web_address_of(&address, place, settings, &setting, err);
     bool is_s3 = rc == RC_OK && address.is_s3;
     if (rc == RC_OK)
         web_address_done(&address);
     else
-        *ret_name = strncmp(err->message, "s3_endpoint", 11) == 0 ? "s3_endpoint" : name;
+        *ret_name = setting != NULL ? setting : name;
     if (!is_s3 || (settings->s3_access_key[0] == '\0') == (settings->s3_secret_key[0] == '\0'))
         return rc;
     bool has_access = settings->s3_access_key[0] != '\0';

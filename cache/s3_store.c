@@ -124,7 +124,7 @@ enum rc s3_store_prepare(const char *url, const struct settings *settings, struc
     s3_store_hurry(store, (uint32_t)settings->fetch_tries, settings->fetch_timeout_s * 1000);
     enum rc rc = http_prepare(err);
     if (rc == RC_OK)
-        rc = web_address_of(&store->address, url, settings, err);
+        rc = web_address_of(&store->address, url, settings, NULL, err);
     if (rc == RC_OK && !store->address.is_s3)
         rc = err_set(err, RC_BAD_REQUEST,
                      "\"%.150s\" is no S3 bucket: write s3://BUCKET or s3://BUCKET/PREFIX", url);

@@ -84,7 +84,7 @@ static const char *s3_region(const struct settings *settings)
 }
 
 static enum rc s3_address(struct web_address *address, const char *images, const struct settings *settings,
-                          struct err *err)
+                          const char **ret_setting, struct err *err)
 {
     const char *bucket = images + 5, *environment = getenv("AWS_ENDPOINT_URL_S3");
     size_t bucket_length = strcspn(bucket, "/");
@@ -107,11 +107,13 @@ static enum rc s3_address(struct web_address *address, const char *images, const
     else
         snprintf(endpoint, sizeof endpoint, "https://s3.%s.amazonaws.com", s3_region(settings));
     const char *scheme = strstr(endpoint, "://"), *path = strchr(scheme != NULL ? scheme + 3 : endpoint, '/');
-    if (!http_url_parts(endpoint, host, sizeof host, &port, &secure) || (path != NULL && path[1] != '\0'))
+    if (!http_url_parts(endpoint, host, sizeof host, &port, &secure) || (path != NULL && path[1] != '\0')) {
+        *ret_setting = "s3_endpoint";
         return err_set(err, RC_BAD_REQUEST,
                        "s3_endpoint is \"%.100s\": it must be http:// or https://, a host and perhaps a "
                        "port, without a path",
                        endpoint);
+    }
     char full[400];
     snprintf(full, sizeof full, "%s%s%s", settings->s3_path_style ? "" : name,
              settings->s3_path_style ? "" : ".", host);
@@ -153,13 +155,16 @@ static enum rc http_address(struct web_address *address, const char *images, str
 }
 
 enum rc web_address_of(struct web_address *address, const char *images, const struct settings *settings,
-                       struct err *err)
+                       const char **ret_setting, struct err *err)
 {
+    const char *setting = NULL;
     *address = (struct web_address){.port = 0};
-    enum rc rc = strncmp(images, "s3://", 5) == 0 ? s3_address(address, images, settings, err)
+    enum rc rc = strncmp(images, "s3://", 5) == 0 ? s3_address(address, images, settings, &setting, err)
                                                   : http_address(address, images, err);
     if (rc == RC_OK && !put_text(&address->place, "%s", images))
         rc = err_set(err, RC_NO_MEMORY, "no memory for the origin's address");
+    if (ret_setting != NULL)
+        *ret_setting = setting;
     if (rc != RC_OK)
         web_address_done(address);
     return rc;

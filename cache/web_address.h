@@ -22,9 +22,11 @@ struct web_address {
     uint16_t port;
 };
 
-/* Of "s3://BUCKET/PREFIX" or a URL. RC_BAD_REQUEST names what is wrong with it or the S3 settings. */
+/* Of "s3://BUCKET/PREFIX" or a URL. RC_BAD_REQUEST says what is wrong with it; *ret_setting, where somebody wants it, is the setting that
+ * is to blame, or NULL: the place itself. */
 RC_MUST_USE enum rc web_address_of(struct web_address *address, const char *place,
-                                   const struct settings *settings, struct err *err);
+                                   const struct settings *settings, const char **ret_setting,
+                                   struct err *err);
 void web_address_done(struct web_address *address);
 
 /* The encoded path of a file, with a NUL behind it: "/bucket/prefix/a%20b.tif". */

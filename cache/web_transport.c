@@ -416,7 +416,7 @@ enum rc web_transport_open(const struct settings *settings, const char *place,
     pthread_mutex_init(&web->mutex, NULL);
     enum rc rc = http_prepare(err);
     if (rc == RC_OK)
-        rc = web_address_of(&web->address, place, settings, err);
+        rc = web_address_of(&web->address, place, settings, NULL, err);
     if (rc == RC_OK && web->address.is_s3)
         rc = s3_keys_open(settings, &web->keys, err);
     if (rc == RC_OK)

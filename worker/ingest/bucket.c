@@ -27,7 +27,7 @@ enum rc ingest_bucket_open(const struct settings *settings, const char *url,
     bucket->name = bucket->url + 5;
     enum rc rc = http_prepare(err);
     if (rc == RC_OK)
-        rc = web_address_of(&bucket->address, bucket->url, settings, err);
+        rc = web_address_of(&bucket->address, bucket->url, settings, NULL, err);
     if (rc == RC_OK)
         rc = s3_keys_open(settings, &bucket->keys, err);
     if (rc == RC_OK && s3_keys_port(bucket->keys) != 0)

@@ -331,7 +331,8 @@ enum rc block_file_read(struct block_file *file, void *data, size_t length, uint
         else
             rc = read_from_disk(file, to, some, offset, patience, err);
         if (rc == RC_IO || rc == RC_CORRUPT) { /* the disk has lost it: the origin still has it */
-            atomic_store_explicit(&file->state[block], UNSEEN, memory_order_release);
+            unsigned char verified = VERIFIED; /* by now it may have come again, and be in memory */
+            atomic_compare_exchange_strong(&file->state[block], &verified, UNSEEN);
             uint64_t none = 0;
             if (rc == RC_IO)
                 atomic_store_explicit(&file->is_failing, true, memory_order_relaxed);

@@ -147,6 +147,11 @@ enum rc derivative_file_end(struct derivative_file *file, const struct derivativ
         return trouble(derivatives, size_bytes, os_errno, err);
     }
     file->name[0] = '\0';
+    if (!derivatives_may_keep(derivatives, key,
+                              epoch)) { /* purged since: the janitor may have been past already */
+        derivatives_remove_file(derivatives, key->hash);
+        return RC_UNSUPPORTED;
+    }
     enter(derivatives, key, size_bytes);
     derivatives_evict(derivatives, 0, 0); /* where several have made the same room for theirs */
     derivatives_count(&derivatives->shared->counters->stored);

@@ -126,6 +126,17 @@ static bool is_dead(struct derivatives *derivatives, const struct derivative_key
     return derivatives_is_dead(derivatives, header->epoch, header->made_s, key->mark, path);
 }
 
+bool derivatives_is_purged(const struct derivatives *derivatives, const struct derivative_key *key,
+                           uint64_t epoch)
+{
+    const struct shm_fences *fences = derivatives->shared->fences;
+    char path[DERIVATIVE_TEXT_BYTES];
+    if (atomic_load_explicit(&fences->any, memory_order_relaxed) == 0)
+        return false;
+    snprintf(path, sizeof path, "%.*s", (int)key->path_length, key->text + key->path_at);
+    return shm_fences_is_fenced(fences, epoch, key->mark, path);
+}
+
 bool derivatives_may_keep(struct derivatives *derivatives, const struct derivative_key *key, uint64_t epoch)
 {
     char path[DERIVATIVE_TEXT_BYTES];
@@ -355,5 +366,10 @@ bool derivatives_keep(struct derivatives *derivatives, const struct derivative_k
                                                               derivative_checksum(body, length));
     derivative_head_write(&header, key->text, head);
     const struct shm_blob_part part[] = {{head, header.body_at}, {body, length}};
-    return shm_blobs_put(shared->blobs, shared->sketch, key->hash, part, 2, SHM_BLOBS_ALWAYS);
+    if (!shm_blobs_put(shared->blobs, shared->sketch, key->hash, part, 2, SHM_BLOBS_ALWAYS))
+        return false;
+    bool stays = derivatives_may_keep(derivatives, key, epoch); /* still */
+    if (!stays)
+        shm_blobs_remove(shared->blobs, key->hash);
+    return stays;
 }

@@ -99,6 +99,9 @@ uint64_t derivatives_evict(struct derivatives *derivatives, uint64_t more_bytes,
 /* Whether an entry was purged, or is too old. */
 bool derivatives_is_dead(const struct derivatives *derivatives, uint64_t epoch, int64_t made_s, uint32_t mark,
                          const char *path);
+/* Whether what was begun in `epoch` has been purged since. */
+bool derivatives_is_purged(const struct derivatives *derivatives, const struct derivative_key *key,
+                           uint64_t epoch);
 /* Removes one, from files and memory. */
 void derivatives_remove(struct derivatives *derivatives, struct shm_key hash);
 

@@ -255,17 +255,23 @@ enum rc purges_join(struct derivatives *derivatives, const struct purges_foreign
     struct shm_derivatives *shared = derivatives->shared;
     OWN(bytes_done) struct bytes records = {0};
     enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < count; i++)
-        rc = append_foreign(&records, &foreign[i], err);
-    if (rc != RC_OK || count == 0)
-        return rc;
+    if (count == 0)
+        return RC_OK;
     OWN_FD int lock = derivatives->folder >= 0 ? take_lock(derivatives) : -1;
     if (!shm_fences_take(shared->fences))
         return err_set(err, RC_BUSY, "another worker stands still in a purge");
-    for (size_t i = 0; i < count; i++)
-        shm_fences_raise(shared->fences, foreign[i].purge, foreign[i].text, foreign[i].mark,
-                         foreign[i].epoch);
+    uint64_t now = later_epoch(shared->fences, 0);
+    for (size_t i = 0; i < count && rc == RC_OK; i++) {
+        struct purges_foreign known = foreign[i];
+        if (known.is_news && known.epoch < now)
+            known.epoch = now;
+        rc = append_foreign(&records, &known, err);
+        if (rc == RC_OK)
+            shm_fences_raise(shared->fences, known.purge, known.text, known.mark, known.epoch);
+    }
     shm_fences_give(shared->fences);
+    if (rc != RC_OK)
+        return rc;
     atomic_store_explicit(&shared->counters->purged_ms, clock_monotonic_ms(), memory_order_release);
     if (derivatives->folder < 0)
         return RC_OK;
@@ -273,16 +279,22 @@ enum rc purges_join(struct derivatives *derivatives, const struct purges_foreign
     return write_records(derivatives, &records, err);
 }
 
-/* Writes those records of `bytes` anew that are not before `epoch`. */
-static enum rc collect_later(const struct bytes *bytes, uint64_t epoch, struct bytes *out, struct err *err)
+/* Writes those records of `bytes` anew that are not before `epoch`. What is behind a broken one cannot be read: a purge of everything up to
+ * `now` stands for it. */
+static enum rc collect_later(const struct bytes *bytes, uint64_t epoch, uint64_t now, struct bytes *out,
+                             struct err *err)
 {
     struct purges_record record;
     enum rc rc = RC_OK;
-    for (size_t at = 0;
-         rc == RC_OK && purges_record_read(bytes->data + at, bytes->length - at, &record) == PURGES_RECORD;
-         at += sizeof record + record.text_bytes)
+    for (size_t at = 0; rc == RC_OK; at += sizeof record + record.text_bytes) {
+        enum purges_read read = purges_record_read(bytes->data + at, bytes->length - at, &record);
+        if (read == PURGES_BROKEN)
+            return purges_record_append(out, SHM_PURGE_ALL, now, "", err);
+        if (read != PURGES_RECORD)
+            return RC_OK;
         if (record.epoch > epoch && record.kind != PURGES_EPOCH)
             rc = bytes_append(out, bytes->data + at, sizeof record + record.text_bytes, err);
+    }
     return rc;
 }
 
@@ -293,12 +305,12 @@ enum rc purges_shorten(struct derivatives *derivatives, uint64_t epoch, struct e
     OWN_FD int lock = take_lock(derivatives);
     if (lock < 0)
         return err_set_errno(err, RC_IO, errno, "the list of purges cannot be locked");
+    uint64_t now = shm_fences_epoch(derivatives->shared->fences);
     enum rc rc = read_file(derivatives, &bytes, err);
     if (rc == RC_OK)
-        rc = purges_record_append(&shorter, PURGES_EPOCH, shm_fences_epoch(derivatives->shared->fences), "",
-                                  err);
+        rc = purges_record_append(&shorter, PURGES_EPOCH, now, "", err);
     if (rc == RC_OK)
-        rc = collect_later(&bytes, epoch, &shorter, err);
+        rc = collect_later(&bytes, epoch, now, &shorter, err);
     if (rc != RC_OK || shorter.length >= bytes.length)
         return rc;
     OWN_FD int fd = openat(derivatives->folder, NEW_FILE_NAME,

@@ -49,6 +49,8 @@ struct purges_foreign {
     enum shm_purge purge;
     uint32_t mark; /* of the identifier, which may not be known itself */
     uint64_t epoch;
+    bool
+        is_news; /* it meets what has been kept here until now, whatever epoch that says: it may have been taken from the tier meanwhile */
     char text[SHM_FENCES_PREFIX_BYTES]; /* a prefix */
 };
 /* Joins in these. Same codes. */

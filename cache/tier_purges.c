@@ -1,5 +1,6 @@
 #include "cache/tier_purges.h"
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "cache/purges.h"
 
@@ -9,6 +10,11 @@
 
 #define FOLDER     "purges/"
 #define MOST_BYTES (sizeof(struct purges_record) + SHM_FENCES_PREFIX_BYTES)
+
+#define HEARD_MS \
+    60000 /* who has not read the list for so long may not have heard of all that was joined since */
+#define JOIN_AFTER_MS UINT64_C(120000) /* only what is so old is joined: all who are there have heard of it */
+#define NEWS_MS       UINT64_C(600000) /* after a start, what is younger may not have been heard of before */
 
 /* ---- names ---- */
 
@@ -37,7 +43,10 @@ bool tier_purge_read_name(const char *name, struct tier_purge *ret_purge)
 struct reading {
     struct derivatives *cache;
     struct tier_place *place;
-    bool is_first; /* since the server's start: purges may have been joined that it never heard of */
+    bool
+        is_first; /* since the server's start, or for long: purges may have been joined that it never heard of */
+    bool is_start;   /* of the server: what was purged long ago it knows by its own list */
+    uint64_t now_ms; /* wall clock, as epochs */
     uint32_t count;
     struct bytes news;     /* struct purges_foreign, of those that are not known yet */
     uint64_t joined_epoch; /* of the latest that took the place of many */
@@ -89,8 +98,9 @@ static enum rc note_purge(void *context, const char *name, struct err *err)
         return RC_OK;
     if (purge.kind == 't' && purge.epoch > reading->joined_epoch)
         reading->joined_epoch = purge.epoch;
-    if (purge.kind == 't' && !reading->is_first)
+    if (purge.kind == 't' && !reading->is_first && purge.epoch <= shm_fences_epoch(fences))
         return RC_OK;
+    foreign.is_news = !reading->is_start || purge.epoch + NEWS_MS > reading->now_ms;
     if (purge.kind == 'i') {
         foreign.purge = SHM_PURGE_IDENTIFIER;
         foreign.mark = (uint32_t)purge.hash;
@@ -124,7 +134,11 @@ enum rc tier_purges_read(struct derivatives *cache, struct tier_place *place, ui
                          struct err *err)
 {
     int64_t known_ms = atomic_load_explicit(&cache->shared->counters->tier_known_ms, memory_order_relaxed);
-    struct reading reading = {.cache = cache, .place = place, .is_first = known_ms == 0};
+    struct reading reading = {.cache = cache,
+                              .place = place,
+                              .is_first = known_ms == 0 || clock_monotonic_ms() - known_ms > HEARD_MS,
+                              .is_start = known_ms == 0,
+                              .now_ms = (uint64_t)clock_wall_ms()};
     enum rc rc = place->ops->list(place, FOLDER, note_purge, &reading, err);
     if (rc == RC_OK)
         rc = purges_join(cache, (const void *)reading.news.data,
@@ -155,6 +169,7 @@ enum rc tier_purges_write(struct tier_place *place, enum shm_purge purge, const 
 
 struct clearing {
     struct tier_place *place;
+    uint64_t until; /* what is later is not touched */
     uint64_t epoch; /* of the one that stays */
 };
 
@@ -163,7 +178,8 @@ static enum rc find_latest(void *context, const char *name, struct err *err)
     struct clearing *clearing = context;
     struct tier_purge purge;
     (void)err;
-    if (tier_purge_read_name(name, &purge) && purge.epoch > clearing->epoch)
+    if (tier_purge_read_name(name, &purge) && purge.kind != 't' && purge.epoch > clearing->epoch &&
+        purge.epoch <= clearing->until)
         clearing->epoch = purge.epoch;
     return RC_OK;
 }
@@ -180,7 +196,7 @@ static enum rc clear(void *context, const char *name, struct err *err)
 
 enum rc tier_purges_join(struct derivatives *cache, struct tier_place *place, struct err *err)
 {
-    struct clearing clearing = {.place = place};
+    struct clearing clearing = {.place = place, .until = (uint64_t)clock_wall_ms() - JOIN_AFTER_MS};
     char name[TIER_PURGES_NAME_BYTES];
     enum rc rc = place->ops->list(place, FOLDER, find_latest, &clearing, err);
     const struct tier_purge purge = {.epoch = clearing.epoch, .kind = 't'};

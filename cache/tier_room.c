@@ -50,8 +50,9 @@ bool tier_room_is_due(const struct tier_room *room, const struct tier_room_view 
     /* What was written before this server began nobody may have counted. */
     if (ago_ms >= AGAIN_MS || room->at_ms < view->since_ms || (view->is_full && ago_ms >= FULL_MS))
         return true;
+    uint64_t near_bytes = view->most_bytes - 3 * step_bytes;
     return view->written_bytes > step_bytes &&
-           room->bytes + view->written_bytes > view->most_bytes - 3 * step_bytes;
+           (room->bytes > near_bytes || view->written_bytes > near_bytes - room->bytes);
 }
 
 /* ---- looking ---- */

@@ -27,8 +27,8 @@ struct worker_flight {
     struct worker_flight *chain;
     struct worker_flight *taken; /* watch */
     struct derivative_key key;
-    /* The maker's. */
-    uint64_t epoch;
+    /* The maker's; others look at the first, which is when it was begun. */
+    _Atomic uint64_t epoch;
     struct worker_shared_body *body;
     struct derivative_file file;
     bool file_failed;

@@ -100,13 +100,45 @@ static struct worker_flight *flight_new(struct worker_derivatives *derivatives,
     return flight;
 }
 
+/* Another flight takes the place of this one, with all who wait. NULL: no memory. */
+static struct worker_flight *succeed(struct worker_flight *flight)
+{
+    struct worker_flight *rest = flight_new(flight->derivatives, &flight->key);
+    if (rest == NULL)
+        return NULL;
+    if (flight->first != NULL) {
+        rest->first = flight->first;
+        rest->last = flight->last;
+        flight->first = NULL;
+        flight->last = &flight->first;
+    }
+    unlist(flight);
+    list(rest);
+    rest->making = true;
+    return rest;
+}
+
+/* What is being made was begun before a purge: nobody else may get it. */
+static bool is_outdated(const struct worker_flight *flight)
+{
+    return flight->making &&
+           derivatives_is_purged(&flight->derivatives->cache, &flight->key,
+                                 atomic_load_explicit(&flight->epoch, memory_order_relaxed));
+}
+
 static struct worker_flight *enter(struct worker_derivatives *derivatives, struct worker_wanted *wanted,
                                    bool *ret_is_ours)
 {
     struct worker_flight *flight = find_flight(derivatives, &wanted->key);
-    *ret_is_ours = flight == NULL;
-    if (flight != NULL) {
+    *ret_is_ours = flight == NULL || is_outdated(flight);
+    if (flight != NULL && !*ret_is_ours) {
         append(flight, wanted);
+        return flight;
+    }
+    if (flight != NULL) { /* its lease, which is this worker's, is the other's as well */
+        flight = succeed(flight);
+        if (flight != NULL)
+            flight->leased = claim(derivatives, &wanted->key) == SHM_LEASE_OURS;
         return flight;
     }
     flight = flight_new(derivatives, &wanted->key);
@@ -154,15 +186,8 @@ struct worker_flight *worker_flight_table_replace(struct worker_flight *flight)
     pthread_mutex_lock(&derivatives->lock);
     bool was_listed = flight->listed;
     if (was_listed && flight->first != NULL)
-        rest = flight_new(derivatives, &flight->key);
-    if (rest != NULL) { /* takes the place of this one in the table, and its lease */
-        *rest->last = flight->first;
-        rest->last = flight->last;
-        flight->first = NULL;
-        flight->last = &flight->first;
-        unlist(flight);
-        list(rest);
-        rest->making = true;
+        rest = succeed(flight);
+    if (rest != NULL) { /* and the lease */
         rest->leased = flight->leased;
         flight->leased = false;
     } else if (flight->first == NULL) {

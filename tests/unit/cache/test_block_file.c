@@ -3,12 +3,14 @@
 
 #include "base/own.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -250,6 +252,47 @@ static void test_the_store_keeps_its_bound(void **state)
     block_store_close(&store);
 }
 
+/* Called once, in place of the next read of that many bytes, which fails. */
+static void (*at_read)(void);
+static size_t at_length;
+
+ssize_t pread(int fd, void *data, size_t length, off_t offset)
+{
+    void (*hook)(void) = length == at_length ? at_read : NULL;
+    if (hook == NULL)
+        return syscall(SYS_pread64, fd, data, length, offset);
+    at_read = NULL;
+    hook();
+    errno = EIO;
+    return -1;
+}
+
+static struct block_file *shared_file;
+
+static void fail_alone(void)
+{
+}
+
+static void another_is_quicker(void)
+{
+    at_read = fail_alone;
+    assert_int_equal(read_some(shared_file, 0, 7), RC_AWAY);
+    write_block(shared_file, 0); /* fetched again: into memory, as the disk fails */
+    assert_int_equal(read_some(shared_file, 0, 7), RC_OK);
+}
+
+static void test_two_meet_a_disk_that_fails(void **state)
+{
+    (void)state;
+    shared_file = create(directory, "failing", 1);
+    write_block(shared_file, 0);
+    at_length = 7;
+    at_read = another_is_quicker;
+    assert_int_equal(read_some(shared_file, 0, 7), RC_AWAY);
+    assert_int_equal(read_some(shared_file, 0, 7), RC_OK);
+    block_file_close(&shared_file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +304,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_memory_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_store_keeps_its_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_meet_a_disk_that_fails, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* Requests that want the same derivative: one makes it, the others get its bytes, and nothing of theirs is touched once they wait. */
 #include "worker/flight.h"
 
+#include "cache/purges.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -119,9 +121,42 @@ static void test_the_next_one_makes_it(void **state)
     assert_int_equal(third.refusals, 1);
 }
 
+/* What is being made was begun before a purge: who asks after it makes it anew, and who waits gets that. */
+static void test_who_asks_after_a_purge_gets_what_is_made_after_it(void **state)
+{
+    (void)state;
+    struct asked before = ask("purged"), waits = ask("purged"), after = ask("purged"), joins = ask("purged");
+    struct worker_flight *old = NULL, *new = NULL, *none = NULL;
+    uint64_t removed, epoch;
+    assert_false(worker_flight_join(derivatives, &before.wanted, &old));
+    assert_true(worker_flight_join(derivatives, &waits.wanted, &none));
+    assert_int_equal(purges_add(worker_derivatives_cache(derivatives), SHM_PURGE_IDENTIFIER, "a.tif",
+                                &removed, &epoch, &err),
+                     RC_OK);
+    assert_false(worker_flight_join(derivatives, &after.wanted, &new));
+    assert_non_null(new);
+    assert_ptr_not_equal(new, old);
+    assert_true(worker_flight_join(derivatives, &joins.wanted, &none));
+    assert_false(worker_flight_is_awaited(old));
+
+    struct bytes body = {0};
+    assert_int_equal(bytes_append(&body, "old", 3, &err), RC_OK);
+    struct http_content content = worker_flight_share(old, &body);
+    http_content_release(&content);
+    worker_flight_end(old);
+    assert_int_equal(waits.answers + joins.answers, 0);
+    assert_int_equal(bytes_append(&body, "new", 3, &err), RC_OK);
+    content = worker_flight_share(new, &body);
+    http_content_release(&content);
+    worker_flight_end(new);
+    assert_string_equal(waits.body, "new");
+    assert_string_equal(joins.body, "new");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_joins_is_not_touched),
-                                       cmocka_unit_test(test_the_next_one_makes_it)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_joins_is_not_touched), cmocka_unit_test(test_the_next_one_makes_it),
+        cmocka_unit_test(test_who_asks_after_a_purge_gets_what_is_made_after_it)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

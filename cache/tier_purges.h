@@ -4,7 +4,8 @@
  * that of a prefix holds it in a record as in the list of purges in the cache directory (cache/purges.h). They stand until they are as old as the
  * oldest derivative may be: whoever clears the tier by age (a bucket's life cycle) clears both, and what a purge meets is older
  * than the purge. More than TIER_PURGES_MOST are replaced by one that ends all that came before ("purges/EPOCH-t-0"): for the tier
- * only, since every server that was there has heard of each.
+ * only, since what is joined is two minutes old, and every server that was there has heard of each; one that has not listened for a minute, or has
+ * heard of nothing as late, takes it for a purge of its own cache as well.
  *
  * What is new is raised in the tier's fences (shm/derivatives.h), which are never lowered, and purged from the server's own cache
  * as well. Blocks on the place: the tier's own thread. */

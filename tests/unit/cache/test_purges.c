@@ -279,13 +279,36 @@ static void test_joined_purges_are_nobodys_loss(void **state)
     assert_int_equal(tier_purges_join(&here.cache, tier, &err), RC_OK);
     assert_int_equal(hear(&there), 3); /* c.tif's has become one for all, of what is as old */
     assert_true(has(&there, "a.tif"));
-    atomic_store(&there.shared->counters->tier_known_ms, clock_monotonic_ms() - 61000);
-    struct tier_purge joined = {.epoch = (uint64_t)clock_wall_ms() + 1000, .kind = 't'};
+}
+
+static void join_at(uint64_t epoch)
+{
+    const struct tier_purge joined = {.epoch = epoch, .kind = 't'};
     char name[TIER_PURGES_NAME_BYTES];
     tier_purge_name(&joined, name);
     assert_int_equal(tier->ops->write(tier, name, "t", 1, &err), RC_OK);
+}
+
+static void test_who_may_have_missed_some_that_were_joined_drops_everything(void **state)
+{
+    (void)state;
+    hear(&there);
+    assert_int_equal(store(&there, "a.tif", epoch_of(&there)), RC_OK);
+    join_at((uint64_t)clock_wall_ms() + 1000); /* later than all that has been heard of */
     hear(&there);
     assert_false(has(&there, "a.tif"));
+
+    purge_in_tier(&there, SHM_PURGE_IDENTIFIER, "other");
+    assert_int_equal(store(&there, "a.tif", epoch_of(&there)), RC_OK);
+    join_at(epoch_of(&there) - 1);
+    hear(&there);
+    assert_true(has(&there, "a.tif")); /* which has been heard of, since there is a later one */
+    atomic_store(&there.shared->counters->tier_known_ms, clock_monotonic_ms() - 61000);
+    purge_in_tier(&there, SHM_PURGE_IDENTIFIER, "other");
+    assert_int_equal(store(&there, "a.tif", epoch_of(&there)), RC_OK);
+    join_at(epoch_of(&there) - 1);
+    hear(&there);
+    assert_false(has(&there, "a.tif")); /* the later one was its own, and it has not listened for a minute */
 }
 
 int main(void)
@@ -297,6 +320,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_list_that_was_torn_and_gets_shorter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_was_taken_from_the_tier_before_the_news, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_joined_purges_are_nobodys_loss, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_may_have_missed_some_that_were_joined_drops_everything,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests_name("cache/purges", tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ struct publishing {
     struct origin *origin;
     struct pictures *pictures;
     struct shm_sightings *sightings;
-    struct manifest_catalogue *catalogue;
+    struct list_map *catalogue;
     struct iiif_limits limits;
     struct worker_published *published;
 };
@@ -32,7 +32,7 @@ static void publishing_done(struct publishing *publishing)
         origin_cancel(publishing->origin);
     pictures_free(&publishing->pictures);
     origin_close(&publishing->origin);
-    manifest_catalogue_close(&publishing->catalogue);
+    list_map_close(&publishing->catalogue);
     cache_directory_close(&publishing->cache);
     free(publishing->sightings);
 }
@@ -61,7 +61,7 @@ static enum rc open_catalogue(struct publishing *publishing, struct err *err)
         return rc;
     rc = manifest_catalogue_load(text, settings->catalogue_columns, map, NULL, NULL, &rows, &wrong);
     if (rc == RC_OK)
-        rc = manifest_catalogue_open(map, &publishing->catalogue, &wrong);
+        rc = list_map_open(&manifest_catalogue_kind, map, &publishing->catalogue, &wrong);
     unlink(map); /* it stays mapped */
     return rc == RC_OK ? rc : err_set(err, rc, "%s: %s", settings->catalogue, wrong.message);
 }

@@ -113,9 +113,8 @@ static bool is_pictured_alike(struct request *request, const struct manifest_kep
 
 /* The document as JSON: what is kept where the survey says that it still holds, else made now. */
 static enum rc find_or_build(struct request *request, const struct manifest_survey *survey, int64_t at_ms,
-                             const struct manifest_catalogue *catalogue,
-                             const struct manifest_kept_item **ret_item, const char **ret_away,
-                             struct err *err)
+                             const struct list_map *catalogue, const struct manifest_kept_item **ret_item,
+                             const char **ret_away, struct err *err)
 {
     struct worker_service *service = request->service;
     const char *key = key_of(request, HTTP_IDENTITY);
@@ -205,7 +204,7 @@ static enum rc find_document(struct request *request, bool *ret_elsewhere, enum 
                              struct err *err)
 {
     struct worker_service *service = request->service;
-    const struct manifest_catalogue *catalogue = manifest_catalogue_now(service->catalogue);
+    const struct list_map *catalogue = list_live_now(service->catalogue);
     int64_t at_ms = clock_monotonic_ms();
     struct manifest_survey survey;
     enum rc rc = manifest_survey(service->origin, catalogue, request->identifier.path,

@@ -294,7 +294,7 @@ static enum rc start_threads(struct worker_service *service, const struct render
     if (rc == RC_OK)
         rc = gateway_start(service->gateway, err);
     if (rc == RC_OK)
-        rc = manifest_catalogue_live_start(service->catalogue, err);
+        rc = list_live_start(service->catalogue, err);
     if (rc == RC_OK && service->activity != NULL)
         rc = activity_start(service->activity, err);
     if (rc == RC_OK && service->derivatives != NULL)
@@ -348,7 +348,7 @@ void worker_service_stop(struct worker_service **service)
     gateway_close(&stopped->gateway);
     manifest_kept_free(&stopped->documents);
     kept_tiles_free(&stopped->tiles);
-    manifest_catalogue_live_close(&stopped->catalogue);
+    list_live_close(&stopped->catalogue);
     worker_derivatives_free(&stopped->derivatives);
     pictures_free(&stopped->pictures);
     shm_index_close(&stopped->index);

@@ -26,7 +26,7 @@ struct worker_service {
     char *robots;        /* /robots.txt */
     struct gateway *gateway;
     char gateway_folder[CACHE_DIRECTORY_PATH_BYTES];
-    struct manifest_catalogue_live *catalogue;
+    struct list_live *catalogue;
     char manifest_folder[CACHE_DIRECTORY_PATH_BYTES];
     struct manifest_kept *documents;
     struct kept_tiles *tiles;  /* the event thread's */

@@ -7,9 +7,7 @@
 #include "worker/iiif/request.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <lmdb.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -142,7 +140,7 @@ static enum rc read_line(struct archive_loading *loading, uint64_t number, size_
         (!is_gone &&
          !read_word(loading, number, "the new identifier", line.new_at, new_length, &line.new_bytes)))
         return RC_OK;
-    line.hash = archive_hash(text + line.old_at, line.old_bytes);
+    line.hash = list_map_key(text + line.old_at, line.old_bytes);
     return add_line(loading, &line, err);
 }
 
@@ -187,7 +185,7 @@ static bool is_same_identifier(const char *text, const struct archive_line *left
 /* The line that retires `identifier`, or NO_LINE. */
 static uint32_t find_line(const struct archive_loading *loading, const char *identifier, uint16_t length)
 {
-    uint64_t hash = archive_hash(identifier, length);
+    uint64_t hash = list_map_key(identifier, length);
     uint32_t low = 0, high = loading->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -275,79 +273,40 @@ static enum rc append_entry(struct bytes *value, const struct archive_loading *l
     return rc == RC_OK ? bytes_append(value, loading->text + end->new_at, end->new_bytes, err) : rc;
 }
 
-static int put(MDB_txn *txn, MDB_dbi table, uint64_t hash, void *data, size_t length)
+static enum rc put_lines(const struct archive_loading *loading, struct list_map_making *making,
+                         struct err *err)
 {
-    MDB_val key = {sizeof hash, &hash}, value = {length, data};
-    return mdb_put(txn, table, &key, &value, MDB_APPEND);
-}
-
-/* Every line is in the map when this returns 0; a number of LMDB's or the system's otherwise. */
-static int put_lines(const struct archive_loading *loading, MDB_txn *txn, MDB_dbi table)
-{
-    struct archive_meta meta = archive_meta_of(&loading->stat);
-    meta.entries = loading->count;
-    int fault = put(txn, table, ARCHIVE_META_KEY, &meta, sizeof meta);
     OWN(bytes_done) struct bytes value = {0};
-    for (uint32_t i = 0; i < loading->count && fault == 0;) {
+    enum rc rc = RC_OK;
+    for (uint32_t i = 0; i < loading->count && rc == RC_OK;) {
         uint64_t hash = loading->line[i].hash;
         value.length = 0;
-        for (; i < loading->count && loading->line[i].hash == hash; i++)
-            if (append_entry(&value, loading, &loading->line[i], NULL) != RC_OK)
-                return ENOMEM;
-        fault = put(txn, table, hash, value.data, value.length);
+        for (; i < loading->count && loading->line[i].hash == hash && rc == RC_OK; i++)
+            rc = append_entry(&value, loading, &loading->line[i], err);
+        if (rc == RC_OK)
+            rc = list_map_put(making, hash, value.data, value.length, err);
     }
-    return fault;
+    return rc;
 }
 
 /* How large the map may become: its lines twice over and a page for each kind of overhead. */
-static size_t map_bytes(const struct archive_loading *loading)
+static uint64_t map_bytes(const struct archive_loading *loading)
 {
     uint64_t bytes = 2 * (uint64_t)loading->text_bytes;
     for (uint32_t i = 0; i < loading->count; i++)
         bytes += 2 * (sizeof(struct archive_entry) + 32 +
                       (uint64_t)loading->line[loading->line[i].end].new_bytes);
-    return (size_t)(bytes + (1u << 20)) & ~(size_t)4095;
-}
-
-static int write_env(const struct archive_loading *loading, MDB_env *env, const char *path)
-{
-    MDB_txn *txn = NULL;
-    MDB_dbi table;
-    int fault = mdb_env_set_mapsize(env, map_bytes(loading));
-    if (fault == 0)
-        fault = mdb_env_open(env, path, ARCHIVE_FLAGS | MDB_NOSYNC, 0644);
-    if (fault == 0)
-        fault = mdb_txn_begin(env, NULL, 0, &txn);
-    if (fault == 0)
-        fault = mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &table);
-    if (fault == 0)
-        fault = put_lines(loading, txn, table);
-    if (fault == 0)
-        fault = mdb_txn_commit(TAKE_PTR(txn));
-    if (txn != NULL)
-        mdb_txn_abort(txn);
-    return fault == 0 ? mdb_env_sync(env, 1) : fault;
+    return bytes + (1u << 20);
 }
 
 static enum rc write_map(const struct archive_loading *loading, const char *path, struct err *err)
 {
-    OWN_FREE char *unfinished = NULL;
-    if (asprintf(&unfinished, "%s.loading", path) < 0)
-        return err_set(err, RC_NO_MEMORY, "no memory for a path");
-    unlinkat(AT_FDCWD, unfinished, 0);
-    MDB_env *env = NULL;
-    int fault = mdb_env_create(&env);
-    if (fault == 0)
-        fault = write_env(loading, env, unfinished);
-    if (env != NULL)
-        mdb_env_close(env);
-    if (fault == 0 && renameat(AT_FDCWD, unfinished, AT_FDCWD, path) != 0)
-        fault = errno;
-    if (fault == 0)
-        return RC_OK;
-    unlinkat(AT_FDCWD, unfinished, 0);
-    return err_set(err, RC_IO, "the map of retired identifiers %s cannot be written: %s", path,
-                   mdb_strerror(fault));
+    OWN(list_map_making_free) struct list_map_making *making = NULL;
+    const struct list_map_source source = list_map_source(&gateway_archive_kind, &loading->stat, 0);
+    enum rc rc = list_map_begin(&gateway_archive_kind, path, &source, map_bytes(loading), true, &making, err);
+    if (rc == RC_OK)
+        rc = put_lines(loading, making, err);
+    return rc == RC_OK ? list_map_end(making, err) : rc;
 }
 
 enum rc gateway_archive_load(int text_fd, const char *text_name, const char *map_path,

@@ -39,7 +39,7 @@ static enum rc explain_retired(const struct gateway_options *options, const char
     char now[IIIF_MAX_IDENTIFIER_BYTES + 1];
     OWN_FREE char *map = NULL;
     uint64_t lines = 0;
-    struct gateway_archive *archive = NULL;
+    struct list_map *archive = NULL;
     OWN_FD int text_fd = open(options->retired, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (text_fd < 0)
         return err_set_errno(err, RC_IO, errno, "retired: %s", options->retired);
@@ -48,12 +48,12 @@ static enum rc explain_retired(const struct gateway_options *options, const char
         return rc;
     rc = gateway_archive_load(text_fd, options->retired, map, NULL, NULL, &lines, err);
     if (rc == RC_OK)
-        rc = gateway_archive_open(map, &archive, err);
+        rc = list_map_open(&gateway_archive_kind, map, &archive, err);
     unlink(map);
     if (rc != RC_OK)
         return rc;
     *ret = gateway_find_retired(archive, identifier, now);
-    gateway_archive_close(&archive);
+    list_map_close(&archive);
     printf("retired     %s: %s%s\n", options->retired,
            *ret == GATEWAY_RETIRED_NO     ? "not listed"
            : *ret == GATEWAY_RETIRED_GONE ? "gone (410)"

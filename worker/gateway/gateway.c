@@ -1,114 +1,36 @@
 #include "worker/gateway/gateway.h"
 
-#include "base/log.h"
 #include "base/own.h"
-#include "worker/gateway/archive_map.h"
+#include "cache/list_live.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-
-#define LOGGED_PROBLEMS 20u
+#include <unistd.h>
 
 struct gateway {
     struct gateway_rules *rules;
-    const char *retired; /* the text file's name */
-    int text_fd;
-    char *map_path, *lock_path;
-    /* The map in use. Set at most once more after the start; what it replaces stays open until the end, since somebody may be
-     * reading it. */
-    _Atomic(struct gateway_archive *) archive;
-    struct gateway_archive *former;
-    pthread_t loader;
-    bool has_loader;
+    struct list_live *retired; /* NULL: no list */
 };
-
-/* ---- the map ---- */
-
-static bool is_current(const struct gateway_archive *archive, int text_fd)
-{
-    struct stat text;
-    return archive != NULL && fstat(text_fd, &text) == 0 && gateway_archive_is_of(archive, &text);
-}
-
-struct problems {
-    const char *name;
-    uint32_t count;
-};
-
-static void log_problem(uint64_t line, const char *sentence, void *context)
-{
-    struct problems *problems = context;
-    if (problems->count++ < LOGGED_PROBLEMS)
-        log_error("%s:%" PRIu64 ": %s", problems->name, line, sentence);
-}
-
-/* Loads, unless the lock file says that somebody has found this very text wrong. Under the lock. */
-static void load(struct gateway *gateway, int lock_fd)
-{
-    struct stat text;
-    struct archive_meta refused = {0}, wanted;
-    if (fstat(gateway->text_fd, &text) != 0)
-        return;
-    wanted = archive_meta_of(&text);
-    if (pread(lock_fd, &refused, sizeof refused, 0) == (ssize_t)sizeof refused &&
-        memcmp(&refused, &wanted, sizeof wanted) == 0)
-        return;
-    struct problems problems = {.name = gateway->retired};
-    uint64_t lines = 0;
-    struct err err;
-    enum rc rc = gateway_archive_load(gateway->text_fd, gateway->retired, gateway->map_path, log_problem,
-                                      &problems, &lines, &err);
-    if (rc == RC_OK)
-        log_info("%s: %" PRIu64 " lines of retired identifiers are loaded", gateway->retired, lines);
-    else if (rc != RC_CORRUPT)
-        log_error("%s; the identifiers retired before stay", err.message);
-    else if (pwrite(lock_fd, &wanted, sizeof wanted, 0) == (ssize_t)sizeof wanted)
-        log_error("%s: %" PRIu32 " lines are wrong, none was taken over", gateway->retired, problems.count);
-}
-
-static void *load_in_turn(void *context)
-{
-    struct gateway *gateway = context;
-    struct gateway_archive *fresh = NULL;
-    struct err err;
-    OWN_FD int lock_fd = open(gateway->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (lock_fd < 0 || flock(lock_fd, LOCK_EX) != 0) {
-        log_error("retired: %s: %s", gateway->lock_path, strerror(errno));
-        return NULL;
-    }
-    bool is_there = gateway_archive_open(gateway->map_path, &fresh, &err) == RC_OK;
-    if (!is_there || !is_current(fresh, gateway->text_fd)) {
-        gateway_archive_close(&fresh);
-        load(gateway, lock_fd);
-        is_there = gateway_archive_open(gateway->map_path, &fresh, &err) == RC_OK;
-    }
-    if (is_there)
-        gateway->former = atomic_exchange(&gateway->archive, fresh);
-    return NULL;
-}
 
 /* ---- coming and going ---- */
 
+static enum rc load_retired(const struct list_live_options *options, int text_fd, const char *map_path,
+                            list_problem *problem, void *context, uint64_t *ret_count, struct err *err)
+{
+    return gateway_archive_load(text_fd, options->file, map_path, problem, context, ret_count, err);
+}
+
 static enum rc open_archive(struct gateway *gateway, const struct gateway_options *options, struct err *err)
 {
-    struct gateway_archive *archive = NULL;
-    struct err ignored;
-    gateway->retired = options->retired;
-    gateway->text_fd = open(options->retired, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (gateway->text_fd < 0)
-        return err_set_errno(err, RC_IO, errno, "retired: %s", options->retired);
-    if (asprintf(&gateway->map_path, "%s/retired.mdb", options->folder) < 0 ||
-        asprintf(&gateway->lock_path, "%s/retired.lock", options->folder) < 0)
-        return err_set(err, RC_NO_MEMORY, "no memory for the gateway");
-    if (gateway_archive_open(gateway->map_path, &archive, &ignored) == RC_OK)
-        atomic_store(&gateway->archive, archive);
-    return RC_OK;
+    const struct list_live_options list = {.kind = &gateway_archive_kind,
+                                           .setting = "retired",
+                                           .file = options->retired,
+                                           .folder = options->folder,
+                                           .name = "retired",
+                                           .entries = "lines of retired identifiers",
+                                           .former = "the identifiers retired before stay",
+                                           .load = load_retired};
+    return list_live_open(&list, &gateway->retired, err);
 }
 
 enum rc gateway_check(const struct gateway_options *options, const char **ret_name, struct err *err)
@@ -134,7 +56,6 @@ enum rc gateway_open(const struct gateway_options *options, struct gateway **ret
     OWN(gateway_close) struct gateway *gateway = calloc(1, sizeof *gateway);
     if (gateway == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the gateway");
-    gateway->text_fd = -1;
     enum rc rc = RC_OK;
     struct err wrong;
     if (options->rules[0] != '\0')
@@ -150,13 +71,7 @@ enum rc gateway_open(const struct gateway_options *options, struct gateway **ret
 
 enum rc gateway_start(struct gateway *gateway, struct err *err)
 {
-    if (gateway->text_fd < 0 || is_current(atomic_load(&gateway->archive), gateway->text_fd))
-        return RC_OK;
-    int fault = pthread_create(&gateway->loader, NULL, load_in_turn, gateway);
-    if (fault != 0)
-        return err_set_errno(err, RC_NO_MEMORY, fault, "no thread to load the retired identifiers");
-    gateway->has_loader = true;
-    return RC_OK;
+    return list_live_start(gateway->retired, err);
 }
 
 void gateway_close(struct gateway **gateway)
@@ -164,21 +79,14 @@ void gateway_close(struct gateway **gateway)
     struct gateway *closed = TAKE_PTR(*gateway);
     if (closed == NULL)
         return;
-    if (closed->has_loader)
-        pthread_join(closed->loader, NULL);
-    struct gateway_archive *archive = atomic_load(&closed->archive);
-    gateway_archive_close(&archive);
-    gateway_archive_close(&closed->former);
+    list_live_close(&closed->retired);
     gateway_rules_free(&closed->rules);
-    own_close(&closed->text_fd);
-    free(closed->map_path);
-    free(closed->lock_path);
     free(closed);
 }
 
 /* ---- the way of an identifier ---- */
 
-enum gateway_retired gateway_find_retired(const struct gateway_archive *archive, const char *identifier,
+enum gateway_retired gateway_find_retired(const struct list_map *archive, const char *identifier,
                                           char ret_identifier[IIIF_MAX_IDENTIFIER_BYTES + 1])
 {
     char image[IIIF_MAX_IDENTIFIER_BYTES + 1];
@@ -199,7 +107,7 @@ enum gateway_retired gateway_find_retired(const struct gateway_archive *archive,
 enum gateway_retired gateway_retired(const struct gateway *gateway, const char *identifier,
                                      char ret_identifier[IIIF_MAX_IDENTIFIER_BYTES + 1])
 {
-    const struct gateway_archive *archive = atomic_load_explicit(&gateway->archive, memory_order_acquire);
+    const struct list_map *archive = list_live_now(gateway->retired);
     return archive == NULL ? GATEWAY_RETIRED_NO : gateway_find_retired(archive, identifier, ret_identifier);
 }
 

@@ -45,7 +45,7 @@ RC_MUST_USE enum rc gateway_source(const struct gateway *gateway, const char *id
                                    struct iiif_identifier *ret_source, struct err *err);
 
 /* The same for an archive and rules of one's own, for the command line. The source keeps its page. */
-enum gateway_retired gateway_find_retired(const struct gateway_archive *archive, const char *identifier,
+enum gateway_retired gateway_find_retired(const struct list_map *archive, const char *identifier,
                                           char ret_identifier[IIIF_MAX_IDENTIFIER_BYTES + 1]);
 RC_MUST_USE enum rc gateway_apply_rules(const struct gateway_rules *rules, const char *identifier,
                                         struct gateway_match *ret_match, struct err *err);

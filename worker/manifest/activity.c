@@ -64,13 +64,12 @@ static void complain(struct activity *activity, const struct err *err)
 
 static void look(struct activity *activity)
 {
-    const struct activity_scan_source source = {
-        .origin = activity->options.origin,
-        .catalogue = manifest_catalogue_now(activity->options.catalogue),
-        .is_public = is_public,
-        .stops = is_stopping,
-        .pause = go_easy,
-        .context = activity};
+    const struct activity_scan_source source = {.origin = activity->options.origin,
+                                                .catalogue = list_live_now(activity->options.catalogue),
+                                                .is_public = is_public,
+                                                .stops = is_stopping,
+                                                .pause = go_easy,
+                                                .context = activity};
     struct activity_scan_result result;
     struct err err;
     int64_t begun_ms = clock_monotonic_ms();

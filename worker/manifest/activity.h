@@ -15,7 +15,7 @@ struct activity;
 
 struct activity_options {
     struct origin *origin;
-    const struct manifest_catalogue_live *catalogue;
+    const struct list_live *catalogue;
     const char *folder; /* where the log is kept */
     uint64_t root;      /* tells this image root from others in that folder */
     int64_t every_s;

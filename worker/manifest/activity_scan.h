@@ -16,7 +16,7 @@
 
 struct activity_scan_source {
     struct origin *origin;
-    const struct manifest_catalogue *catalogue; /* or NULL */
+    const struct list_map *catalogue; /* or NULL */
     /* Whether the document of a path is to be had under the path's own name: identifier rules and retired identifiers may say no. */
     bool (*is_public)(void *context, const char *path);
     bool (*stops)(void *context);

@@ -1,15 +1,10 @@
-/* The catalogue of a server that runs: the map in use, and the making of another while requests are answered from the old one.
- *
- * Each worker has one, opened before it enters its box, when the CSV file can still be reached. Where the map in the cache directory was not
- * made of this state of the file, a thread makes it anew; one worker does, the others wait for it without holding anything up. So a changed
- * file is taken up by HUP, which starts new workers. One with wrong lines is logged, once, and the map before it stays. A crash lets
- * another worker make it. */
+/* The catalogue of a server that runs: a list (cache/list_live.h) by the settings `catalogue` and `catalogue_columns`. Called by each worker before
+ * it enters its box, and by whoever checks settings. */
 #ifndef WORKER_MANIFEST_CATALOGUE_LIVE_H
 #define WORKER_MANIFEST_CATALOGUE_LIVE_H
 
+#include "cache/list_live.h"
 #include "worker/manifest/catalogue.h"
-
-struct manifest_catalogue_live;
 
 struct manifest_catalogue_options {
     const char *file;    /* CSV; "": none */
@@ -23,13 +18,8 @@ RC_MUST_USE enum rc manifest_catalogue_check(const struct manifest_catalogue_opt
 /* For check-config: every wrong line as FILE:LINE: to standard error. False: there was one. */
 bool manifest_catalogue_check_lines(const struct manifest_catalogue_options *options);
 
+/* *ret_live NULL: there is none. As list_live_open(). */
 RC_MUST_USE enum rc manifest_catalogue_live_open(const struct manifest_catalogue_options *options,
-                                                 struct manifest_catalogue_live **ret_live, struct err *err);
-/* Starts the thread where there is something to load. After the box. */
-RC_MUST_USE enum rc manifest_catalogue_live_start(struct manifest_catalogue_live *live, struct err *err);
-void manifest_catalogue_live_close(struct manifest_catalogue_live **live);
-
-/* The map in use, until the end; NULL: there is none (yet). Any thread. */
-const struct manifest_catalogue *manifest_catalogue_now(const struct manifest_catalogue_live *live);
+                                                 struct list_live **ret_live, struct err *err);
 
 #endif

@@ -5,9 +5,7 @@
 
 #include <csv.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,8 +13,7 @@
 #define PIECE_BYTES     (1u << 20)
 #define MOST_ROW_BYTES  (1u << 20)
 #define MOST_FIELDS     10000u
-#define MOST_PROBLEMS   1000u  /* told; then it is enough */
-#define ROWS_AT_ONCE    50000u /* in one transaction */
+#define MOST_PROBLEMS   1000u /* told; then it is enough */
 #define MAP_LEAST_BYTES (UINT64_C(64) << 20)
 #define MAP_TIMES_TEXT  64u
 
@@ -39,12 +36,10 @@ struct catalogue_loading {
     struct seen *seen;
     size_t seen_count, seen_capacity;
     uint64_t rows;
-    MDB_env *env; /* NULL: it is only checked */
-    MDB_txn *txn;
-    MDB_dbi table;
+    struct list_map_making *map; /* NULL: it is only checked */
     struct bytes value;
     /* what is wrong */
-    manifest_catalogue_problem *problem;
+    list_problem *problem;
     void *context;
     uint64_t problems;
     struct err first;
@@ -61,10 +56,7 @@ static void loading_done(struct catalogue_loading *loading)
     free(loading->offset);
     free(loading->field);
     free(loading->seen);
-    if (loading->txn != NULL)
-        mdb_txn_abort(loading->txn);
-    if (loading->env != NULL)
-        mdb_env_close(loading->env);
+    list_map_making_free(&loading->map);
 }
 
 static void refuse(struct catalogue_loading *loading, uint64_t line, const char *sentence)
@@ -93,16 +85,10 @@ static void keep_row(struct catalogue_loading *loading, uint64_t hash, const cha
         stop(loading, RC_NO_MEMORY, "no memory for a row of the catalogue");
         return;
     }
-    int fault = 0;
-    if (loading->txn != NULL && loading->rows % ROWS_AT_ONCE == 0)
-        fault = mdb_txn_commit(TAKE_PTR(loading->txn));
-    if (fault == 0 && loading->txn == NULL)
-        fault = mdb_txn_begin(loading->env, NULL, 0, &loading->txn);
-    MDB_val key = {sizeof hash, &hash}, value = {loading->value.length, loading->value.data};
-    if (fault == 0)
-        fault = mdb_put(loading->txn, loading->table, &key, &value, 0);
-    if (fault != 0)
-        stop(loading, fault == MDB_MAP_FULL ? RC_TOO_LARGE : RC_IO, mdb_strerror(fault));
+    struct err err;
+    enum rc rc = list_map_put(loading->map, hash, loading->value.data, loading->value.length, &err);
+    if (rc != RC_OK)
+        stop(loading, rc, err.message);
 }
 
 static void note_seen(struct catalogue_loading *loading, uint64_t key)
@@ -173,10 +159,10 @@ static void take_row(struct catalogue_loading *loading)
     } else if (rc != RC_OK) {
         refuse(loading, loading->row_line, err.message);
     } else {
-        uint64_t key = manifest_catalogue_key(identifier, strlen(identifier));
+        uint64_t key = list_map_key(identifier, strlen(identifier));
         note_seen(loading, key);
         loading->rows++;
-        if (loading->env != NULL && loading->problems == 0 && loading->fatal == RC_OK)
+        if (loading->map != NULL && loading->problems == 0 && loading->fatal == RC_OK)
             keep_sidecar(loading, key, identifier, sidecar);
     }
     json_decref(sidecar);
@@ -315,32 +301,14 @@ static enum rc read_text(struct catalogue_loading *loading, int fd, struct err *
 
 /* ---- the whole ---- */
 
-static int begin_map(struct catalogue_loading *loading, const struct stat *text, const char *columns,
-                     const char *path)
+static enum rc begin_map(struct catalogue_loading *loading, const struct stat *text, const char *columns,
+                         const char *path, struct err *err)
 {
-    struct manifest_catalogue_source source = manifest_catalogue_source(text, columns);
-    uint64_t meta = MANIFEST_CATALOGUE_META;
-    MDB_val key = {sizeof meta, &meta}, value = {sizeof source, &source};
-    int fault = mdb_env_create(&loading->env);
-    if (fault == 0)
-        fault = mdb_env_set_mapsize(loading->env, ((size_t)text->st_size * MAP_TIMES_TEXT + MAP_LEAST_BYTES) &
-                                                      ~(size_t)4095);
-    if (fault == 0)
-        fault = mdb_env_open(loading->env, path, MANIFEST_CATALOGUE_FLAGS | MDB_NOSYNC, 0644);
-    if (fault == 0)
-        fault = mdb_txn_begin(loading->env, NULL, 0, &loading->txn);
-    if (fault == 0)
-        fault = mdb_dbi_open(loading->txn, NULL, MDB_INTEGERKEY, &loading->table);
-    return fault == 0 ? mdb_put(loading->txn, loading->table, &key, &value, 0) : fault;
-}
-
-static int end_map(struct catalogue_loading *loading, const char *unfinished, const char *path)
-{
-    int fault = mdb_txn_commit(TAKE_PTR(loading->txn));
-    if (fault == 0)
-        fault = mdb_env_sync(loading->env, 1);
-    mdb_env_close(TAKE_PTR(loading->env));
-    return fault == 0 && renameat(AT_FDCWD, unfinished, AT_FDCWD, path) != 0 ? errno : fault;
+    const struct list_map_source source = list_map_source(&manifest_catalogue_kind, text,
+                                                          manifest_catalogue_columns_hash(columns));
+    return list_map_begin(&manifest_catalogue_kind, path, &source,
+                          (uint64_t)text->st_size * MAP_TIMES_TEXT + MAP_LEAST_BYTES, false, &loading->map,
+                          err);
 }
 
 static enum rc load(struct catalogue_loading *loading, int text_fd, struct err *err)
@@ -355,36 +323,25 @@ static enum rc load(struct catalogue_loading *loading, int text_fd, struct err *
     return RC_CORRUPT;
 }
 
-enum rc manifest_catalogue_load(int text_fd, const char *columns, const char *map_path,
-                                manifest_catalogue_problem *problem, void *context, uint64_t *ret_rows,
-                                struct err *err)
+enum rc manifest_catalogue_load(int text_fd, const char *columns, const char *map_path, list_problem *problem,
+                                void *context, uint64_t *ret_rows, struct err *err)
 {
     OWN(loading_done) struct catalogue_loading loading = {.problem = problem, .context = context, .line = 1};
-    OWN_FREE char *unfinished = NULL;
     struct stat text;
     enum rc rc = catalogue_columns_read(columns, &loading.columns, err);
     if (rc != RC_OK)
         return rc;
     if (fstat(text_fd, &text) != 0 || !S_ISREG(text.st_mode))
         return err_set(err, RC_IO, "the catalogue is no file");
-    if (csv_init(&loading.parser, CSV_STRICT | CSV_STRICT_FINI) != 0 ||
-        asprintf(&unfinished, "%s.loading", map_path == NULL ? "" : map_path) < 0)
+    if (csv_init(&loading.parser, CSV_STRICT | CSV_STRICT_FINI) != 0)
         return err_set(err, RC_NO_MEMORY, "no memory for the catalogue");
-    int fault = 0;
-    if (map_path != NULL) {
-        unlinkat(AT_FDCWD, unfinished, 0);
-        fault = begin_map(&loading, &text, columns, unfinished);
-    }
-    if (fault == 0)
+    if (map_path != NULL)
+        rc = begin_map(&loading, &text, columns, map_path, err);
+    if (rc == RC_OK)
         rc = load(&loading, text_fd, err);
-    if (fault == 0 && rc == RC_OK && map_path != NULL)
-        fault = end_map(&loading, unfinished, map_path);
-    if (fault != 0)
-        rc = err_set(err, RC_IO, "the map of the catalogue %s cannot be written: %s", map_path,
-                     mdb_strerror(fault));
+    if (rc == RC_OK && map_path != NULL)
+        rc = list_map_end(loading.map, err);
     if (rc == RC_OK)
         *ret_rows = loading.rows;
-    else if (map_path != NULL)
-        unlinkat(AT_FDCWD, unfinished, 0);
     return rc;
 }

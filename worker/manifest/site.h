@@ -11,7 +11,7 @@ struct manifest_site {
     struct origin *origin;
     struct pictures *pictures;
     const struct iiif_limits *limits;
-    const struct manifest_catalogue *catalogue;        /* or NULL */
+    const struct list_map *catalogue;        /* or NULL */
     void (*warn)(const char *sentence, void *context); /* of a sidecar; once for each document */
     bool (*cancelled)(void *context);                  /* between two pictures */
     void *context;

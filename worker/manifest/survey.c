@@ -104,7 +104,7 @@ enum rc manifest_survey_list(struct origin *origin, const char *path, struct are
 
 struct looking {
     struct origin *origin;
-    const struct manifest_catalogue *catalogue;
+    const struct list_map *catalogue;
     struct arena *arena;
     uint64_t hash;
     int64_t newest_s;
@@ -225,7 +225,7 @@ static enum rc survey_folder(struct looking *looking, const char *path, struct m
     return rc == RC_OK ? add_own_sidecar(looking, path, true, &survey->has_sidecar) : rc;
 }
 
-enum rc manifest_survey(struct origin *origin, const struct manifest_catalogue *catalogue, const char *path,
+enum rc manifest_survey(struct origin *origin, const struct list_map *catalogue, const char *path,
                         struct arena *arena, struct manifest_survey *ret_survey, const char **ret_away,
                         struct err *err)
 {

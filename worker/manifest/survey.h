@@ -18,12 +18,12 @@ struct manifest_survey {
     uint64_t fingerprint;
 };
 
-struct manifest_catalogue;
+struct list_map;
 
 /* `path` below the image root, "" for it. RC_NOT_FOUND: neither picture nor folder. RC_AWAY: *ret_away is what to wait for. Other codes of
  * origin_list() and origin_stat_file(). `catalogue` may be NULL. */
-RC_MUST_USE enum rc manifest_survey(struct origin *origin, const struct manifest_catalogue *catalogue,
-                                    const char *path, struct arena *arena, struct manifest_survey *ret_survey,
+RC_MUST_USE enum rc manifest_survey(struct origin *origin, const struct list_map *catalogue, const char *path,
+                                    struct arena *arena, struct manifest_survey *ret_survey,
                                     const char **ret_away, struct err *err);
 
 /* Lists a folder: its folders, pictures and sidecars, in natural order. Codes of origin_list(). */

@@ -66,23 +66,23 @@ static enum rc load(struct place *place, const char *text, struct err *err)
     return rc;
 }
 
-static struct gateway_archive *loaded(struct place *place, const char *text)
+static struct list_map *loaded(struct place *place, const char *text)
 {
     struct err err = {0};
-    struct gateway_archive *archive = NULL;
+    struct list_map *archive = NULL;
     assert_int_equal(load(place, text, &err), RC_OK);
-    assert_int_equal(gateway_archive_open(place->map, &archive, &err), RC_OK);
+    assert_int_equal(list_map_open(&gateway_archive_kind, place->map, &archive, &err), RC_OK);
     return archive;
 }
 
-static void assert_moved(const struct gateway_archive *archive, const char *from, const char *to)
+static void assert_moved(const struct list_map *archive, const char *from, const char *to)
 {
     char now[IIIF_MAX_IDENTIFIER_BYTES + 1];
     assert_int_equal(gateway_archive_find(archive, from, now), GATEWAY_RETIRED_MOVED);
     assert_string_equal(now, to);
 }
 
-static void assert_is(const struct gateway_archive *archive, const char *identifier,
+static void assert_is(const struct list_map *archive, const char *identifier,
                       enum gateway_retired what)
 {
     char now[IIIF_MAX_IDENTIFIER_BYTES + 1];
@@ -91,7 +91,7 @@ static void assert_is(const struct gateway_archive *archive, const char *identif
 
 static void test_moved_gone_and_unknown(void **state)
 {
-    struct gateway_archive *archive = loaded(*state, "# retired 2026\n"
+    struct list_map *archive = loaded(*state, "# retired 2026\n"
                                                      "\n"
                                                      "old.tif new.tif\r\n"
                                                      "  ms%2012/a%20b.tif\tms/12.tif  \n"
@@ -106,23 +106,23 @@ static void test_moved_gone_and_unknown(void **state)
     assert_is(archive, "new.tif", GATEWAY_RETIRED_NO);
     assert_is(archive, "old.ti", GATEWAY_RETIRED_NO);
     assert_is(archive, "", GATEWAY_RETIRED_NO);
-    gateway_archive_close(&archive);
+    list_map_close(&archive);
 }
 
 static void test_chains_end_where_they_end(void **state)
 {
-    struct gateway_archive *archive = loaded(*state, "c d\na b\nb c\nx y\ny -\n");
+    struct list_map *archive = loaded(*state, "c d\na b\nb c\nx y\ny -\n");
     assert_moved(archive, "a", "d");
     assert_moved(archive, "b", "d");
     assert_moved(archive, "c", "d");
     assert_is(archive, "x", GATEWAY_RETIRED_GONE);
-    gateway_archive_close(&archive);
+    list_map_close(&archive);
 }
 
 static void test_wrong_lines_are_all_named_and_nothing_is_loaded(void **state)
 {
     struct place *place = *state;
-    struct gateway_archive *archive = loaded(place, "a b\n");
+    struct list_map *archive = loaded(place, "a b\n");
     struct err err = {0};
     assert_int_equal(load(place,
                           "p q\n" /* leads into the loop */
@@ -148,36 +148,37 @@ static void test_wrong_lines_are_all_named_and_nothing_is_loaded(void **state)
     assert_string_equal(err.message,
                         "line 5: a new identifier, or '-' for a gone image, has to follow the retired one");
     assert_moved(archive, "a", "b"); /* the old map goes on, opened or opened again */
-    gateway_archive_close(&archive);
-    assert_int_equal(gateway_archive_open(place->map, &archive, &err), RC_OK);
+    list_map_close(&archive);
+    assert_int_equal(list_map_open(&gateway_archive_kind, place->map, &archive, &err), RC_OK);
     assert_moved(archive, "a", "b");
-    gateway_archive_close(&archive);
+    list_map_close(&archive);
 }
 
 static void test_a_new_map_replaces_one_that_is_in_use(void **state)
 {
     struct place *place = *state;
-    struct gateway_archive *before = loaded(place, "a b\n"), *after = loaded(place, "a c\n");
+    struct list_map *before = loaded(place, "a b\n"), *after = loaded(place, "a c\n");
     struct stat text;
     assert_int_equal(stat(place->text, &text), 0);
     assert_moved(before, "a", "b");
     assert_moved(after, "a", "c");
-    assert_true(gateway_archive_is_of(after, &text));
-    assert_false(gateway_archive_is_of(before, &text));
-    gateway_archive_close(&before);
-    gateway_archive_close(&after);
+    const struct list_map_source source = list_map_source(&gateway_archive_kind, &text, 0);
+    assert_true(list_map_is_of(after, &source));
+    assert_false(list_map_is_of(before, &source));
+    list_map_close(&before);
+    list_map_close(&after);
 }
 
 static void test_foreign_maps_do_not_open(void **state)
 {
     struct place *place = *state;
-    struct gateway_archive *archive = NULL;
+    struct list_map *archive = NULL;
     struct err err = {0};
-    assert_int_equal(gateway_archive_open(place->map, &archive, &err), RC_NOT_FOUND);
+    assert_int_equal(list_map_open(&gateway_archive_kind, place->map, &archive, &err), RC_NOT_FOUND);
     int fd = open(place->map, O_WRONLY | O_CREAT, 0644);
     assert_int_equal(write(fd, "no map", 6), 6);
     close(fd);
-    assert_int_equal(gateway_archive_open(place->map, &archive, &err), RC_CORRUPT);
+    assert_int_equal(list_map_open(&gateway_archive_kind, place->map, &archive, &err), RC_CORRUPT);
     assert_null(archive);
 }
 
@@ -194,12 +195,12 @@ static void test_many_lines(void **state)
                                                 : "n%d new/%d\n",
                                   i, i + 1);
     text[length] = '\0';
-    struct gateway_archive *archive = loaded(place, text);
+    struct list_map *archive = loaded(place, text);
     assert_is(archive, "n500", GATEWAY_RETIRED_GONE);
     assert_moved(archive, "n510", "new/512");
     assert_moved(archive, "n99999", "new/100000");
     assert_is(archive, "n100000", GATEWAY_RETIRED_NO);
-    gateway_archive_close(&archive);
+    list_map_close(&archive);
     free(text);
 }
 

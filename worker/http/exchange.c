@@ -102,11 +102,11 @@ static uint64_t fingerprint(const struct http_exchange *exchange)
  * crash, nothing else. */
 static bool client_ends(const struct http_exchange *exchange)
 {
-    const char *wish = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Connection");
+    const struct http_field *wish = http_exchange_field(exchange, "Connection", exchange->field);
     if (wish == NULL)
         return exchange->is_http_1_0;
-    return strcasestr(wish, "close") != NULL ||
-           (exchange->is_http_1_0 && strcasestr(wish, "keep-alive") == NULL);
+    return strcasestr(wish->value, "close") != NULL ||
+           (exchange->is_http_1_0 && strcasestr(wish->value, "keep-alive") == NULL);
 }
 
 static void begin_answer(struct http_exchange *exchange)
@@ -191,24 +191,13 @@ static const char *request_line_fault(const struct http_exchange *exchange, cons
     return NULL;
 }
 
-static enum MHD_Result count_value(void *context, enum MHD_ValueKind kind, const char *name,
-                                   const char *value)
-{
-    unsigned *hosts = context;
-    (void)kind;
-    (void)value;
-    *hosts += strcasecmp(name, "Host") == 0;
-    return MHD_YES;
-}
-
 /* RFC 9112 §3.2: no Host in HTTP/1.1, or several in any version, is 400. */
 static const char *host_fault(const struct http_exchange *exchange, const char *version)
 {
-    unsigned hosts = 0;
-    MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, count_value, &hosts);
-    if (hosts > 1)
+    const struct http_field *host = http_exchange_field(exchange, "Host", exchange->field);
+    if (host != NULL && http_exchange_field(exchange, "Host", host + 1) != NULL)
         return "The request has more than one Host header.\n";
-    return hosts == 0 && strcmp(version, "HTTP/1.0") != 0 ? "The request has no Host header.\n" : NULL;
+    return host == NULL && strcmp(version, "HTTP/1.0") != 0 ? "The request has no Host header.\n" : NULL;
 }
 
 /* The header is complete. An answer given now makes MHD end the connection after it: right for what is
@@ -231,11 +220,11 @@ static enum MHD_Result accept_header(struct http_exchange *exchange, const char 
                    ? refuse(exchange, 414, "The request target is too long.\n")
                    : refuse(exchange, 431, "The request header is too large.\n");
 
-    const char *length = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Content-Length");
-    bool has_coding = MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, "Transfer-Encoding") !=
-                      NULL;
-    uint64_t body_bytes = length == NULL ? 0
-                                         : strtoull(length, NULL, 10); /* MHD has seen that it is a number */
+    const struct http_field *length = http_exchange_field(exchange, "Content-Length", exchange->field);
+    bool has_coding = http_exchange_field(exchange, "Transfer-Encoding", exchange->field) != NULL;
+    uint64_t body_bytes = length == NULL
+                              ? 0
+                              : strtoull(length->value, NULL, 10); /* MHD has seen that it is a number */
     bool is_post = exchange->method == HTTP_POST && exchange->connection->listener == HTTP_ADMIN;
     if (exchange->method >= HTTP_POST && !is_post && (has_coding || body_bytes > 0))
         return hand_on(exchange); /* 405, without the body */
@@ -259,7 +248,9 @@ enum MHD_Result http_exchange_step(void *context, struct MHD_Connection *mhd, co
     switch (exchange->stage) {
     case HTTP_STAGE_HEADER:
         exchange->stage = HTTP_STAGE_BODY;
-        return exchange->target == NULL ? MHD_NO : accept_header(exchange, method, version);
+        return exchange->target == NULL || !http_exchange_note_fields(exchange)
+                   ? MHD_NO
+                   : accept_header(exchange, method, version);
     case HTTP_STAGE_BODY:
         if (*upload_bytes > 0) {
             *upload_bytes = 0;

@@ -25,9 +25,17 @@ enum http_stage {
     HTTP_STAGE_HANDED_ON, /* handle() has been called, or the answer was made without it */
 };
 
+/* A line of the request's header; the texts are MHD's, while it has the request. */
+struct http_field {
+    const char *name, *value;
+    size_t name_bytes;
+};
+
 struct http_exchange {
     struct http_connection *connection;
     struct MHD_Connection *mhd;
+    struct http_field *field; /* in the arena, once the header is complete: asked a dozen times per request */
+    size_t field_count;
     struct arena *arena;     /* NULL between requests */
     const char *target;      /* origin form or "*" */
     const char *authority;   /* of an absolute-form target: counts as Host; else NULL */
@@ -110,6 +118,12 @@ struct http_server {
 
 /* The id that a trusted proxy has given the request; NULL: none, or not a sane one. */
 const char *http_exchange_given_id(struct http_exchange *exchange);
+
+/* Notes the fields of the request, whose header is complete. False: no memory. Event thread. */
+bool http_exchange_note_fields(struct http_exchange *exchange);
+/* The first field of that name at or behind `from`; NULL: none. */
+const struct http_field *http_exchange_field(const struct http_exchange *exchange, const char *name,
+                                             const struct http_field *from);
 
 /* MHD's callbacks for requests (exchange.c); `context` is the server. */
 void *http_exchange_begin(void *context, const char *uri, struct MHD_Connection *mhd);

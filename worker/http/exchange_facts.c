@@ -5,6 +5,7 @@
 #include "worker/http/reply.h"
 
 #include <poll.h>
+#include <string.h>
 #include <strings.h>
 #include <time.h>
 
@@ -50,31 +51,47 @@ const struct sockaddr_storage *http_exchange_peer(const struct http_exchange *ex
     return &exchange->connection->peer;
 }
 
-struct search {
-    struct arena *arena;
-    const char *name, *found;
-};
-
-static enum MHD_Result join_value(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result note_field(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-    struct search *search = context;
+    struct http_exchange *exchange = context;
     (void)kind;
-    if (strcasecmp(name, search->name) != 0)
-        return MHD_YES;
-    if (search->found == NULL)
-        search->found = value != NULL ? value : "";
-    else
-        search->found = arena_format(search->arena, "%s, %s", search->found, value != NULL ? value : "");
-    return search->found != NULL ? MHD_YES : MHD_NO;
+    exchange->field[exchange->field_count++] = (struct http_field){
+        .name = name, .value = value != NULL ? value : "", .name_bytes = strlen(name)};
+    return MHD_YES;
+}
+
+bool http_exchange_note_fields(struct http_exchange *exchange)
+{
+    int count = MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, NULL, NULL);
+    if (count <= 0)
+        return true;
+    exchange->field = arena_room(exchange->arena, (size_t)count * sizeof *exchange->field);
+    if (exchange->field != NULL)
+        MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, note_field, exchange);
+    return exchange->field != NULL;
+}
+
+const struct http_field *http_exchange_field(const struct http_exchange *exchange, const char *name,
+                                             const struct http_field *from)
+{
+    size_t name_bytes = strlen(name);
+    if (exchange->field_count == 0)
+        return NULL;
+    for (const struct http_field *field = from; field < exchange->field + exchange->field_count; field++)
+        if (field->name_bytes == name_bytes && strcasecmp(field->name, name) == 0)
+            return field;
+    return NULL;
 }
 
 const char *http_exchange_header(struct http_exchange *exchange, const char *name)
 {
     if (exchange->authority != NULL && strcasecmp(name, "Host") == 0)
         return exchange->authority;
-    struct search search = {.arena = exchange->arena, .name = name};
-    MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, join_value, &search);
-    return search.found;
+    const struct http_field *field = http_exchange_field(exchange, name, exchange->field);
+    const char *found = field != NULL ? field->value : NULL;
+    while (found != NULL && (field = http_exchange_field(exchange, name, field + 1)) != NULL)
+        found = arena_format(exchange->arena, "%s, %s", found, field->value);
+    return found;
 }
 
 const char *http_exchange_given_id(struct http_exchange *exchange)

@@ -6,6 +6,7 @@
 #include "cache/remote_claims.h"
 #include "cache/remote_folders.h"
 #include "cache/remote_stale.h"
+#include "cache/remote_wanted.h"
 
 #include <assert.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static bool note_wanted(struct remote_content *content, uint64_t block)
     pthread_mutex_lock(&remote->mutex);
     const struct remote_file *file = remote_known_find(remote, path);
     bool is_newest = file != NULL && file->content == content;
-    content->wanted[block / 8] = (uint8_t)(content->wanted[block / 8] | 1u << block % 8);
+    remote_set_bit(content->wanted, block, true);
     content->any_wanted = true;
     pthread_mutex_unlock(&remote->mutex);
     return is_newest;
@@ -214,7 +215,7 @@ static void remote_await(struct origin *origin, const char *path, struct origin_
     else if (!remote_known_is_current(remote, file))
         rc = remote_flight_look(file, &flights, &err);
     else if (file->content != NULL)
-        rc = remote_flight_fetch(file, &flights, &err);
+        rc = remote_wanted_fetch(file, &flights, &err);
     if (rc == RC_OK && file->flights != NULL && !remote_stale_is_due(file, clock_monotonic_ms())) {
         waits = true;
         waiter->until = file->next_number;

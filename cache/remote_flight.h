@@ -22,13 +22,26 @@ struct remote_flight {
     uint8_t *block;                    /* being put together */
 };
 
-/* Both under the lock: what they make hangs in file->flights and, by start_next, in *flights for the caller to submit. */
+/* Bits of a content's tables of blocks, `wanted` and `flying`. */
+static inline bool remote_bit(const uint8_t *bits, uint64_t block)
+{
+    return (bits[block / 8] >> block % 8 & 1) != 0;
+}
+
+static inline void remote_set_bit(uint8_t *bits, uint64_t block, bool on)
+{
+    uint8_t mask = (uint8_t)(1u << block % 8);
+    bits[block / 8] = (uint8_t)(on ? bits[block / 8] | mask : bits[block / 8] & ~mask);
+}
+
+/* These under the lock: what they make hangs in file->flights and, by start_next, in *flights for the caller to submit. */
 /* Asks whether the file is what it was, or what it is; nothing if that is on its way. RC_NO_MEMORY. */
 RC_MUST_USE enum rc remote_flight_look(struct remote_file *file, struct remote_flight **flights,
                                        struct err *err);
-/* Fetches what was wanted and is neither here nor on its way. RC_NO_MEMORY. */
-RC_MUST_USE enum rc remote_flight_fetch(struct remote_file *file, struct remote_flight **flights,
-                                        struct err *err);
+/* A part of the file; `first`: a look. `ours` false: another worker fetches it, and it is waited for. RC_NO_MEMORY. */
+RC_MUST_USE enum rc remote_flight_new(struct remote_file *file, uint64_t offset, uint64_t length, bool first,
+                                      bool ours, struct remote_flight **flights,
+                                      struct remote_flight **ret_flight, struct err *err);
 
 /* It has come, or failed with `rc`: whoever waits is told, and the flight is gone. */
 void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct err *err);

@@ -5,7 +5,7 @@
 #include "base/probe.h"
 #include "base/roots.h"
 #include "master/config_rules.h"
-#include "worker/worker.h"
+#include "worker/check.h"
 
 #include <ctype.h>
 #include <errno.h>

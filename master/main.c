@@ -13,7 +13,7 @@
 #include "master/reload.h"
 #include "master/store.h"
 #include "master/supervise.h"
-#include "worker/worker.h"
+#include "worker/check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -186,7 +186,7 @@ static int command_resolve(char *const *argv)
         return master_command_refused(PROGRAM, &err);
     if (!sound)
         return MASTER_EXIT_FAILED;
-    return worker_resolve(&config->settings, argv[2], &err) ? 0 : master_command_failed(&err);
+    return worker_check_resolve(&config->settings, argv[2], &err) ? 0 : master_command_failed(&err);
 }
 
 static int command_ingest(char *const *argument)

@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define AGAIN_MS 1000
+
 #ifndef CEPH_SUPER_MAGIC
 #define CEPH_SUPER_MAGIC 0x00c36400
 #endif
@@ -28,6 +30,38 @@ bool probe_may_hang(long system_type)
         if (system_type == remote[i])
             return true;
     return false;
+}
+
+bool probe_has_failed(int os_errno)
+{
+    return os_errno == EAGAIN || os_errno == ENOMEM || os_errno == EMFILE || os_errno == ENFILE ||
+           os_errno == ECHILD;
+}
+
+bool probe_is_away(int os_errno)
+{
+    static const int away[] = {ESTALE,    ENOTCONN,     ECONNABORTED, ECONNREFUSED, ECONNRESET, EIO,
+                               ETIMEDOUT, EHOSTUNREACH, EHOSTDOWN,    ENETUNREACH,  EREMOTEIO};
+    for (size_t i = 0; i < sizeof away / sizeof away[0]; i++)
+        if (os_errno == away[i])
+            return true;
+    return false;
+}
+
+bool probe_is_lost(int os_errno)
+{
+    return os_errno == ESTALE || os_errno == ENOTCONN;
+}
+
+static bool is_readable(int fd, int64_t end_ms)
+{
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    int ready;
+    do {
+        int64_t left_ms = end_ms - clock_monotonic_ms();
+        ready = poll(&end, 1, left_ms > 0 ? (int)left_ms : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready != 0;
 }
 
 /* ---- the child ---- */
@@ -54,6 +88,7 @@ static bool keep_only(int socket, int folder_fd)
 static int look(int folder_fd, const char *path, struct word *ret_word)
 {
     struct statfs system;
+    *ret_word = (struct word){.os_errno = 0};
     int fd = openat(folder_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || faccessat(fd, ".", R_OK | X_OK, AT_EACCESS) < 0)
         ret_word->os_errno = errno;
@@ -64,13 +99,23 @@ static int look(int folder_fd, const char *path, struct word *ret_word)
 
 static _Noreturn void be_child(const struct probe *probe, int socket, pid_t parent)
 {
-    struct word word = {.os_errno = 0};
+    struct word word;
     struct err err;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (!keep_only(socket, probe->folder_fd) || getppid() != parent)
         _exit(1);
-    int fd = look(probe->folder_fd < 0 ? probe->folder_fd : FOLDER, probe->path, &word);
-    _exit(fdio_send(SOCKET, &word, sizeof word, fd, &err) == RC_OK ? 0 : 1);
+    int folder_fd = probe->folder_fd < 0 ? probe->folder_fd : FOLDER;
+    int fd = look(folder_fd, probe->path, &word);
+    bool said = fdio_send(SOCKET, &word, sizeof word, fd, &err) == RC_OK;
+    while (said && probe->goes_on && probe_is_away(word.os_errno)) {
+        own_close(&fd);
+        if (is_readable(SOCKET, clock_monotonic_ms() + AGAIN_MS))
+            break; /* the parent's end has been closed */
+        fd = look(folder_fd, probe->path, &word);
+        if (!probe_is_away(word.os_errno))
+            said = fdio_send(SOCKET, &word, sizeof word, -1, &err) == RC_OK;
+    }
+    _exit(said ? 0 : 1);
 }
 
 /* ---- the parent ---- */
@@ -96,17 +141,6 @@ static void begin(struct probe *probe)
     probe->answer_fd = TAKE_FD(ours);
 }
 
-static bool is_readable(int fd, int64_t end_ms)
-{
-    struct pollfd end = {.fd = fd, .events = POLLIN};
-    int ready;
-    do {
-        int64_t left_ms = end_ms - clock_monotonic_ms();
-        ready = poll(&end, 1, left_ms > 0 ? (int)left_ms : 0);
-    } while (ready < 0 && errno == EINTR);
-    return ready != 0;
-}
-
 /* It has said something, or ended. */
 static void hear(struct probe *probe)
 {
@@ -115,11 +149,16 @@ static void hear(struct probe *probe)
     size_t length = 0;
     enum rc rc = fdio_receive(probe->answer_fd, &word, sizeof word, &length, &probe->fd, &err);
     if (rc != RC_OK || length != sizeof word)
-        probe->os_errno = EIO; /* somebody has killed it */
+        probe->os_errno = ECHILD; /* somebody has killed it */
     else if (word.os_errno == 0 && probe->fd < 0)
         probe->os_errno = EMFILE;
     else
         probe->os_errno = word.os_errno;
+    if (probe->goes_on && probe_is_away(probe->os_errno) && length == sizeof word) {
+        own_close(&probe->fd);
+        probe->fd = -1;
+        return; /* the child goes on */
+    }
     if (probe->fd >= 0)
         probe->system_type = word.system_type;
     close(TAKE_FD(probe->answer_fd));

@@ -3,10 +3,12 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/own.h"
+#include "base/probe.h"
 #include "cache/origin_kinds.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
 
 #define PIECE_BYTES (1u << 20)
 
@@ -30,7 +32,13 @@ static void go_on(struct lane *lane, struct lane_job *job)
     pthread_mutex_unlock(&lane->mutex);
 }
 
-/* Does something with the root; after a restart of the server its handle may be stale. */
+static bool is_lost(enum rc rc, const struct err *err)
+{
+    return rc == RC_IO && probe_is_lost(err->os_errno);
+}
+
+/* Does something with the root. After a restart of the server its handle may be stale, and after another mount it leads nowhere: it is
+ * opened by its path then, and another worker is asked for, since the box may have no way to what lies there now. */
 static enum rc with_root(struct lane *lane, enum rc (*act)(void *context, int root_fd, struct err *err),
                          void *context, struct err *err)
 {
@@ -38,20 +46,24 @@ static enum rc with_root(struct lane *lane, enum rc (*act)(void *context, int ro
     int root_fd = lane->other_root_fd >= 0 ? lane->other_root_fd : lane->root_fd;
     pthread_mutex_unlock(&lane->mutex);
     enum rc rc = act(context, root_fd, err);
-    if (rc != RC_IO || err->os_errno != ESTALE)
+    if (!is_lost(rc, err))
         return rc;
     rc = act(context, root_fd, err);
-    if (rc != RC_IO || err->os_errno != ESTALE)
+    if (!is_lost(rc, err))
         return rc;
+    struct err said;
     OWN_FD int fresh_fd = open(lane->root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fresh_fd < 0)
+    enum rc found = fresh_fd >= 0 ? act(context, fresh_fd, &said) : rc;
+    if (fresh_fd < 0 || is_lost(found, &said))
         return rc;
-    rc = act(context, fresh_fd, err);
+    (void)eventfd_write(lane->transport.lost_fd, 1);
+    if (found != RC_OK) /* it may be the box that says so */
+        return rc;
     pthread_mutex_lock(&lane->mutex);
-    if (rc == RC_OK && lane->other_root_fd < 0) /* kept for good: other threads may be using what they have */
+    if (lane->other_root_fd < 0) /* kept for good: other threads may be using what they have */
         lane->other_root_fd = TAKE_FD(fresh_fd);
     pthread_mutex_unlock(&lane->mutex);
-    return rc;
+    return RC_OK;
 }
 
 struct opening {

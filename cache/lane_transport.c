@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #define WATCH_MS 100
 
@@ -264,8 +265,8 @@ static void lane_close(struct transport *transport)
         lane->first = job->next;
         job_free(job);
     }
-    if (lane->other_root_fd >= 0)
-        close(lane->other_root_fd);
+    own_close(&lane->other_root_fd);
+    own_close(&lane->transport.lost_fd);
     pthread_cond_destroy(&lane->work);
     pthread_cond_destroy(&lane->ended);
     pthread_mutex_destroy(&lane->mutex);
@@ -297,7 +298,8 @@ enum rc lane_transport_open(int root_fd, const char *root_path, uint32_t threads
         free(lane);
         return err_set(err, RC_NO_MEMORY, "no memory for the image directory");
     }
-    lane->transport = (struct transport){.ops = &lane_ops, .name = lane->name};
+    lane->transport = (struct transport){
+        .ops = &lane_ops, .name = lane->name, .lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     lane->root_fd = root_fd;
     lane->other_root_fd = -1;
     lane->thread_count = threads < LANE_MOST_THREADS ? threads : LANE_MOST_THREADS;

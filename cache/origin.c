@@ -67,13 +67,15 @@ static enum rc open_folder(const struct opening *opening, struct probe *probe, s
 {
     const struct settings *settings = opening->settings;
     if (probe->answer_fd >= 0) {
-        log_error("the image directory %s does not answer; images are served when it does", opening->place);
+        log_error("the image directory %s %s%s; images are served when it does", opening->place,
+                  probe->os_errno == 0 ? "does not answer" : "does not answer: ",
+                  probe->os_errno == 0 ? "" : strerror(probe->os_errno));
         return origin_absent_open(opening->place, TAKE_FD(probe->answer_fd), ret_origin, err);
     }
     OWN_FD int fd = TAKE_FD(probe->fd);
     if (fd < 0)
-        return err_set_errno(err, probe->os_errno == EAGAIN || probe->os_errno == ENOMEM ? RC_BUSY : RC_IO,
-                             probe->os_errno, "the image directory %s cannot be opened", opening->place);
+        return err_set_errno(err, probe_has_failed(probe->os_errno) ? RC_BUSY : RC_IO, probe->os_errno,
+                             "the image directory %s cannot be opened", opening->place);
     bool slow = strcmp(settings->slow_folder, "always") == 0 ||
                 (strcmp(settings->slow_folder, "auto") == 0 && probe_may_hang(probe->system_type));
     if (!slow)
@@ -101,8 +103,8 @@ static void look_at(struct places *places, const struct settings *settings)
     int64_t patience_ms = settings->fetch_timeout_s * 1000;
     while (places->count < ROOTS_MOST && roots_next(&rest, &places->root[places->count])) {
         const char *place = places->root[places->count].place;
-        places->probe[places->count++] = (struct probe){.folder_fd = AT_FDCWD,
-                                                        .path = roots_is_remote(place) ? NULL : place};
+        places->probe[places->count++] = (struct probe){
+            .folder_fd = AT_FDCWD, .goes_on = true, .path = roots_is_remote(place) ? NULL : place};
     }
     probe_folders(places->probe, places->count,
                   patience_ms < LONGEST_PROBE_MS ? patience_ms : LONGEST_PROBE_MS);

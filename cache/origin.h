@@ -68,8 +68,8 @@ void origin_cancel(struct origin *origin);
 void origin_close(struct origin **origin);
 /* Of each root; returns how many there are. */
 size_t origin_needs(const struct origin *origin, struct origin_needs ret_needs[ROOTS_MOST]);
-/* -1; or, of a folder that did not answer when it was to be opened: becomes readable when it does, and stays the origin's. Until it is
- * opened anew, which takes a process that is not in its box yet, everything fails with RC_LATE. */
+/* -1, or readable when another worker, which opens the folder before it is in its box, could use one that this one cannot: it did not answer
+ * when it was to be opened (and everything fails with RC_LATE), or has been mounted anew. Stays the origin's. */
 int origin_answer_fd(const struct origin *origin);
 
 /* Opens a file for reading. In a folder: beneath the root only, so links may lead about below it and never out of it.

@@ -281,7 +281,13 @@ static void remote_close(struct origin *origin)
     free(remote);
 }
 
+static int remote_answer_fd(const struct origin *origin)
+{
+    return ((const struct remote *)origin)->transport->lost_fd;
+}
+
 static const struct origin_ops remote_ops = {
+    .answer_fd = remote_answer_fd,
     .share = remote_share,
     .start = remote_start,
     .cancel = remote_cancel,

@@ -64,6 +64,11 @@ enum rc tier_open(const struct settings *settings, struct derivatives *cache, st
     return rc;
 }
 
+int tier_lost_fd(const struct tier *tier)
+{
+    return tier->place->lost_fd;
+}
+
 struct tier_needs tier_needs(const struct tier *tier)
 {
     struct tier_needs needs = {.folder_fd = tier->place->folder_fd};

@@ -36,6 +36,8 @@ struct tier_needs {
 RC_MUST_USE enum rc tier_open(const struct settings *settings, struct derivatives *cache,
                               struct tier **ret_tier, int *ret_answer_fd, struct err *err);
 struct tier_needs tier_needs(const struct tier *tier);
+/* -1, or readable once its folder is only to be had by a process that opens it anew. */
+int tier_lost_fd(const struct tier *tier);
 /* Starts its threads: in the box. `note` is told what a person should know. */
 RC_MUST_USE enum rc tier_start(struct tier *tier, void (*note)(const char *sentence), struct err *err);
 /* Whoever waits, now and later, gets RC_CANCELLED. */

@@ -81,7 +81,7 @@ enum rc tier_bucket_open(const struct settings *settings, struct tier_place **re
         free(url);
         return err_set(err, RC_NO_MEMORY, "no memory for the lower tier of derivatives");
     }
-    bucket->place = (struct tier_place){.ops = &bucket_ops, .name = url, .folder_fd = -1};
+    bucket->place = (struct tier_place){.ops = &bucket_ops, .name = url, .folder_fd = -1, .lost_fd = -1};
     bucket->url = url;
     enum rc rc = s3_store_prepare(url, settings, &bucket->store, err);
     if (rc != RC_OK) {

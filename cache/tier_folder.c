@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -38,27 +39,31 @@ static int current_fd(struct folder *folder)
     return fd;
 }
 
-/* The file server has been started anew: nothing that is open holds any more. Kept for good, since others may be using it. */
-static bool open_anew(struct folder *folder)
+/* The file server has been started anew, or the folder mounted anew: nothing that is open leads anywhere. It is opened by its path, for good, since
+ * others may be using what they have, and another worker is asked for: the box may have no way to what lies there now. */
+static int open_anew(struct folder *folder, const char *name, int flags)
 {
-    OWN_FD int fd = open(folder->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    OWN_FD int fresh_fd = open(folder->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = fresh_fd >= 0 ? openat(fresh_fd, name, flags, 0644) : -1;
+    if (fresh_fd < 0 || (fd < 0 && probe_is_lost(errno)))
+        return -1;
+    int os_errno = errno;
+    (void)eventfd_write(folder->place.lost_fd, 1);
     pthread_mutex_lock(&folder->mutex);
-    bool takes = fd >= 0 && folder->fresh_fd < 0;
-    if (takes)
-        folder->fresh_fd = TAKE_FD(fd);
+    if (fd >= 0 && folder->fresh_fd < 0)
+        folder->fresh_fd = TAKE_FD(fresh_fd);
     pthread_mutex_unlock(&folder->mutex);
-    return takes;
+    errno = os_errno;
+    return fd;
 }
 
 static int open_in(struct folder *folder, const char *name, int flags)
 {
-    int fd = openat(current_fd(folder), name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-    if (fd < 0 && errno == ESTALE) {
-        fd = openat(current_fd(folder), name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-        if (fd < 0 && errno == ESTALE && open_anew(folder))
-            fd = openat(current_fd(folder), name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-    }
-    return fd;
+    flags |= O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int fd = openat(current_fd(folder), name, flags, 0644);
+    if (fd < 0 && probe_is_lost(errno))
+        fd = openat(current_fd(folder), name, flags, 0644);
+    return fd < 0 && probe_is_lost(errno) ? open_anew(folder, name, flags) : fd;
 }
 
 /* ---- the calls ---- */
@@ -186,8 +191,8 @@ static void folder_close(struct tier_place *place)
     struct folder *folder = (struct folder *)place;
     if (place->folder_fd >= 0)
         close(place->folder_fd);
-    if (folder->fresh_fd >= 0)
-        close(folder->fresh_fd);
+    own_close(&folder->fresh_fd);
+    own_close(&place->lost_fd);
     pthread_mutex_destroy(&folder->mutex);
     free(folder->path);
     free(folder);
@@ -205,7 +210,7 @@ static const struct tier_place_ops folder_ops = {.read = folder_read,
 static enum rc look_at(const struct settings *settings, int *ret_fd, int *ret_answer_fd, struct err *err)
 {
     const char *path = settings->derivative_tier;
-    struct probe probe = {.folder_fd = AT_FDCWD, .path = path};
+    struct probe probe = {.folder_fd = AT_FDCWD, .path = path, .goes_on = true};
     int64_t patience_ms = settings->derivative_tier_wait_ms;
     patience_ms = patience_ms < LEAST_PATIENCE_MS     ? LEAST_PATIENCE_MS
                   : patience_ms > LONGEST_PATIENCE_MS ? LONGEST_PATIENCE_MS
@@ -242,7 +247,10 @@ enum rc tier_folder_open(const struct settings *settings, struct tier_place **re
     folder->path = path;
     folder->fresh_fd = -1;
     pthread_mutex_init(&folder->mutex, NULL);
-    folder->place = (struct tier_place){.ops = &folder_ops, .name = path, .folder_fd = TAKE_FD(fd)};
+    folder->place = (struct tier_place){.ops = &folder_ops,
+                                        .name = path,
+                                        .folder_fd = TAKE_FD(fd),
+                                        .lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     *ret_place = &folder->place;
     return RC_OK;
 }

@@ -36,6 +36,7 @@ struct tier_place {
     const char *name; /* for sentences */
     int folder_fd;    /* of a folder; -1 */
     uint16_t port[3]; /* that it connects to; 0: none */
+    int lost_fd;      /* -1, or readable once the folder is only to be had by a process that opens it anew */
 };
 
 /* "s3://…" or a folder. RC_BAD_REQUEST: the settings do not fit together; RC_IO: there is no such folder;

@@ -50,6 +50,7 @@ struct transport_listing {
 };
 
 struct transport {
+    int lost_fd; /* -1, or readable once the place is only to be had by a process that opens it anew; the transport's */
     const struct transport_ops *ops;
     const char *name; /* of the origin; part of the key of what is kept */
 };

@@ -408,6 +408,7 @@ enum rc web_transport_open(const struct settings *settings, const char *place,
     if (web == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for the origin");
     web->transport.ops = &http_ops;
+    web->transport.lost_fd = -1;
     web->settings = settings;
     web->tries = (uint32_t)settings->fetch_tries;
     web->timeout_ms = settings->fetch_timeout_s * 1000;

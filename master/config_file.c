@@ -280,8 +280,9 @@ static unsigned config_line_of(const struct master_config *config, const char *n
 static enum rc config_check_folder(struct master_config *config, const struct probe *probe, struct err *err)
 {
     struct err wrong = {0};
-    if (probe->answer_fd >= 0) {
-        log_warning("images: the directory %s does not answer; it is taken as it is", probe->path);
+    if (probe->answer_fd >= 0 || probe_is_away(probe->os_errno) || probe_has_failed(probe->os_errno)) {
+        log_warning("images: the directory %s does not answer%s%s; it is taken as it is", probe->path,
+                    probe->os_errno != 0 ? ": " : "", probe->os_errno != 0 ? strerror(probe->os_errno) : "");
         return RC_OK;
     }
     if (probe->os_errno == 0)

@@ -130,7 +130,9 @@ struct derivatives *worker_derivatives_cache(struct worker_derivatives *derivati
 
 int worker_derivatives_answer_fd(const struct worker_derivatives *derivatives)
 {
-    return derivatives != NULL ? derivatives->tier_answer_fd : -1;
+    if (derivatives == NULL)
+        return -1;
+    return derivatives->tier != NULL ? tier_lost_fd(derivatives->tier) : derivatives->tier_answer_fd;
 }
 
 struct tier *worker_derivatives_tier(struct worker_derivatives *derivatives)

@@ -47,7 +47,8 @@ void worker_derivatives_free(struct worker_derivatives **derivatives);
 struct derivatives *worker_derivatives_cache(struct worker_derivatives *derivatives);
 /* NULL: there is none. */
 struct tier *worker_derivatives_tier(struct worker_derivatives *derivatives);
-/* -1, or readable when a tier answers that did not when it was to be opened. `derivatives` may be NULL. */
+/* -1, or readable when another worker could use a tier that this one cannot: one that did not answer when it was to be opened, or that has
+ * been mounted anew. `derivatives` may be NULL. */
 int worker_derivatives_answer_fd(const struct worker_derivatives *derivatives);
 
 /* Looks it up. HIT: it has been answered. */

@@ -41,7 +41,7 @@ enum worker_message_kind {
     WORKER_ERROR_LOG,  /* master → worker, with a descriptor: the same of standard error */
     WORKER_READY,      /* worker → master: images are served */
     WORKER_CLOSED,     /* worker → master: these connections have ended, close your duplicates */
-    WORKER_REPLACE, /* worker → master: another would do better, it would have the image directory that did not answer before */
+    WORKER_REPLACE, /* worker → master: another would do better, it would have a directory that this one cannot use */
     WORKER_RELEASED, /* worker → master: this connection stands between two requests, let another go on with it */
 };
 

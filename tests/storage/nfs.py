@@ -41,7 +41,7 @@ class Mount:
 
     def __init__(self, client, port, folder, kind, log):
         self.folder, self.log = folder, log
-        os.mkdir(folder, 0o755)
+        os.makedirs(folder, 0o755, exist_ok=True)
         self.process = subprocess.Popen(
             [client, f"nfs://127.0.0.1/export?version=4&nfsport={port}", str(kind), folder, "-f", "-o", "allow_other,default_permissions"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(log, "ab"), text=True, bufsize=1, preexec_fn=die_with_us)
@@ -54,6 +54,11 @@ class Mount:
         """So many more calls, and then it stands still; -1: all. Returns how many there have been."""
         self.process.stdin.write(f"{calls}\n")
         return int(self.process.stdout.readline())
+
+    def end(self):
+        """The mount stays, and leads nowhere."""
+        self.process.kill()
+        self.process.wait()
 
     def close(self):
         subprocess.run(["umount", "-l", self.folder], check=False, capture_output=True)
@@ -92,8 +97,11 @@ class Nfs:
 
     def mount(self, kind="hard", count=1):
         """hard: calls wait for the server; a number: for so many milliseconds. The first one is at `seen`."""
+        for mount in self.mounts:
+            if mount.process.poll() is not None:
+                mount.close()
         fresh = [Mount(self.client, self.port, f"{self.seen}{number or ''}", kind, f"{self.home}/mount.log") for number in range(count)]
-        self.mounts += fresh
+        self.mounts = [mount for mount in self.mounts if mount.process.poll() is None] + fresh
         for mount in fresh:
             mount.until_there()
         return fresh

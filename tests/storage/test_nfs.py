@@ -171,18 +171,12 @@ def test_a_mount_that_hangs_at_any_call(start, nfs, images):
     assert server.admin().get("/health").status == 200
     assert "does not answer" in server.log()
     go_on(server, before)
-    for event in ("HUP", "a crash"):
-        said = len(server.log())
-        before = stand_still()
-        if event == "HUP":
-            server.signal(signal.SIGHUP)
-            until(lambda: "retire" in server.log()[said:], 20, "the new worker has taken over")
-        else:
-            for pid in server.worker_pids():
-                os.kill(pid, signal.SIGKILL)
-            until(lambda: "does not answer" in server.log()[said:], 20, "there is a new worker")
-        assert server.admin(timeout=20).get("/health").status == 200
-        go_on(server, before)
+    said = len(server.log())
+    before = stand_still()
+    server.signal(signal.SIGHUP)
+    until(lambda: "retire" in server.log()[said:], 20, "the new worker has taken over")
+    assert server.admin(timeout=20).get("/health").status == 200
+    go_on(server, before)
 
 
 def test_a_crash_while_a_thread_stands_still(start, nfs, images):
@@ -202,6 +196,29 @@ def test_a_crash_while_a_thread_stands_still(start, nfs, images):
     mount.answer()
     until(lambda: server.get(THUMBNAIL.format("far%2Fphoto.tif")).status == 200, 20, "the pictures are there")
     until(lambda: not os.path.exists(f"/proc/{worker}"), 20, "it has ended")
+
+
+def test_a_mount_that_is_lost_and_mounted_again(start, nfs, images):
+    """In the middle, and when workers start: what is elsewhere is served, and the pictures are there when they are."""
+    mount, = nfs.mount("hard")
+    server = start(images, "--images", f"far={nfs.seen}", readable=True, workers=1, settings=SETTINGS)
+    there = THUMBNAIL.format("far%2Fphoto.tif")
+    right = server.get(there).body
+    for name in ("rgb.png", "baseline-420.jpg"):
+        mount.end()
+        assert server.get(THUMBNAIL.format(f"far%2F{name}")).status == 500
+        if name == "baseline-420.jpg":
+            worker, = server.worker_pids()
+            os.kill(worker, signal.SIGKILL)
+            assert server.get(THUMBNAIL.format("photo.tif")).status == 200
+            said = len(server.log())
+            server.signal(signal.SIGHUP)
+            until(lambda: "retire" in server.log()[said:], 20, "the new worker has taken over")
+            assert server.get(THUMBNAIL.format("photo.tif")).status == 200
+            assert "does not answer: Transport endpoint is not connected" in server.log()
+        mount, = nfs.mount("hard")
+        until(lambda: server.get(there).body == right, 20, "the pictures are there again")
+        until(lambda: server.get(THUMBNAIL.format(f"far%2F{name}")).status == 200, 20, "all of them")
 
 
 def test_one_root_of_two_hangs(start, nfs, served, images):

@@ -49,17 +49,19 @@ def stores(served, at):
 
 
 def test_a_tier_that_hangs_at_any_call_of_a_start(server, tier):
-    """It hangs at the start, at HUP, and after 0, 1, 2 ... calls of a new worker's start: the server serves, says so, and uses the tier later."""
+    """It is lost at the start, hangs at HUP, and after 0, 1, 2 ... calls of a new worker's start: the server serves, says so, and uses the tier later."""
     def kill():
         workers = set(served.worker_pids())
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
         until(lambda: set(served.worker_pids()) - workers, 20, "there is another worker")
 
-    tier.there.answer(0)
+    tier.there.end()
     served = server()
     assert "does not answer" in served.log()
     assert answers(served, dear(3, 1)) and counter(served, "derivatives_tier_known") == 0
+    tier.there, = tier.mount("hard")
+    tier.there.answer(0)
     said = len(served.log())
     served.signal(signal.SIGHUP)
     until(lambda: "retire" in served.log()[said:], 20, "the new worker has taken over")
@@ -105,6 +107,15 @@ def test_a_tier_that_is_killed_and_starts_again(server, tier):
     other = server("two")
     knows(other)
     assert answers(other, dear(8, 7)) == bodies and number(other, "hits") == 8
+
+
+def test_a_tier_that_is_lost_and_mounted_again(server, tier):
+    served = server()
+    stores(served, 1)
+    tier.there.end()
+    answers(served, dear(4, 5))
+    tier.there, = tier.mount("hard")
+    stores(served, 6)
 
 
 def test_stopping_while_the_tier_hangs(server, tier):

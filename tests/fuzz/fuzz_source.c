@@ -1,5 +1,7 @@
 /* Opening and reading a source: any bytes as a file. Small limits keep one input to some milliseconds, and make the limits
  * themselves part of what is tried. */
+#include "tests/fuzz/touch.h"
+
 #include "worker/image/source.h"
 
 #include <stdlib.h>
@@ -8,20 +10,6 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Touches every sample, so that the sanitizer sees what the band promises. */
-static unsigned sum_band(const struct image_reader *reader, const struct image_band *band)
-{
-    unsigned sum = 0;
-    for (uint32_t p = 0; p < image_format_planes(&reader->format); p++) {
-        size_t length = (size_t)image_plane_width(&reader->format, p, reader->size.width_px) *
-                        (reader->format.depth_bits / 8u);
-        for (uint32_t y = 0; y < image_plane_height(&reader->format, p, band->height_px); y++)
-            for (size_t x = 0; x < length; x++)
-                sum += band->plane[p][y * band->stride_bytes[p] + x];
-    }
-    return sum;
-}
 
 static void read_window(struct image_source *source, uint32_t level, uint32_t shrink_log2,
                         const struct image_region *window)
@@ -36,8 +24,7 @@ static void read_window(struct image_source *source, uint32_t level, uint32_t sh
             break;
         if (band.y_px != y || band.height_px == 0 || band.height_px > window->height_px - y)
             abort();
-        volatile unsigned sum = sum_band(reader, &band);
-        (void)sum;
+        touch_band(reader, &band);
         y += band.height_px;
     }
     image_reader_close(&reader);

@@ -33,7 +33,7 @@ struct asking {
 
 static void asking_done(struct asking *asking)
 {
-    master_reload_free(&asking->config);
+    master_config_free(&asking->config);
 }
 
 /* `with_value`: names of options of this command that take one, separated by blanks; they and those without stay in `own`. */
@@ -72,10 +72,7 @@ static enum rc split(char *const *argument, const char *with_value, const char *
                 options[count++] = *++argument;
         }
     }
-    asking->config = calloc(1, sizeof *asking->config);
-    if (asking->config == NULL)
-        return err_set(err, RC_NO_MEMORY, "no memory for the settings");
-    enum rc rc = master_config_init(asking->config, err);
+    enum rc rc = master_config_new(&asking->config, err);
     if (rc == RC_OK)
         rc = master_options_load(options, asking->config, err);
     return rc;

@@ -45,6 +45,26 @@ void master_config_done(struct master_config *config)
     bytes_done(&config->problems);
 }
 
+enum rc master_config_new(struct master_config **ret_config, struct err *err)
+{
+    OWN_FREE struct master_config *config = calloc(1, sizeof *config);
+    if (config == NULL)
+        return err_set(err, RC_NO_MEMORY, "no memory for the configuration");
+    enum rc rc = master_config_init(config, err);
+    if (rc == RC_OK)
+        *ret_config = TAKE_PTR(config);
+    return rc;
+}
+
+void master_config_free(struct master_config **config)
+{
+    struct master_config *freed = TAKE_PTR(*config);
+    if (freed == NULL)
+        return;
+    master_config_done(freed);
+    free(freed);
+}
+
 enum rc master_config_override(struct master_config *config, const struct settings_row *row,
                                const char *value, struct err *err)
 {

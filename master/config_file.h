@@ -25,6 +25,9 @@ struct master_config {
 /* Every default. */
 RC_MUST_USE enum rc master_config_init(struct master_config *config, struct err *err);
 void master_config_done(struct master_config *config);
+/* The same on the heap. */
+RC_MUST_USE enum rc master_config_new(struct master_config **ret_config, struct err *err);
+void master_config_free(struct master_config **config); /* fits OWN() */
 
 /* Reads the file over what is there; what is wrong becomes a problem, the rest is taken. `path` must outlive
  * `config`. Fails only where memory is out. */

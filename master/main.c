@@ -137,8 +137,8 @@ static bool is_sound(const struct master_config *config)
 static int command_serve(char *const *argv)
 {
     struct err err = {0};
-    OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
-    if (config == NULL || master_config_init(config, &err) != RC_OK)
+    OWN(master_config_free) struct master_config *config = NULL;
+    if (master_config_new(&config, &err) != RC_OK)
         return master_command_failed(&err);
     enum rc rc = master_options_load(argv + 2, config, &err);
     bool sound = is_sound(config);
@@ -173,12 +173,12 @@ static int command_check_config(char **argument)
 static int command_resolve(char *const *argv)
 {
     struct err err = {0};
-    OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
+    OWN(master_config_free) struct master_config *config = NULL;
     if (argv[2] == NULL || argv[2][0] == '-') {
         err_set(&err, RC_BAD_REQUEST, "resolve takes an identifier, then options of serve");
         return master_command_usage(PROGRAM, &err);
     }
-    if (config == NULL || master_config_init(config, &err) != RC_OK)
+    if (master_config_new(&config, &err) != RC_OK)
         return master_command_failed(&err);
     enum rc rc = master_options_load(argv + 3, config, &err);
     bool sound = is_sound(config);

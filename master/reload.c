@@ -39,12 +39,8 @@ enum rc master_reload_read(char *const *argument, const struct settings *current
                            struct master_config **ret_config)
 {
     struct err err = {0};
-    OWN(master_reload_free) struct master_config *config = calloc(1, sizeof *config);
-    if (config == NULL) {
-        log_error("HUP: no memory for the configuration; nothing was changed");
-        return RC_NO_MEMORY;
-    }
-    enum rc rc = master_config_init(config, &err);
+    OWN(master_config_free) struct master_config *config = NULL;
+    enum rc rc = master_config_new(&config, &err);
     if (rc == RC_OK)
         rc = master_options_load(argument, config, &err);
     if (rc == RC_OK && config->problem_count > 0) {
@@ -61,13 +57,4 @@ enum rc master_reload_read(char *const *argument, const struct settings *current
     }
     *ret_config = TAKE_PTR(config);
     return RC_OK;
-}
-
-void master_reload_free(struct master_config **config)
-{
-    struct master_config *freed = TAKE_PTR(*config);
-    if (freed == NULL)
-        return;
-    master_config_done(freed);
-    free(freed);
 }

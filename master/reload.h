@@ -6,10 +6,9 @@
 
 /* Reads and checks the configuration by the same command line. What cannot change while the server runs
  * keeps its value of `current`, with a warning in the log. The caller frees *ret_config by
- * master_reload_free(). When anything is wrong, the log says everything that is, and the result is not
+ * master_config_free(). When anything is wrong, the log says everything that is, and the result is not
  * RC_OK. */
 RC_MUST_USE enum rc master_reload_read(char *const *argument, const struct settings *current,
                                        struct master_config **ret_config);
-void master_reload_free(struct master_config **config);
 
 #endif

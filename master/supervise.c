@@ -324,8 +324,8 @@ static void supervise_done(struct supervisor *s)
     own_close(&s->admin.fd);
     own_close(&s->local.fd);
     master_admin_socket_remove(&s->admin_socket);
-    master_reload_free(&s->next_config);
-    master_reload_free(&s->config);
+    master_config_free(&s->next_config);
+    master_config_free(&s->config);
 }
 
 int master_supervise(const struct master_launch *launch)

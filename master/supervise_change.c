@@ -37,7 +37,7 @@ static void supervise_reloaded(struct supervisor *s)
     struct master_config *old = s->config;
     s->config = TAKE_PTR(s->next_config);
     s->local.local = &s->config->settings;
-    master_reload_free(&old);
+    master_config_free(&old);
     log_init("master", settings_log_level(&s->config->settings));
     master_connection_limit(s->connections, (uint32_t)s->config->settings.connections_per_address);
     log_info("HUP: %u workers serve with the new configuration, the old ones retire", s->crew.wanted);
@@ -57,7 +57,7 @@ static int64_t supervise_succession(struct supervisor *s, int64_t now_ms)
     if (state == SUCCESSION_DONE) {
         supervise_reloaded(s);
     } else if (state == SUCCESSION_FAILED) {
-        master_reload_free(&s->next_config);
+        master_config_free(&s->next_config);
         supervise_say_reloaded(s, "the new workers did not come up, the old ones go on");
     }
     bool is_next = (s->is_told_to_reload || s->is_told_to_upgrade) && s->next_config == NULL &&

@@ -32,9 +32,7 @@ struct janitor {
     int lock; /* -1: another one is the janitor */
     int64_t round_ms;
     bool looks_again; /* something was too young to be judged */
-    /* Purges up to the first have been heard of by all; up to the other they were found to be there at that time. */
-    uint64_t settled_epoch, seen_epoch;
-    int64_t seen_ms;
+    struct purges_settling settling;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     bool stops;
@@ -217,25 +215,6 @@ static void sweep_memory(struct round *round)
 
 /* ---- rounds ---- */
 
-/* Comes down to an epoch that all servers have heard of by now; false where that is not this one. By the time that has passed here, since
- * epochs are other servers' clocks and may lie ahead of this one's for years. */
-static bool has_settled(struct janitor *janitor, uint64_t *epoch)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    if (janitor->seen_epoch != 0 && now_ms - janitor->seen_ms >= PURGES_SETTLE_MS) {
-        janitor->settled_epoch = janitor->seen_epoch;
-        janitor->seen_epoch = 0;
-    }
-    if (*epoch <= janitor->settled_epoch)
-        return true;
-    if (janitor->seen_epoch == 0) {
-        janitor->seen_epoch = *epoch;
-        janitor->seen_ms = now_ms;
-    }
-    *epoch = janitor->settled_epoch;
-    return false;
-}
-
 static void go_round(struct janitor *janitor)
 {
     struct derivatives *derivatives = janitor->derivatives;
@@ -260,12 +239,12 @@ static void go_round(struct janitor *janitor)
     }
     uint32_t counting = SHM_CATALOGUE_COUNTING;
     atomic_compare_exchange_strong(&shared->catalogue->incomplete, &counting, 0);
-    if (round.must_read && !has_settled(janitor, &epoch))
-        janitor->looks_again = true;
+    uint64_t settled = purges_settled(&janitor->settling, epoch, clock_monotonic_ms());
+    janitor->looks_again = janitor->looks_again || (round.must_read && settled < epoch);
     if (round.must_read && shm_fences_take(shared->fences)) {
-        shm_fences_lower(shared->fences, epoch);
+        shm_fences_lower(shared->fences, settled);
         shm_fences_give(shared->fences);
-        if (purges_shorten(derivatives, epoch, &err) != RC_OK)
+        if (purges_shorten(derivatives, settled, &err) != RC_OK)
             janitor->note(err.message);
     }
 }

@@ -321,6 +321,21 @@ enum rc purges_shorten(struct derivatives *derivatives, uint64_t epoch, struct e
     return RC_OK;
 }
 
+uint64_t purges_settled(struct purges_settling *settling, uint64_t epoch, int64_t now_ms)
+{
+    if (settling->seen_epoch != 0 && now_ms - settling->seen_ms >= PURGES_SETTLE_MS) {
+        settling->settled_epoch = settling->seen_epoch;
+        settling->seen_epoch = 0;
+    }
+    if (epoch <= settling->settled_epoch)
+        return epoch;
+    if (settling->seen_epoch == 0) {
+        settling->seen_epoch = epoch;
+        settling->seen_ms = now_ms;
+    }
+    return settling->settled_epoch;
+}
+
 uint64_t purges_prune(struct derivatives *derivatives, int64_t before_s)
 {
     const struct shm_catalogue *catalogue = derivatives->shared->catalogue;

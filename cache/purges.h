@@ -56,6 +56,15 @@ struct purges_foreign {
 /* Joins in these. Same codes. */
 RC_MUST_USE enum rc purges_join(struct derivatives *derivatives, const struct purges_foreign *foreign,
                                 size_t count, struct err *err);
+/* Up to which epoch all servers that share the list have heard of everything. By the time that has passed here, since epochs are clocks of
+ * several servers and may lie ahead of this one's for years. */
+struct purges_settling {
+    uint64_t settled_epoch; /* all have heard of it; */
+    uint64_t seen_epoch;    /* it was the latest at this time (0: none is waited for) */
+    int64_t seen_ms;
+};
+/* `epoch` is the latest now, at `now_ms` (monotonic): returns it, or an earlier one. Pure. */
+uint64_t purges_settled(struct purges_settling *settling, uint64_t epoch, int64_t now_ms);
 /* Every file that a purge up to `epoch` meets is gone: forgets those purges. */
 RC_MUST_USE enum rc purges_shorten(struct derivatives *derivatives, uint64_t epoch, struct err *err);
 

@@ -224,6 +224,20 @@ static void test_a_list_that_was_torn_and_gets_shorter(void **state)
     assert_false(has(&here, "a.tif"));
 }
 
+static void test_what_all_have_heard_of(void **state)
+{
+    (void)state;
+    struct purges_settling settling = {.seen_epoch = 0};
+    uint64_t ahead = UINT64_MAX / 2; /* of every clock */
+    assert_int_equal(purges_settled(&settling, ahead, 1000), 0);
+    assert_int_equal(purges_settled(&settling, ahead, 1000 + PURGES_SETTLE_MS - 1), 0);
+    assert_int_equal(purges_settled(&settling, ahead + 1, 1000 + PURGES_SETTLE_MS), ahead);
+    assert_int_equal(purges_settled(&settling, ahead + 2, 1000 + 2 * PURGES_SETTLE_MS - 1), ahead);
+    assert_int_equal(purges_settled(&settling, ahead + 2, 1000 + 2 * PURGES_SETTLE_MS), ahead + 1);
+    assert_int_equal(purges_settled(&settling, ahead + 2, 1000 + 3 * PURGES_SETTLE_MS), ahead + 2);
+    assert_int_equal(purges_settled(&settling, ahead + 2, 1000 + 4 * PURGES_SETTLE_MS), ahead + 2);
+}
+
 /* ---- the lower tier ---- */
 
 static uint64_t purge_in_tier(struct side *side, enum shm_purge what, const char *text)
@@ -325,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_kind_of_purge, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_it_outlives_a_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_list_that_was_torn_and_gets_shorter, set_up, tear_down),
+        cmocka_unit_test(test_what_all_have_heard_of),
         cmocka_unit_test_setup_teardown(test_what_was_taken_from_the_tier_before_the_news, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_joined_purges_are_nobodys_loss, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_may_have_missed_some_that_were_joined_drops_everything,

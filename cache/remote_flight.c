@@ -19,6 +19,19 @@ static struct remote_flight *flight_of(struct transport_fetch *fetch)
 
 /* ---- arriving ---- */
 
+/* An origin that neither tags nor dates its files: its version is told by its size and its first block. */
+static bool is_bare(const struct transport_answer *answer)
+{
+    return answer->etag[0] == '\0' && answer->version.inode == 0 && answer->version.modified.tv_sec == 0;
+}
+
+/* Whether a part may be of that version, as far as is said. */
+static bool may_be_part(const struct block_subject *subject, const struct transport_answer *answer)
+{
+    return subject->version.size_bytes == answer->version.size_bytes && subject->etag[0] == '\0' &&
+           subject->version.modified.tv_sec == 0;
+}
+
 /* By the ETag alone where it is a strong one: a store gives the same bytes another date when they are put there again. */
 static bool is_same(const struct block_subject *subject, const struct transport_answer *answer)
 {
@@ -60,8 +73,11 @@ static enum rc on_begin(struct transport_fetch *fetch, const struct transport_an
         flight->content = remote_content_ref(flight->asked);
         return RC_OK;
     }
-    bool same = flight->content != NULL && !answer->replaced &&
-                is_same(block_file_subject(flight->content->blocks), answer);
+    bool waits_for_first = fetch->first && is_bare(answer) && answer->version.size_bytes > 0, same = false;
+    if (flight->content != NULL && !answer->replaced)
+        same = !fetch->first && is_bare(answer)
+                   ? may_be_part(block_file_subject(flight->content->blocks), answer)
+                   : is_same(block_file_subject(flight->content->blocks), answer);
     if (!fetch->first && !same) {
         flight->replaced = true;
         return err_set(err, RC_AWAY, "the source was replaced while it was read");
@@ -72,7 +88,25 @@ static enum rc on_begin(struct transport_fetch *fetch, const struct transport_an
             err, RC_TOO_LARGE,
             "the origin sends files only as a whole, and this one has %llu bytes, more than whole_file_limit",
             (unsigned long long)answer->version.size_bytes);
+    flight->waits_for_first = waits_for_first;
+    if (waits_for_first) {
+        flight->bare = *answer;
+        return RC_OK;
+    }
     return same ? RC_OK : take_in(flight, answer, err);
+}
+
+/* The first block of a file that nothing else is said of. */
+static enum rc tell_by_first(struct remote_flight *flight, const uint8_t *data, size_t length,
+                             struct err *err)
+{
+    flight->waits_for_first = false;
+    flight->bare.version.inode = bytes_hash(BYTES_HASH_START, data, length) | 1;
+    if (flight->asked == NULL || !is_same(block_file_subject(flight->asked->blocks), &flight->bare))
+        return take_in(flight, &flight->bare, err);
+    remote_content_unref(flight->content);
+    flight->content = remote_content_ref(flight->asked);
+    return RC_OK;
 }
 
 static enum rc keep(struct remote_flight *flight, uint64_t block, const uint8_t *data, struct err *err)
@@ -98,7 +132,8 @@ static enum rc on_take(struct transport_fetch *fetch, const void *data, size_t l
     struct remote_flight *flight = flight_of(fetch);
     const uint8_t *from = data;
     remote_claim_longer(flight);
-    uint64_t size = block_file_subject(flight->content->blocks)->version.size_bytes;
+    uint64_t size = flight->waits_for_first ? flight->bare.version.size_bytes
+                                            : block_file_subject(flight->content->blocks)->version.size_bytes;
     while (length > 0) {
         if (flight->at >= size)
             return err_set(err, RC_ORIGIN, "the origin sends more bytes than the file has");
@@ -112,7 +147,11 @@ static enum rc on_take(struct transport_fetch *fetch, const void *data, size_t l
         flight->at += some;
         from += some;
         length -= some;
-        enum rc rc = flight->at == end ? keep(flight, block, flight->block, err) : RC_OK;
+        enum rc rc = RC_OK;
+        if (flight->at == end && flight->waits_for_first)
+            rc = tell_by_first(flight, flight->block, (size_t)(end - block * BLOCK_BYTES), err);
+        if (flight->at == end && rc == RC_OK)
+            rc = keep(flight, block, flight->block, err);
         if (rc != RC_OK)
             return rc;
     }
@@ -255,8 +294,8 @@ void remote_flight_land(struct remote_flight *flight, enum rc rc, const struct e
 /* Whether it has brought anything that can be kept, or that nothing is new: who asks again for what never comes would do so for ever. */
 static bool has_come(const struct remote_flight *flight)
 {
-    if (flight->unchanged)
-        return true;
+    if (flight->unchanged || flight->waits_for_first)
+        return flight->unchanged;
     uint64_t size = block_file_subject(flight->content->blocks)->version.size_bytes,
              least = flight->fetch.offset + BLOCK_BYTES;
     return flight->at >= (least < size ? least : size);

@@ -19,6 +19,8 @@ struct remote_flight {
     uint64_t at;                       /* of the next byte that comes */
     bool replaced;                     /* it is of another version now */
     bool unchanged;                    /* it is what `asked` is */
+    bool waits_for_first;              /* which version it is of, `bare` says with the first block */
+    struct transport_answer bare;
     uint8_t *block;                    /* being put together */
 };
 

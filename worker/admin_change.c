@@ -86,16 +86,22 @@ static void run_change(struct render_job *job)
     struct tier *tier = worker_derivatives_tier(change->service->derivatives);
     uint64_t removed = 0, epoch = 0;
     enum rc rc = RC_OK;
-    if (change->what == CHANGE_PURGE && change->purge == SHM_PURGE_IDENTIFIER)
-        pictures_purge(change->service->pictures, change->text);
     if (change->what == CHANGE_PRUNE)
         removed = purges_prune(cache, time(NULL) - change->unused_s);
     else
         rc = purges_add(cache, change->purge, change->text, &removed, &epoch, &err);
-    if (rc == RC_OK && change->what == CHANGE_PURGE && tier != NULL) {
+    /* Behind the fence, or what was parsed before it might be put there again. */
+    if (change->what == CHANGE_PURGE && change->purge == SHM_PURGE_IDENTIFIER)
+        pictures_purge(change->service->pictures, change->text);
+    if (epoch != 0 && tier != NULL) { /* also where it could not be written down here */
+        struct err tier_err;
         render_pool_park(change->service->pool); /* it may be far away */
-        rc = tier_purge(tier, change->purge, change->text, epoch, &err);
+        enum rc told = tier_purge(tier, change->purge, change->text, epoch, &tier_err);
         render_pool_unpark(change->service->pool);
+        if (rc == RC_OK && told != RC_OK) {
+            err = tier_err;
+            rc = told;
+        }
     }
     if (rc == RC_OK) {
         answer(change, removed);

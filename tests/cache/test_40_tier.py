@@ -182,6 +182,14 @@ def test_a_purge_of_old_is_heard_after_a_start(server, tier, folder, tmp_path, s
     assert renders(again) + number(again, "hits") == before + 2
 
 
+def test_the_others_hear_of_a_purge_that_cannot_be_written_down_here(server, tier):
+    served = server("one")
+    knows(served)
+    os.mkdir(os.path.join(served.cache, "derivatives", "purges"))
+    assert post(served, "/purge?identifier=b.jpg").status == 500
+    assert len(purges(tier)) == 1
+
+
 def test_the_entries_of_an_identifier_go_with_it(server, tier):
     first = server("one")
     fill(first)

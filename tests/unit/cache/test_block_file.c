@@ -120,6 +120,19 @@ static void test_other_processes_find_it(void **state)
     block_file_close(&theirs);
 }
 
+/* Two names may have the same hash. */
+static void test_a_file_of_another_name_is_none(void **state)
+{
+    (void)state;
+    struct block_file *ours = create(directory, "a", 1), *theirs = NULL;
+    char one[BLOCK_FILE_LETTERS + 1], other[BLOCK_FILE_LETTERS + 1];
+    block_file_letters("a", one);
+    block_file_letters("b", other);
+    assert_int_equal(renameat(directory, one, directory, other), 0);
+    assert_int_equal(block_file_open(directory, "b", &memory, &theirs, NULL), RC_NOT_FOUND);
+    block_file_close(&ours);
+}
+
 static void test_another_version_takes_the_place(void **state)
 {
     (void)state;
@@ -298,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reads_what_was_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_processes_find_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_of_another_name_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_version_takes_the_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_is_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_cut_off_is_none, setup, teardown),

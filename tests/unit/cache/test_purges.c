@@ -150,6 +150,39 @@ static uint64_t purge(struct side *side, enum shm_purge what, const char *text)
 
 /* ---- the cache ---- */
 
+static void test_an_identifiers_files_go_at_once(void **state)
+{
+    (void)state;
+    uint64_t removed, epoch;
+    const struct derivative_key key = key_of("a.tif");
+    char name[DERIVATIVE_NAME_BYTES];
+    derivative_name(key.hash, name);
+    assert_int_equal(store(&here, "a.tif", epoch_of(&here)), RC_OK);
+    assert_int_equal(store(&here, "b.tif", epoch_of(&here)), RC_OK);
+    assert_int_equal(shm_catalogue_files(here.shared->catalogue), 2);
+    assert_int_equal(purges_add(&here.cache, SHM_PURGE_IDENTIFIER, "a.tif", &removed, &epoch, &err), RC_OK);
+    assert_int_equal(removed, 1);
+    assert_int_equal(faccessat(here.cache.folder, name, F_OK, 0), -1);
+    assert_int_equal(shm_catalogue_files(here.shared->catalogue), 1);
+    assert_true(has(&here, "b.tif"));
+}
+
+/* Two keys may have the same hash: what is found is compared with all of the key. */
+static void test_an_entry_of_another_key_with_the_same_hash(void **state)
+{
+    (void)state;
+    struct derivative_key ours = key_of("a.tif"), theirs = key_of("b.tif");
+    struct derivative found = {.fd = -1};
+    theirs.hash = ours.hash;
+    theirs.mark = ours.mark;
+    assert_true(derivatives_keep(&here.cache, &theirs, epoch_of(&here), "pixels", 6));
+    assert_int_equal(derivatives_find(&here.cache, &theirs, DERIVATIVES_AGAIN, arena, &found),
+                     DERIVATIVES_HIT);
+    bytes_done(&found.bytes);
+    assert_int_equal(derivatives_find(&here.cache, &ours, DERIVATIVES_AGAIN, arena, &found),
+                     DERIVATIVES_MISS);
+}
+
 /* As the janitor does when it has been everywhere, and all servers have heard of it. */
 static void purge_and_forget(void)
 {
@@ -336,6 +369,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_file_that_gets_its_name_behind_a_purge, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_identifiers_files_go_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_entry_of_another_key_with_the_same_hash, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_each_kind_of_purge, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_it_outlives_a_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_list_that_was_torn_and_gets_shorter, set_up, tear_down),

@@ -1,7 +1,8 @@
-/* One arena per request: many small allocations, one release. Not for pixels. One thread at a time (the event thread
- * until the job is handed to a render thread, that thread until the answer is handed back).
+/* One arena per request: many small allocations, one release. Not for pixels. One thread at a time (the event
+ * thread until the job is handed to a render thread, that thread until the answer is handed back).
  *
- * Under AddressSanitizer each allocation is a malloc of its own, so that an overflow inside the arena is seen. */
+ * Under AddressSanitizer each allocation is a malloc of its own, so that an overflow inside the arena is
+ * seen. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
@@ -21,7 +22,8 @@ void *arena_alloc(struct arena *arena, size_t size_bytes);
 void *arena_room(struct arena *arena, size_t size_bytes);
 /* Copies `length` bytes and adds a terminating NUL. NULL when memory is out. */
 char *arena_text(struct arena *arena, const char *text, size_t length);
-/* The texts one after the other; the last argument is NULL. For what every request says: printf() takes five times as long. */
+/* The texts one after the other; the last argument is NULL. For what every request says: printf() takes five
+ * times as long. */
 char *arena_join(struct arena *arena, const char *first, ...) __attribute__((sentinel));
 char *arena_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,4 +1,5 @@
-/* A growable run of bytes, and numbers read from foreign bytes. Owned by whoever declares it; one thread at a time. */
+/* A growable run of bytes, and numbers read from foreign bytes. Owned by whoever declares it; one thread at a
+ * time. */
 #ifndef BASE_BYTES_H
 #define BASE_BYTES_H
 
@@ -41,7 +42,8 @@ static inline uint32_t bytes_le32(const uint8_t *p)
     return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
 }
 
-/* FNV-1a, 64 bits: for hash tables and version tags, not against an adversary. Start with BYTES_HASH_START. */
+/* FNV-1a, 64 bits: for hash tables and version tags, not against an adversary. Start with
+ * BYTES_HASH_START. */
 #define BYTES_HASH_START 0xcbf29ce484222325u
 uint64_t bytes_hash(uint64_t hash, const void *data, size_t length);
 

@@ -48,8 +48,8 @@ static unsigned take(unsigned *left, unsigned length, unsigned most)
     return count;
 }
 
-/* Without strftime() and gmtime_r(), which take a microsecond and a quarter: every answer has two dates. Years begin with March
- * here, so that the day which not all of them have is their last. */
+/* Without strftime() and gmtime_r(), which take a microsecond and a quarter: every answer has two dates.
+ * Years begin with March here, so that the day which not all of them have is their last. */
 void clock_http_date(time_t when, char ret_text[CLOCK_HTTP_DATE_BYTES])
 {
     static const uint8_t month_days[] = {31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31, 29};

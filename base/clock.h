@@ -1,4 +1,5 @@
-/* Time. Deadlines use the monotonic clock, which does not jump; dates in headers and logs use the wall clock. */
+/* Time. Deadlines use the monotonic clock, which does not jump; dates in headers and logs use the wall
+ * clock. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
@@ -15,8 +16,8 @@ int64_t clock_wall_ms(void); /* since 1970 */
 /* CPU time of the calling thread. */
 int64_t clock_thread_cpu_ns(void);
 
-/* pthread_cond_wait() with an end on the monotonic clock, whatever clock `condition` was made with. False: the end
- * has come. */
+/* pthread_cond_wait() with an end on the monotonic clock, whatever clock `condition` was made with. False:
+ * the end has come. */
 bool clock_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t end_ms);
 
 /* The earlier of two deadlines, where 0 means: none. */

@@ -1,5 +1,5 @@
-/* Numbers as text, for what every request pays for several times: printf() takes half a microsecond for each. Nothing ends in a NUL; each
- * returns where it has ended. Pure. */
+/* Numbers as text, for what every request pays for several times: printf() takes half a microsecond for each.
+ * Nothing ends in a NUL; each returns where it has ended. Pure. */
 #ifndef BASE_DIGITS_H
 #define BASE_DIGITS_H
 

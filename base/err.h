@@ -1,9 +1,9 @@
 /* How everything in Vitrine fails: a result code for the program, a sentence for the person.
  *
- * A function that can fail returns `enum rc`, takes `struct err *` last and sets its outputs only on success. The
- * sentence is written once, by the function that knows the fact; callers pass it on untouched. Codes exist where some
- * caller acts differently on them; worker/http/status.h is the one place that turns them into HTTP. Any thread, any
- * process; owns nothing. */
+ * A function that can fail returns `enum rc`, takes `struct err *` last and sets its outputs only on success.
+ * The sentence is written once, by the function that knows the fact; callers pass it on untouched. Codes
+ * exist where some caller acts differently on them; worker/http/status.h is the one place that turns them
+ * into HTTP. Any thread, any process; owns nothing. */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
@@ -35,8 +35,9 @@ struct err {
     char message[256]; /* one plain sentence without a full stop or line end; always terminated */
 };
 
-/* Writes the sentence and returns `rc`, so that failing is one statement: return err_set(err, RC_CORRUPT, ...).
- * `err` may be NULL for callers that need only the code. Control bytes in arguments are replaced by '?'. */
+/* Writes the sentence and returns `rc`, so that failing is one statement: return err_set(err, RC_CORRUPT,
+ * ...). `err` may be NULL for callers that need only the code. Control bytes in arguments are replaced by
+ * '?'. */
 enum rc err_set(struct err *err, enum rc rc, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 

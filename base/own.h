@@ -1,6 +1,6 @@
-/* Ownership as a property of the variable: what is declared OWN_... is released when its scope ends, whichever way.
- * TAKE_... hands it over to somebody else and leaves the variable empty. Not to be combined with longjmp: a function
- * that calls setjmp owns nothing, its caller does. */
+/* Ownership as a property of the variable: what is declared OWN_... is released when its scope ends,
+ * whichever way. TAKE_... hands it over to somebody else and leaves the variable empty. Not to be combined
+ * with longjmp: a function that calls setjmp owns nothing, its caller does. */
 #ifndef BASE_OWN_H
 #define BASE_OWN_H
 
@@ -21,7 +21,8 @@ static inline void own_close(const int *fd)
 #define OWN_FREE __attribute__((cleanup(own_free)))
 #define OWN_FD   __attribute__((cleanup(own_close)))
 
-/* Cleanup for a library handle: OWN(tiff_close) struct tiff *t. `function` takes the address of the variable. */
+/* Cleanup for a library handle: OWN(tiff_close) struct tiff *t. `function` takes the address of the
+ * variable. */
 #define OWN(function) __attribute__((cleanup(function)))
 
 #define TAKE_PTR(variable)                             \

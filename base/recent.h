@@ -1,8 +1,9 @@
-/* A table that knows in which order its entries were used last: for what is kept within bounds and forgotten when it was not
- * used for longest.
+/* A table that knows in which order its entries were used last: for what is kept within bounds and forgotten
+ * when it was not used for longest.
  *
- * An entry is a part of the thing that it stands for; nothing is allocated here. It is found by a hash; things with equal hashes
- * may be different ones, and the caller compares. The buckets, any number of them, zeroed, are the caller's, and so is the lock. */
+ * An entry is a part of the thing that it stands for; nothing is allocated here. It is found by a hash;
+ * things with equal hashes may be different ones, and the caller compares. The buckets, any number of them,
+ * zeroed, are the caller's, and so is the lock. */
 #ifndef BASE_RECENT_H
 #define BASE_RECENT_H
 

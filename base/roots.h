@@ -1,9 +1,10 @@
 /* The image roots: what the setting `images` says, taken apart.
  *
- * One root per line of its text: a place (DIR, s3://BUCKET/PREFIX, http(s)://HOST/PATH), or NAME=PLACE. Sources are looked for
- * in the roots in this order, and the first that has one wins; a root with a name has those alone whose path begins
- * with NAME/, and they lie in it without that. Several roots may have the same name. A folder whose own name has a = in it is
- * written with a / before that: ./a=b. Pure; for all processes. */
+ * One root per line of its text: a place (DIR, s3://BUCKET/PREFIX, http(s)://HOST/PATH), or NAME=PLACE.
+ * Sources are looked for in the roots in this order, and the first that has one wins; a root with a name has
+ * those alone whose path begins with NAME/, and they lie in it without that. Several roots may have the same
+ * name. A folder whose own name has a = in it is written with a / before that: ./a=b. Pure; for all
+ * processes. */
 #ifndef BASE_ROOTS_H
 #define BASE_ROOTS_H
 

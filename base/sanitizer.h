@@ -1,5 +1,5 @@
-/* Whether this build carries a sanitizer that brings signal handlers and threads of its own and needs the system calls that
- * nobody else does. */
+/* Whether this build carries a sanitizer that brings signal handlers and threads of its own and needs the
+ * system calls that nobody else does. */
 #ifndef BASE_SANITIZER_H
 #define BASE_SANITIZER_H
 

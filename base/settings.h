@@ -102,7 +102,8 @@ struct settings {
     char *ingest_manifests; /* empty: beside the pyramids */
 };
 
-/* LIST: a text with a line per value; the file may have a list of them, the command line the flag several times. */
+/* LIST: a text with a line per value; the file may have a list of them, the command line the flag several
+ * times. */
 enum settings_type { SETTINGS_TEXT, SETTINGS_WHOLE, SETTINGS_SWITCH, SETTINGS_CHOICE, SETTINGS_LIST };
 
 struct settings_row {
@@ -151,7 +152,8 @@ RC_MUST_USE enum rc settings_copy(struct settings *to, const struct settings *fr
 
 /* Position of `value` in "a|b|c", -1 where it is none of them. */
 int settings_choice_index(const char *choices, const char *value);
-/* The socket that "syslog" or "syslog:PATH" stands for, within `value` or static; NULL: it is something else. */
+/* The socket that "syslog" or "syslog:PATH" stands for, within `value` or static; NULL: it is something
+ * else. */
 const char *settings_syslog_path(const char *value);
 enum log_level settings_log_level(const struct settings *settings);
 

@@ -1,5 +1,7 @@
-/* The commands that speak to a running server: purge, prune, status, warm. Each asks its admin socket (master/admin_socket.h), or
- * where there is none to be had its admin listener; it has paths, address and token from the same settings as the server (-c FILE, --set, $VITRINE_ADMIN_TOKEN). Own process, one thread. */
+/* The commands that speak to a running server: purge, prune, status, warm. Each asks its admin socket
+ * (master/admin_socket.h), or where there is none to be had its admin listener; it has paths, address and
+ * token from the same settings as the server (-c FILE, --set, $VITRINE_ADMIN_TOKEN). Own process, one
+ * thread. */
 #ifndef MASTER_ASK_H
 #define MASTER_ASK_H
 

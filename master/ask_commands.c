@@ -36,7 +36,8 @@ static void asking_done(struct asking *asking)
     master_config_free(&asking->config);
 }
 
-/* `with_value`: names of options of this command that take one, separated by blanks; they and those without stay in `own`. */
+/* `with_value`: names of options of this command that take one, separated by blanks; they and those without
+ * stay in `own`. */
 static bool is_own_option(const char *argument, const char *with_value, const char *alone,
                           bool *ret_has_value)
 {

@@ -53,8 +53,8 @@ int64_t master_child_pause_ms(unsigned attempts_failed);
 RC_MUST_USE enum rc master_child_fork(const char *name, int (*run)(void *context, int channel), void *context,
                                       pid_t *ret_pid, int *ret_channel, struct err *err);
 
-/* Forks a worker into the child's slot; of `child` only slot and generation stay. Of `heritage` slot, channel and version are filled
- * in here. In the new process this does not return. */
+/* Forks a worker into the child's slot; of `child` only slot and generation stay. Of `heritage` slot, channel
+ * and version are filled in here. In the new process this does not return. */
 RC_MUST_USE enum rc master_child_spawn(struct master_child *child, const struct worker_heritage *inherited,
                                        struct err *err);
 
@@ -67,8 +67,9 @@ RC_MUST_USE enum rc master_child_send(struct master_child *child, const struct w
                                       int sent_fd, struct err *err);
 void master_child_kill(const struct master_child *child, int signal_number);
 
-/* Its first thread has ended and it has not: others are about to, or one stands still in the kernel, in a file system that hangs, say,
- * and so keeps the process from ending. *ret_status is as waitpid() will give it. */
+/* Its first thread has ended and it has not: others are about to, or one stands still in the kernel, in a
+ * file system that hangs, say, and so keeps the process from ending. *ret_status is as waitpid() will give
+ * it. */
 bool master_child_is_dead(const struct master_child *child, int *ret_status);
 
 #define MASTER_CHILD_END_BYTES 96

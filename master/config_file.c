@@ -199,7 +199,8 @@ static enum rc config_slurp(const char *path, struct bytes *text, const char **r
 
 /* One setting -------------------------------------------------------------------------------------------- */
 
-/* What the setting says, or one of the list that it is; `settings_take` adds it to others or replaces what was there. */
+/* What the setting says, or one of the list that it is; `settings_take` adds it to others or replaces what
+ * was there. */
 static enum rc config_take_value(struct master_config *config, const config_setting_t *setting,
                                  const struct settings_row *row,
                                  enum rc (*settings_take)(struct settings *, const struct settings_row *,

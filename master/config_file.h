@@ -33,8 +33,8 @@ void master_config_free(struct master_config **config); /* fits OWN() */
  * `config`. Fails only where memory is out. */
 RC_MUST_USE enum rc master_config_read(struct master_config *config, const char *path, struct err *err);
 
-/* One value from the command line, which overrides the file; lists get all that come between two readings of a file.
- * Codes of settings_set(). */
+/* One value from the command line, which overrides the file; lists get all that come between two readings of
+ * a file. Codes of settings_set(). */
 RC_MUST_USE enum rc master_config_override(struct master_config *config, const struct settings_row *row,
                                            const char *value, struct err *err);
 

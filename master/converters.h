@@ -46,8 +46,8 @@ RC_MUST_USE enum rc master_converters_init(struct master_converters *converters,
                                            struct err *err);
 void master_converters_done(struct master_converters *converters);
 
-/* Forks a converter for the task into a free place; for one that is unchanged, what makes its manifest or thumbnails.
- * When that fails the task has ended. */
+/* Forks a converter for the task into a free place; for one that is unchanged, what makes its manifest or
+ * thumbnails. When that fails the task has ended. */
 void master_converters_start(struct master_converters *converters, struct ingest_task *task);
 /* Hears what the converter of a place says. */
 void master_converters_hear(struct master_converters *converters, uint32_t place);

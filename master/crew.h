@@ -1,5 +1,5 @@
-/* The workers together: what they say, what becomes of one that dies, and how all of them leave. Which of them
- * gets the next connection is in master/dealing.h, how new ones with other settings come beside them in
+/* The workers together: what they say, what becomes of one that dies, and how all of them leave. Which of
+ * them gets the next connection is in master/dealing.h, how new ones with other settings come beside them in
  * master/succession.h.
  *
  * Owned by the supervisor and used by its one thread. Nothing here waits: a worker that takes nothing is
@@ -62,9 +62,9 @@ void master_crew_reopen(struct master_crew *crew);
 /* Everybody shall finish what was begun, within drain_timeout. */
 void master_crew_drain(struct master_crew *crew);
 void master_crew_kill(struct master_crew *crew);
-/* For a master that gives its connections away: kills every worker, waits until all are gone, or dead at least, and have been
- * heard, and replaces none. False when one is not; then, or when nobody takes the connections, resume
- * goes on with new workers. */
+/* For a master that gives its connections away: kills every worker, waits until all are gone, or dead at
+ * least, and have been heard, and replaces none. False when one is not; then, or when nobody takes the
+ * connections, resume goes on with new workers. */
 bool master_crew_stop(struct master_crew *crew);
 void master_crew_resume(struct master_crew *crew);
 /* A worker that serves shall give its connections back one by one as they come between two requests, and

@@ -12,8 +12,8 @@ struct master_child;
 
 /* Gives every connection that waits to a worker, as far as workers take them. */
 void master_dealing_hand_out(struct master_crew *crew);
-/* What a dead worker leaves: connections that nobody serves. They wait from now on, and another worker goes on
- * with each where the journal says that it stands. */
+/* What a dead worker leaves: connections that nobody serves. They wait from now on, and another worker goes
+ * on with each where the journal says that it stands. */
 void master_dealing_recover(struct master_crew *crew, uint32_t slot);
 /* For the replacement of a worker that died, which takes a few ms as a rule: connections wait so long for it.
  * Without this the others would get all of them, keep-alive ones for good, and the new one none. */

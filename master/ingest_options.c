@@ -78,7 +78,8 @@ static bool find_array(uint32_t *ret_shard, uint32_t *ret_count)
     return true;
 }
 
-/* Reads "I/N" (from 1), or "auto" and "auto/N": what Slurm, Kubernetes and AWS Batch say in the environment. */
+/* Reads "I/N" (from 1), or "auto" and "auto/N": what Slurm, Kubernetes and AWS Batch say in the
+ * environment. */
 static enum rc read_shard(const char *text, uint32_t *ret_shard, uint32_t *ret_count, struct err *err)
 {
     const char *slash = strchr(text, '/');

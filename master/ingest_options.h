@@ -1,6 +1,6 @@
 /* The command line of `ingest`: what is to be converted, where to, and how. The settings that say how are
- * those of base/settings_table.c whose names begin with ingest_; the rest, which only makes sense for one run, is
- * a table here, from which help and man page come too. */
+ * those of base/settings_table.c whose names begin with ingest_; the rest, which only makes sense for one
+ * run, is a table here, from which help and man page come too. */
 #ifndef MASTER_INGEST_OPTIONS_H
 #define MASTER_INGEST_OPTIONS_H
 

@@ -1,9 +1,9 @@
 /* Where the logs go: opened by the master, which may write where workers may not, and inherited by them.
  *
- * The error log of all processes is standard error. Where `error_log` names a file, that file is put in its place; where it says
- * syslog, base/log.h is given a socket. The access log has a descriptor of its own (WORKER_FD_ACCESS in workers), unless it goes to
- * standard error. On USR1 files are opened anew and workers get the new ones as messages; whoever has not heard yet writes to the
- * old file, so no line is lost.
+ * The error log of all processes is standard error. Where `error_log` names a file, that file is put in its
+ * place; where it says syslog, base/log.h is given a socket. The access log has a descriptor of its own
+ * (WORKER_FD_ACCESS in workers), unless it goes to standard error. On USR1 files are opened anew and workers
+ * get the new ones as messages; whoever has not heard yet writes to the old file, so no line is lost.
  *
  * A named pipe is opened whether anybody reads it or not. The master never waits here. */
 #ifndef MASTER_LOGS_H

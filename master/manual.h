@@ -1,5 +1,5 @@
-/* What the program says about itself, all of it made from the tables of settings, commands and options. Written to standard
- * output. */
+/* What the program says about itself, all of it made from the tables of settings, commands and options.
+ * Written to standard output. */
 #ifndef MASTER_MANUAL_H
 #define MASTER_MANUAL_H
 
@@ -14,7 +14,8 @@ void master_manual_ingest(void);        /* the options of ingest */
 void master_manual_manifest(void);      /* the options of manifest */
 void master_manual_sample_config(void); /* libconfig; every key, commented out */
 
-/* In roff: "vitrine", "vitrine-ingest" and "vitrine-manifest" of section 1, "vitrine.conf" of section 5. False: there is no such page. */
+/* In roff: "vitrine", "vitrine-ingest" and "vitrine-manifest" of section 1, "vitrine.conf" of section 5.
+ * False: there is no such page. */
 bool master_manual_page(const char *name);
 
 /* Whether `vitrine NAME` is a command of the help's list. */

@@ -41,8 +41,8 @@ enum master_succession_state master_succession_due(struct master_crew *crew, int
 /* The new workers are killed, if there are any. */
 void master_succession_abandon(struct master_crew *crew);
 
-/* A worker has ended: true when it is not to be replaced, since it is not of the generation that serves, nor of
- * one that comes up well. `was_killed`: by SIGKILL, which says nothing about the settings. */
+/* A worker has ended: true when it is not to be replaced, since it is not of the generation that serves, nor
+ * of one that comes up well. `was_killed`: by SIGKILL, which says nothing about the settings. */
 bool master_succession_ended(struct master_crew *crew, const struct master_child *child, bool was_killed);
 
 #endif

@@ -87,8 +87,8 @@ enum rc master_takeover_say_ready(struct master_takeover *takeover, struct err *
     return rc;
 }
 
-/* The other master closes the channel once it has told the service manager who is the main process now, which hears nobody
- * else. It does so at once; one that cannot is not waited for long. */
+/* The other master closes the channel once it has told the service manager who is the main process now, which
+ * hears nobody else. It does so at once; one that cannot is not waited for long. */
 static void wait_to_be_named(const struct master_takeover *takeover)
 {
     struct pollfd end = {.fd = takeover->channel, .events = POLLIN};

@@ -1,5 +1,6 @@
-/* Pictures that the running server makes and keeps: asked for one by one over its admin side, since the cache is the server's, and
- * later again while it has better things to do. For `vitrine warm` and the thumbnails of a batch. */
+/* Pictures that the running server makes and keeps: asked for one by one over its admin side, since the cache
+ * is the server's, and later again while it has better things to do. For `vitrine warm` and the thumbnails of
+ * a batch. */
 #ifndef MASTER_WARM_H
 #define MASTER_WARM_H
 

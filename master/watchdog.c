@@ -190,8 +190,8 @@ static bool is_due(const struct master_crew *crew, const struct master_child *ch
         return true;
     }
     if (child->is_to_be_replaced) {
-        log_info("worker %u (pid %d) has no way to a directory that answers now: it is replaced",
-                 child->slot, (int)child->pid);
+        log_info("worker %u (pid %d) has no way to a directory that answers now: it is replaced", child->slot,
+                 (int)child->pid);
         return true;
     }
     if (settings->worker_max_rss == 0 || child->memory_bytes <= settings->worker_max_rss)

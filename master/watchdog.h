@@ -1,5 +1,5 @@
-/* Looks at the workers once a second: kills those that stand still, leaves those behind that have died and cannot end, replaces
- * those that have grown too large or served enough.
+/* Looks at the workers once a second: kills those that stand still, leaves those behind that have died and
+ * cannot end, replaces those that have grown too large or served enough.
  *
  * What stands still is counted in looks during which it has not moved, not in time of the clock: while the
  * whole server is stopped nobody looks, and a render is not blamed while its worker is stopped. Numbers from

@@ -1,12 +1,15 @@
-/* What each client takes of the server at the moment, all workers together: requests in flight, and render time.
+/* What each client takes of the server at the moment, all workers together: requests in flight, and render
+ * time.
  *
- * A client is a number made of its address (worker/limits.h). Requests in flight are counted by each worker in a table of its own, which only
- * its event thread writes and the master clears with its slot: a worker that dies takes its counts with it, and nothing ever has to be
- * repaired. Who wants to know adds up all workers. Render time is a moment per client, shared by all: until when what it has used up is paid
- * for; each render moves it on, time alone brings it closer.
+ * A client is a number made of its address (worker/limits.h). Requests in flight are counted by each worker
+ * in a table of its own, which only its event thread writes and the master clears with its slot: a worker
+ * that dies takes its counts with it, and nothing ever has to be repaired. Who wants to know adds up all
+ * workers. Render time is a moment per client, shared by all: until when what it has used up is paid for;
+ * each render moves it on, time alone brings it closer.
  *
- * Tables are small and forget: a client that finds no place is not counted. That errs in the client's favour, and takes more clients
- * at a time than the places of a set; those are chosen by a hash, and who is idle makes room.
+ * Tables are small and forget: a client that finds no place is not counted. That errs in the client's favour,
+ * and takes more clients at a time than the places of a set; those are chosen by a hash, and who is idle
+ * makes room.
  *
  * Relaxed atomics. A crash leaves render time as it was. */
 #ifndef SHM_CLIENTS_H

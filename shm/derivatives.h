@@ -1,5 +1,5 @@
-/* All that the derivative cache has in shared memory: made by the master before its first fork, of the sizes that the
- * settings say, and the same for as long as it runs. Each part has its own rules. */
+/* All that the derivative cache has in shared memory: made by the master before its first fork, of the sizes
+ * that the settings say, and the same for as long as it runs. Each part has its own rules. */
 #ifndef SHM_DERIVATIVES_H
 #define SHM_DERIVATIVES_H
 
@@ -23,8 +23,9 @@ struct shm_derivatives_counters {
     _Atomic uint64_t tier_stored, tier_refused; /* refused: written in vain, or not for want of time */
     _Atomic int64_t tier_asked_ms,
         tier_known_ms; /* monotonic: when its purges were last asked for, and had */
-    /* Room in it (cache/tier_room.h): looked for when, monotonic, and since when; the time that the last line read or written there names; what
-     * there was when it was last swept; what this server has written since; whether its disk was found full. */
+    /* Room in it (cache/tier_room.h): looked for when, monotonic, and since when; the time that the last line
+     * read or written there names; what there was when it was last swept; what this server has written since;
+     * whether its disk was found full. */
     _Atomic int64_t tier_looked_ms;
     _Atomic uint64_t tier_since_ms, tier_line_ms, tier_swept_bytes, tier_written_bytes, tier_evicted;
     _Atomic uint64_t tier_seen_bytes; /* of those written: when the line was last read */

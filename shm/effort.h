@@ -1,15 +1,17 @@
-/* What rendering costs all workers together: pixel memory that is held now, and how long each step of a render has taken
- * lately.
+/* What rendering costs all workers together: pixel memory that is held now, and how long each step of a
+ * render has taken lately.
  *
- * Memory: each worker counts what its renders hold in a line of its own, so a dead worker's share is given back by the
- * reset of its slot, and nobody ever has to repair a sum. Whoever wants more adds up all lines. A claim that does not fit
- * is taken back at once; two that meet may both be refused and try again. Claims that wait long take the turn: until they
- * have got their memory the others' large claims are refused, so that a large picture is not kept waiting by many of
- * middling size. A turn is a hint with an end: when its holder dies, it is over after SHM_EFFORT_TURN_MS.
+ * Memory: each worker counts what its renders hold in a line of its own, so a dead worker's share is given
+ * back by the reset of its slot, and nobody ever has to repair a sum. Whoever wants more adds up all lines. A
+ * claim that does not fit is taken back at once; two that meet may both be refused and try again. Claims that
+ * wait long take the turn: until they have got their memory the others' large claims are refused, so that a
+ * large picture is not kept waiting by many of middling size. A turn is a hint with an end: when its holder
+ * dies, it is over after SHM_EFFORT_TURN_MS.
  *
  * Costs: picoseconds of CPU time per unit of a step, as an average that forgets. Lost updates do not matter.
  *
- * Relaxed atomics, written by render threads of any worker; the master clears the line of a slot that it resets. */
+ * Relaxed atomics, written by render threads of any worker; the master clears the line of a slot that it
+ * resets. */
 #ifndef SHM_EFFORT_H
 #define SHM_EFFORT_H
 
@@ -33,8 +35,8 @@ struct shm_effort {
     struct shm_effort_line line[SHM_EFFORT_SLOTS];
 };
 
-/* Takes `bytes` for the worker in `slot` when all together then hold at most `most_bytes`, or hold nothing else.
- * `urgent`: the claim has waited long and takes the turn, if nobody else has it. */
+/* Takes `bytes` for the worker in `slot` when all together then hold at most `most_bytes`, or hold nothing
+ * else. `urgent`: the claim has waited long and takes the turn, if nobody else has it. */
 bool shm_effort_claim(struct shm_effort *effort, uint32_t slot_count, uint32_t slot, uint64_t bytes,
                       uint64_t most_bytes, bool urgent);
 /* Takes them in any case. */

@@ -1,12 +1,15 @@
-/* Fences: what has been purged, so that nothing made before is served again, from the moment the purge is answered.
+/* Fences: what has been purged, so that nothing made before is served again, from the moment the purge is
+ * answered.
  *
- * Every purge is the beginning of another epoch. What is kept carries the epoch in which its making began; it is dead when a
- * purge that meets it came later. Purges of one identifier are noted in a table by its hash (a purge may so meet a few
- * others, which costs them a render), those of a prefix in a list, and one fence is for everything: it also takes the
- * place of a prefix that finds the list full. The files themselves are removed later, by the janitor; until then
- * the purges stand in a file of the cache directory too (cache/purges.h), and are read again after a restart.
+ * Every purge is the beginning of another epoch. What is kept carries the epoch in which its making began; it
+ * is dead when a purge that meets it came later. Purges of one identifier are noted in a table by its hash (a
+ * purge may so meet a few others, which costs them a render), those of a prefix in a list, and one fence is
+ * for everything: it also takes the place of a prefix that finds the list full. The files themselves are
+ * removed later, by the janitor; until then the purges stand in a file of the cache directory too
+ * (cache/purges.h), and are read again after a restart.
  *
- * Readers take no lock. Purging takes the stripe; who dies with it leaves a fence for everything. Any thread of any worker. */
+ * Readers take no lock. Purging takes the stripe; who dies with it leaves a fence for everything. Any thread
+ * of any worker. */
 #ifndef SHM_FENCES_H
 #define SHM_FENCES_H
 
@@ -43,8 +46,8 @@ struct shm_fences {
 void shm_fences_init(struct shm_fences *fences);
 /* For what is begun now. */
 uint64_t shm_fences_epoch(const struct shm_fences *fences);
-/* Whether what was begun in `epoch` for this identifier is dead. `mark` is the identifier's hash. An epoch that is
- * still to come is dead too: it is from another history. */
+/* Whether what was begun in `epoch` for this identifier is dead. `mark` is the identifier's hash. An epoch
+ * that is still to come is dead too: it is from another history. */
 bool shm_fences_is_dead(const struct shm_fences *fences, uint64_t epoch, uint32_t mark,
                         const char *identifier);
 
@@ -59,8 +62,9 @@ bool shm_fences_may_keep(const struct shm_fences *fences, uint64_t epoch, uint32
 /* The stripe for what follows; false when somebody stands still in it. */
 bool shm_fences_take(struct shm_fences *fences);
 void shm_fences_give(struct shm_fences *fences);
-/* With the stripe. Raises a fence against everything begun before `epoch`, and makes that the current one if it is
- * later. `identifier` or prefix as in requests; shorter than SHM_FENCES_PREFIX_BYTES. The same purge may come again. */
+/* With the stripe. Raises a fence against everything begun before `epoch`, and makes that the current one if
+ * it is later. `identifier` or prefix as in requests; shorter than SHM_FENCES_PREFIX_BYTES. The same purge
+ * may come again. */
 void shm_fences_raise(struct shm_fences *fences, enum shm_purge purge, const char *text, uint32_t mark,
                       uint64_t epoch);
 /* With the stripe. `epoch` is in the past from now on. */

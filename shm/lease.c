@@ -11,7 +11,8 @@
 
 static_assert(SHM_LEASE_WORKERS == SHM_MAX_WORKERS, "every slot can wait");
 
-/* The stripe is held for less than a microsecond: whoever does not get it in this time has met one that was stopped. */
+/* The stripe is held for less than a microsecond: whoever does not get it in this time has met one that was
+ * stopped. */
 #define PATIENCE_US 200u
 
 #define GENERATION_BITS 48

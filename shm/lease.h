@@ -6,15 +6,16 @@
  *
  * Who finds the lease taken is noted there by its slot and woken when it is given back; it then claims again,
  * and looks before it makes anything whether that has been done: a result must be where others find it before
- * its lease is given back. Waking is a hint (a waiter whose owner died is not woken): whoever waits looks again
- * after SHM_LEASE_LOOK_MS anyway. An owner that failed may leave word of it for those who waited (shm_lease_fail):
- * for a moment they find it where the lease was, so that not each of them fails by itself. Whoever claims takes no
- * notice of it.
+ * its lease is given back. Waking is a hint (a waiter whose owner died is not woken): whoever waits looks
+ * again after SHM_LEASE_LOOK_MS anyway. An owner that failed may leave word of it for those who waited
+ * (shm_lease_fail): for a moment they find it where the lease was, so that not each of them fails by itself.
+ * Whoever claims takes no notice of it.
  *
- * Fixed tables in the segment (one for derivatives, one for blocks of sources), in parts under a stripe each, taken for the few instructions of a look-up. Any
- * thread of any worker; the event thread too, since nothing here blocks. A crash leaves its leases, which are
- * free from the moment the slot has another generation; one in the middle of a change leaves a broken stripe,
- * whose leases are forgotten: then something may be made twice, which does no harm. */
+ * Fixed tables in the segment (one for derivatives, one for blocks of sources), in parts under a stripe each,
+ * taken for the few instructions of a look-up. Any thread of any worker; the event thread too, since nothing
+ * here blocks. A crash leaves its leases, which are free from the moment the slot has another generation; one
+ * in the middle of a change leaves a broken stripe, whose leases are forgotten: then something may be made
+ * twice, which does no harm. */
 #ifndef SHM_LEASE_H
 #define SHM_LEASE_H
 
@@ -78,7 +79,8 @@ enum shm_lease_claim {
 /* Master, before it forks. */
 void shm_lease_init(struct shm_leases *leases);
 
-/* Claims the lease, or renews it when this worker has it: the caller knows by itself which of its threads is at it. */
+/* Claims the lease, or renews it when this worker has it: the caller knows by itself which of its threads is
+ * at it. */
 enum shm_lease_claim shm_lease_claim(const struct shm_leaseholder *holder, struct shm_lease_key key,
                                      int64_t now_ms, int64_t deadline_ms);
 /* Gives it back, if it still is this worker's, and wakes who waits. */

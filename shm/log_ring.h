@@ -1,10 +1,12 @@
 /* The lines of a worker's access log that are not written yet.
  *
- * A ring of bytes per slot: the event thread of the worker puts whole lines in, one thread of the same worker takes them out and
- * writes them (worker/access_log.h). It outlives both: the next worker in the slot writes what a dead one has left, so a crash
- * loses no line of an answer that was sent. What a crash may do is to write the last batch a second time.
+ * A ring of bytes per slot: the event thread of the worker puts whole lines in, one thread of the same worker
+ * takes them out and writes them (worker/access_log.h). It outlives both: the next worker in the slot writes
+ * what a dead one has left, so a crash loses no line of an answer that was sent. What a crash may do is to
+ * write the last batch a second time.
  *
- * Positions count bytes since the start and are believed only as far as they fit the ring. Nothing else touches it. */
+ * Positions count bytes since the start and are believed only as far as they fit the ring. Nothing else
+ * touches it. */
 #ifndef SHM_LOG_RING_H
 #define SHM_LOG_RING_H
 

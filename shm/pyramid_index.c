@@ -98,7 +98,8 @@ static void note_failure(struct shm_index *index, int status)
         shm_index_want_care(index);
 }
 
-/* A transaction of a thread that may wait is made where none is idle, which takes a lock between processes. */
+/* A transaction of a thread that may wait is made where none is idle, which takes a lock between
+ * processes. */
 static MDB_txn *begin_reading(struct shm_index *index, bool may_wait)
 {
     MDB_txn *txn = NULL;

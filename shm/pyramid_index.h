@@ -65,8 +65,8 @@ struct shm_index_blob {
     size_t length;
 };
 
-/* RC_IO when there can be no index in that directory, RC_NO_MEMORY. A file that another process keeps locked is
- * opened later: until then nothing is found. */
+/* RC_IO when there can be no index in that directory, RC_NO_MEMORY. A file that another process keeps locked
+ * is opened later: until then nothing is found. */
 RC_MUST_USE enum rc shm_index_open(const struct shm_index_options *options, struct shm_index **ret_index,
                                    struct err *err);
 /* Writes what is queued. */
@@ -76,16 +76,16 @@ void shm_index_close(struct shm_index **index);
 struct shm_index_key shm_index_key(uint64_t root, const char *path, uint32_t page);
 uint64_t shm_index_blob_id(const uint8_t *data, size_t length);
 
-/* Each replaces `out` and says whether it was found; where memory is out it was not. Without may_wait it was also
- * not when the file is just being exchanged. */
+/* Each replaces `out` and says whether it was found; where memory is out it was not. Without may_wait it was
+ * also not when the file is just being exchanged. */
 bool shm_index_get(struct shm_index *index, const struct shm_index_key *key, bool may_wait,
                    uint64_t *ret_version, struct bytes *out);
 bool shm_index_get_tiles(struct shm_index *index, const struct shm_index_key *key, uint64_t version,
                          uint32_t level, struct bytes *out);
 bool shm_index_get_blob(struct shm_index *index, uint64_t id, struct bytes *out);
 
-/* Queues a record with its blobs, to replace that of any other version and its tiles; copies everything. Never waits:
- * dropped where the queue is full or a blob's id stands for other bytes already. */
+/* Queues a record with its blobs, to replace that of any other version and its tiles; copies everything.
+ * Never waits: dropped where the queue is full or a blob's id stands for other bytes already. */
 void shm_index_put(struct shm_index *index, const struct shm_index_key *key, uint64_t version,
                    const struct bytes *record, const struct shm_index_blob *blobs, uint32_t blob_count);
 void shm_index_put_tiles(struct shm_index *index, const struct shm_index_key *key, uint64_t version,
@@ -94,8 +94,8 @@ void shm_index_remove(struct shm_index *index, const struct shm_index_key *key);
 /* Waits until everything queued before is written or dropped. */
 void shm_index_settle(struct shm_index *index);
 
-/* For the handler of fatal signals: whether the calling thread was just reading or writing the index; then the file
- * is in doubt from now on. Async-signal-safe. */
+/* For the handler of fatal signals: whether the calling thread was just reading or writing the index; then
+ * the file is in doubt from now on. Async-signal-safe. */
 bool shm_index_fault(void);
 
 #endif

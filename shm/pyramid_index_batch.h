@@ -1,5 +1,6 @@
-/* What a batch of queued changes does to the tables of the pyramid index: all of it in one transaction, so that a writer that is
- * killed leaves all or nothing of it. For shm/pyramid_index_writer.c only, whose thread is the only one that writes. */
+/* What a batch of queued changes does to the tables of the pyramid index: all of it in one transaction, so
+ * that a writer that is killed leaves all or nothing of it. For shm/pyramid_index_writer.c only, whose thread
+ * is the only one that writes. */
 #ifndef SHM_PYRAMID_INDEX_BATCH_H
 #define SHM_PYRAMID_INDEX_BATCH_H
 
@@ -27,8 +28,9 @@ static inline uint8_t *shm_index_write_value(struct shm_index_write *write)
     return (uint8_t *)&write->blob[write->blob_count];
 }
 
-/* Commits what `batch` and those behind it change, nothing where all of it stands there already. *ret_must_sweep: blobs are to be
- * collected now (shm/pyramid_index_sweep.h). Returns LMDB's status: where it is not 0, nothing has changed. */
+/* Commits what `batch` and those behind it change, nothing where all of it stands there already.
+ * *ret_must_sweep: blobs are to be collected now (shm/pyramid_index_sweep.h). Returns LMDB's status: where it
+ * is not 0, nothing has changed. */
 int shm_index_write_batch(struct shm_index *index, struct shm_index_write *batch, bool *ret_must_sweep);
 
 #endif

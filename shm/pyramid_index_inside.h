@@ -1,5 +1,5 @@
-/* What the two halves of the pyramid index share: pyramid_index.c, which reads, and pyramid_index_writer.c with its batches
- * (pyramid_index_batch.c, pyramid_index_sweep.c). For these only. */
+/* What the two halves of the pyramid index share: pyramid_index.c, which reads, and pyramid_index_writer.c
+ * with its batches (pyramid_index_batch.c, pyramid_index_sweep.c). For these only. */
 #ifndef SHM_PYRAMID_INDEX_INSIDE_H
 #define SHM_PYRAMID_INDEX_INSIDE_H
 
@@ -18,8 +18,8 @@ struct shm_index_write;
 struct shm_index {
     struct shm_index_options options;
     char *directory;
-    /* Held for reading by whoever uses `file`, for writing while it is exchanged or grown; only the writer's thread
-     * does the latter. */
+    /* Held for reading by whoever uses `file`, for writing while it is exchanged or grown; only the writer's
+     * thread does the latter. */
     pthread_rwlock_t file_lock;
     struct shm_index_file file;
     pthread_mutex_t idle_lock;
@@ -51,8 +51,9 @@ MDB_val *shm_index_name_image(struct shm_index_name *name, const struct shm_inde
 MDB_val *shm_index_name_tiles(struct shm_index_name *name, const struct shm_index_key *key, uint32_t level);
 MDB_val *shm_index_name_blob(struct shm_index_name *name, uint64_t id);
 
-/* The value of an image begins, behind its head, with the number of blobs that its record needs (1) and their ids (8 each), so that
- * those which nobody needs can be told. False: the value is too short for what it says. */
+/* The value of an image begins, behind its head, with the number of blobs that its record needs (1) and
+ * their ids (8 each), so that those which nobody needs can be told. False: the value is too short for what
+ * it says. */
 bool shm_index_blob_ids(const MDB_val *value, size_t *ret_count);
 
 /* Fills in the head of a value whose content stands behind it, and tells whether it fits the content. */

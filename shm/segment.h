@@ -1,13 +1,13 @@
 /* The memory segment that all processes of one server share: made by the master before it forks, fixed in
  * size, offsets and no pointers, all of it a hint that may be lost.
  *
- * Beats, quarantine, leases, the index, sightings, tallies and troubles have their own rules (see their headers). For the rest:
- * Who writes what: the master writes the header and a slot's `state`, `pid` and `generation`; the worker that
- * holds a slot writes the rest of that slot; counters are added to by anyone. All words are relaxed atomics:
- * readers take no lock and may see values of slightly different moments. A crash leaves the dead worker's
- * slot as it was; the master resets it before the next worker is forked into it. The master takes no lock
- * here, follows no offset, and decides nothing by a value it finds here but which of two workers looks less
- * busy. */
+ * Beats, quarantine, leases, the index, sightings, tallies and troubles have their own rules (see their
+ * headers). For the rest: Who writes what: the master writes the header and a slot's `state`, `pid` and
+ * `generation`; the worker that holds a slot writes the rest of that slot; counters are added to by anyone.
+ * All words are relaxed atomics: readers take no lock and may see values of slightly different moments. A
+ * crash leaves the dead worker's slot as it was; the master resets it before the next worker is forked into
+ * it. The master takes no lock here, follows no offset, and decides nothing by a value it finds here but
+ * which of two workers looks less busy. */
 #ifndef SHM_SEGMENT_H
 #define SHM_SEGMENT_H
 

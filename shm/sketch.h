@@ -1,9 +1,9 @@
-/* The sketch: how often each key has been asked for lately, for far more keys than are kept, in a fixed number of
- * counters (a count-min sketch whose counters fade). What is kept where is decided by it.
+/* The sketch: how often each key has been asked for lately, for far more keys than are kept, in a fixed
+ * number of counters (a count-min sketch whose counters fade). What is kept where is decided by it.
  *
- * Relaxed atomics only, no lock: two that count at once may lose one. It fades a little with each count, so that a
- * counter loses half of its value while as many are counted as SHM_SKETCH_WINDOW times what is kept. Any thread of any worker.
- * A crash leaves nothing to repair. */
+ * Relaxed atomics only, no lock: two that count at once may lose one. It fades a little with each count, so
+ * that a counter loses half of its value while as many are counted as SHM_SKETCH_WINDOW times what is kept.
+ * Any thread of any worker. A crash leaves nothing to repair. */
 #ifndef SHM_SKETCH_H
 #define SHM_SKETCH_H
 
@@ -36,8 +36,8 @@ uint32_t shm_sketch_count(const struct shm_sketch *sketch, struct shm_key key);
 /* How many have been counted, in steps of 16: a clock that stands still when nobody asks. */
 uint32_t shm_sketch_clock(const struct shm_sketch *sketch);
 
-/* What it is worth to keep something: the more often it was asked for, the longer; the larger it is and the longer ago it
- * was last asked for, the shorter. `idle` in steps of the clock, `kept` as above. */
+/* What it is worth to keep something: the more often it was asked for, the longer; the larger it is and the
+ * longer ago it was last asked for, the shorter. `idle` in steps of the clock, `kept` as above. */
 double shm_sketch_worth(uint32_t count, uint64_t size_bytes, uint32_t idle, uint64_t kept);
 
 #endif

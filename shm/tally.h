@@ -1,16 +1,17 @@
 /* Tallies: what the workers have answered, how long it took, and where the time went.
  *
- * A tally per worker slot, and only the event thread of the worker in that slot writes it, by plain loads and stores of
- * relaxed words: no two processors ever want the same cache line, and nothing is locked. Readers add up all slots that have
- * ever had a worker, so sums only grow: the master does not reset a tally when its worker dies, and the next worker in the
- * slot counts on. What a crash may lose is the answer that was being counted.
+ * A tally per worker slot, and only the event thread of the worker in that slot writes it, by plain loads and
+ * stores of relaxed words: no two processors ever want the same cache line, and nothing is locked. Readers
+ * add up all slots that have ever had a worker, so sums only grow: the master does not reset a tally when its
+ * worker dies, and the next worker in the slot counts on. What a crash may lose is the answer that was being
+ * counted.
  *
- * Times are kept in buckets, four to an octave of microseconds. Each bucket exists twice: since the start (for /metrics), and in
- * windows of SHM_TALLY_WINDOW_S, of which the last SHM_TALLY_WINDOWS - 1 whole ones and the current one are "lately" (for
- * /status). A new window is cleared by who writes it first.
+ * Times are kept in buckets, four to an octave of microseconds. Each bucket exists twice: since the start
+ * (for /metrics), and in windows of SHM_TALLY_WINDOW_S, of which the last SHM_TALLY_WINDOWS - 1 whole ones
+ * and the current one are "lately" (for /status). A new window is cleared by who writes it first.
  *
- * The few words under "master" are written by the master alone; `log_dropped` also by the thread that writes the access log, so that one
- * is added to atomically. */
+ * The few words under "master" are written by the master alone; `log_dropped` also by the thread that writes
+ * the access log, so that one is added to atomically. */
 #ifndef SHM_TALLY_H
 #define SHM_TALLY_H
 
@@ -112,7 +113,8 @@ void shm_tally_sum_add(struct shm_tally_sum *sum, const struct shm_tally *tally,
 
 /* The longest time that bucket `i` counts, in microseconds; the last bucket has no bound. */
 uint64_t shm_tally_bound_us(unsigned i);
-/* The bound below which a `part` (0 to 1) of the counted times lie, between the bucket's bounds by proportion; 0: none were. */
+/* The bound below which a `part` (0 to 1) of the counted times lie, between the bucket's bounds by
+ * proportion; 0: none were. */
 double shm_tally_quantile_us(const uint64_t count[SHM_TALLY_BUCKETS], double part);
 /* For how long windows reach back, at most `age_ms`. */
 double shm_tally_lately_s(int64_t now_ms, int64_t age_ms);

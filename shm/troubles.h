@@ -1,8 +1,9 @@
 /* Troubles: the last errors and warnings of all processes of this server, for /status.
  *
- * A ring. Whoever has something to say takes the next number and writes the entry of that number over what was there; an
- * entry carries its number and a checksum over all of itself, so one that is half written, or was written by two at a time, is
- * no entry. No locks, nothing to repair. Any thread of any process; the master only writes. */
+ * A ring. Whoever has something to say takes the next number and writes the entry of that number over what
+ * was there; an entry carries its number and a checksum over all of itself, so one that is half written, or
+ * was written by two at a time, is no entry. No locks, nothing to repair. Any thread of any process; the
+ * master only writes. */
 #ifndef SHM_TROUBLES_H
 #define SHM_TROUBLES_H
 

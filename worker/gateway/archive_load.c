@@ -15,7 +15,8 @@
 #define MAX_TEXT_BYTES (UINT64_C(1) << 33)
 #define MAX_LINES      (NO_LINE - 1)
 
-/* A line that says something. Its two identifiers stand decoded in the text, each with its length before it replaced. */
+/* A line that says something. Its two identifiers stand decoded in the text, each with its length before it
+ * replaced. */
 struct archive_line {
     uint64_t hash; /* of the old identifier */
     uint64_t old_at, new_at;
@@ -230,8 +231,8 @@ static void refuse_loop(struct archive_loading *loading, uint32_t start)
     refuse(loading, line[start].number, sentence);
 }
 
-/* Finds the end of every chain. A walk marks its lines with where it began, so that meeting that mark again is a loop and
- * meeting an end is the end: each line is walked twice at most. */
+/* Finds the end of every chain. A walk marks its lines with where it began, so that meeting that mark again
+ * is a loop and meeting an end is the end: each line is walked twice at most. */
 static enum rc follow_chains(struct archive_loading *loading, struct err *err)
 {
     struct archive_line *line = loading->line;

@@ -1,7 +1,8 @@
-/* What stands in a map of the archive (cache/list_map.h). Private to archive.c, which reads it, and archive_load.c, which writes it.
+/* What stands in a map of the archive (cache/list_map.h). Private to archive.c, which reads it, and
+ * archive_load.c, which writes it.
  *
- * Key: of the retired identifier. Value: one or, where hashes collide, several entries one after the other, each an archive_entry, the
- * retired identifier, and what became of it. */
+ * Key: of the retired identifier. Value: one or, where hashes collide, several entries one after the other,
+ * each an archive_entry, the retired identifier, and what became of it. */
 #ifndef WORKER_GATEWAY_ARCHIVE_MAP_H
 #define WORKER_GATEWAY_ARCHIVE_MAP_H
 

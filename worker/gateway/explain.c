@@ -82,7 +82,8 @@ static enum rc explain_rules(const struct gateway_options *options, const char *
     return iiif_identifier_read(match.source, ret_source, err);
 }
 
-/* A line for each root that the source can be in; false: no folder has it, and there is nowhere else to look. */
+/* A line for each root that the source can be in; false: no folder has it, and there is nowhere else to
+ * look. */
 static bool explain_roots(const char *images, const char *source)
 {
     struct roots_root root;

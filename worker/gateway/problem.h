@@ -1,4 +1,5 @@
-/* What is wrong with one line of a list that an operator wrote: its number from 1, and a sentence. Called once for each. */
+/* What is wrong with one line of a list that an operator wrote: its number from 1, and a sentence. Called
+ * once for each. */
 #ifndef WORKER_GATEWAY_PROBLEM_H
 #define WORKER_GATEWAY_PROBLEM_H
 

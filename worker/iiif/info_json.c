@@ -119,8 +119,8 @@ static json_t *add_tile(json_t *tiles, struct image_size tile)
     return add(entry, "scaleFactors", factors) ? factors : NULL;
 }
 
-/* Powers of two above 1 until the picture fits in one tile: of a tiled file without smaller levels a viewer would otherwise
- * have to fetch every tile to show anything. */
+/* Powers of two above 1 until the picture fits in one tile: of a tiled file without smaller levels a viewer
+ * would otherwise have to fetch every tile to show anything. */
 static bool add_further_factors(json_t *factors, struct image_size tile, struct image_size full)
 {
     uint64_t factor = 1;
@@ -178,8 +178,9 @@ static bool add_virtual_tiles(json_t *tiles, struct image_size full, const struc
     }
 }
 
-/* Larger tiles, which cost no more than the bytes of the stored ones. Factors are those of the stored grid, so that a viewer may
- * take either. Of several sizes with one factor OpenSeadragon takes the last, hence the order: 512 px suit most screens. */
+/* Larger tiles, which cost no more than the bytes of the stored ones. Factors are those of the stored grid,
+ * so that a viewer may take either. Of several sizes with one factor OpenSeadragon takes the last, hence the
+ * order: 512 px suit most screens. */
 static bool add_joined_tiles(json_t *tiles, const struct image_pyramid *pyramid,
                              const struct iiif_limits *limits)
 {

@@ -11,8 +11,8 @@
  *
  * `sizes` are the real levels, upright, smallest first; `tiles` the real tile grids, upright, with the scale
  * factors of their levels (a level without tiles goes along with the first one that has some); for a picture
- * stored without tiles, or in tiles above the limits, a virtual grid of 512 px or less over all powers of two.
- * Nothing is listed that the limits would refuse. */
+ * stored without tiles, or in tiles above the limits, a virtual grid of 512 px or less over all powers of
+ * two. Nothing is listed that the limits would refuse. */
 RC_MUST_USE enum rc iiif_info_json(enum iiif_version version, const char *id,
                                    const struct image_pyramid *pyramid, const struct iiif_limits *limits,
                                    struct bytes *out, struct err *err);

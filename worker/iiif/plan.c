@@ -78,8 +78,9 @@ static bool within_one(uint32_t a, uint32_t b)
     return (a > b ? a - b : b - a) <= 1;
 }
 
-/* The other edge of `w,` and `,h` is ours to round. Viewers that ask for tiles in this way mean tile arithmetic, which rounds up:
- * where that fits the grid of a level, the answer is that part of the level, pixel for pixel. */
+/* The other edge of `w,` and `,h` is ours to round. Viewers that ask for tiles in this way mean tile
+ * arithmetic, which rounds up: where that fits the grid of a level, the answer is that part of the level,
+ * pixel for pixel. */
 static struct iiif_window choose_window(const struct iiif_request *request,
                                         const struct image_pyramid *pyramid, const struct iiif_limits *limits,
                                         struct image_region region, struct image_size *size)
@@ -183,7 +184,8 @@ static char *put_rotation(char *to, const struct iiif_plan *plan)
     return to + sprintf(to, ".%0*" PRIu64, decimals, fraction);
 }
 
-/* Four numbers of a region, two of a size, the rotation, the longest quality and format, and what stands between them. */
+/* Four numbers of a region, two of a size, the rotation, the longest quality and format, and what stands
+ * between them. */
 static_assert(IIIF_CANONICAL_BYTES >= 4 * 11 + 1 + 2 * 11 + 1 + 3 + 12 + 1 + 7 + 1 + 4 + 1,
               "the longest form fits");
 

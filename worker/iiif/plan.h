@@ -3,7 +3,8 @@
  * The plan fixes the region and the size in whole pixels by the rules of the standard, then chooses the level
  * to read and the window of it. Scale factors s that the region and size fit by tile arithmetic (x and y
  * multiples of s, size = ceil(region / s)) are read on the grid of level s itself: no resampling, and a tile
- * is the crop of the whole. Where only one edge is given (`w,`), the other is rounded so that it fits, if it can be. */
+ * is the crop of the whole. Where only one edge is given (`w,`), the other is rounded so that it fits, if it
+ * can be. */
 #ifndef WORKER_IIIF_PLAN_H
 #define WORKER_IIIF_PLAN_H
 

@@ -21,7 +21,8 @@ static enum rc file_read_resident(int fd, void *data, size_t length, uint64_t of
     ssize_t count = preadv2(fd, &part, 1, (off_t)offset, RWF_NOWAIT);
     if (count == (ssize_t)length)
         return RC_OK;
-    /* Also where the file system does not know the flag: a thread that may block reads again and sees what is wrong. */
+    /* Also where the file system does not know the flag: a thread that may block reads again and sees what is
+     * wrong. */
     return err_set_errno(err, RC_BUSY, count < 0 ? errno : EAGAIN, "the bytes are not in memory");
 }
 

@@ -181,7 +181,8 @@ bool image_exif_text(const struct bytes *exif, unsigned tag, const char **ret_te
     return false;
 }
 
-/* Writes the entry at `from` as the one at `to`, its values behind everything written so far if they do not fit in it. */
+/* Writes the entry at `from` as the one at `to`, its values behind everything written so far if they do not
+ * fit in it. */
 static enum rc exif_write_entry(const struct exif_view *view, size_t from, struct bytes *out, size_t to,
                                 size_t start, uint32_t offset, struct err *err)
 {

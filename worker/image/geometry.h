@@ -1,7 +1,8 @@
 /* Sizes, regions and the shape of a pyramid: plain values that planning and pixel code share.
  *
- * "Stored" is how the pixels lie in the file; "upright" is the picture as a person sees it, after the Orientation of
- * TIFF and EXIF. Everything a URL or info.json speaks of is upright. Pure, header only; no process owns anything. */
+ * "Stored" is how the pixels lie in the file; "upright" is the picture as a person sees it, after the
+ * Orientation of TIFF and EXIF. Everything a URL or info.json speaks of is upright. Pure, header only; no
+ * process owns anything. */
 #ifndef WORKER_IMAGE_GEOMETRY_H
 #define WORKER_IMAGE_GEOMETRY_H
 
@@ -16,7 +17,8 @@ struct image_region {
     uint32_t x_px, y_px, width_px, height_px;
 };
 
-/* One resolution of a picture, in stored orientation. Level 0 is the full size, each further one is smaller. */
+/* One resolution of a picture, in stored orientation. Level 0 is the full size, each further one is
+ * smaller. */
 struct image_level {
     struct image_size size;
     struct image_size

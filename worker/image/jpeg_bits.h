@@ -1,8 +1,9 @@
-/* JPEG's coded data, bit by bit: Huffman codes both ways, a reader that stops at markers, a writer that stuffs.
+/* JPEG's coded data, bit by bit: Huffman codes both ways, a reader that stops at markers, a writer that
+ * stuffs.
  *
- * For jpeg_recode.c, which moves codes from one stream to another without decoding pixels. All in the header for speed: readers
- * and writers are meant to be copied into local variables for the length of a loop. The bytes read are foreign: a reader never leaves
- * them, feeds zeros behind their end and knows that it did. */
+ * For jpeg_recode.c, which moves codes from one stream to another without decoding pixels. All in the header
+ * for speed: readers and writers are meant to be copied into local variables for the length of a loop. The
+ * bytes read are foreign: a reader never leaves them, feeds zeros behind their end and knows that it did. */
 #ifndef WORKER_IMAGE_JPEG_BITS_H
 #define WORKER_IMAGE_JPEG_BITS_H
 
@@ -55,8 +56,8 @@ RC_MUST_USE enum rc image_jpeg_decoder_init(struct image_jpeg_decoder *decoder,
 RC_MUST_USE enum rc image_jpeg_encoder_init(struct image_jpeg_encoder *encoder,
                                             const struct image_jpeg_table *table, struct err *err);
 
-/* The tables of T.81 K.3, which have a code for every symbol of 8-bit pictures and are what most files use. By class and by what
- * they are meant for: 0 luma, 1 chroma. */
+/* The tables of T.81 K.3, which have a code for every symbol of 8-bit pictures and are what most files use.
+ * By class and by what they are meant for: 0 luma, 1 chroma. */
 struct image_jpeg_standard {
     struct image_jpeg_table table[2][2];
     struct image_jpeg_decoder decoder[2][2];

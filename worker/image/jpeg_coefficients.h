@@ -1,9 +1,10 @@
 /* The coefficients of a JPEG stream that has several scans, kept packed.
  *
- * Such a stream can be decoded only after its last scan, and until then libjpeg keeps two bytes per coefficient, nearly all of them
- * zeros: three to six bytes per pixel. It asks for that memory through the methods of its memory manager, as arrays of which it
- * looks at a few rows of blocks at a time; here these rows lie packed, and only those looked at are unpacked. A photograph takes a
- * third of what it would, or less. Belongs to one decoder; for jpeg_decode*.c only. */
+ * Such a stream can be decoded only after its last scan, and until then libjpeg keeps two bytes per
+ * coefficient, nearly all of them zeros: three to six bytes per pixel. It asks for that memory through the
+ * methods of its memory manager, as arrays of which it looks at a few rows of blocks at a time; here these
+ * rows lie packed, and only those looked at are unpacked. A photograph takes a third of what it would, or
+ * less. Belongs to one decoder; for jpeg_decode*.c only. */
 #ifndef WORKER_IMAGE_JPEG_COEFFICIENTS_H
 #define WORKER_IMAGE_JPEG_COEFFICIENTS_H
 

@@ -1,7 +1,8 @@
-/* libjpeg as a compressor, with what both our JPEG encoders need around it: output into a struct bytes, and failures as enum rc.
+/* libjpeg as a compressor, with what both our JPEG encoders need around it: output into a struct bytes, and
+ * failures as enum rc.
  *
- * libjpeg leaves by longjmp. Only image_jpeg_compressor_run() calls setjmp, and owns nothing; the steps it is given own nothing
- * either. For jpeg_encode.c and jpeg_tile_encode.c. */
+ * libjpeg leaves by longjmp. Only image_jpeg_compressor_run() calls setjmp, and owns nothing; the steps it is
+ * given own nothing either. For jpeg_encode.c and jpeg_tile_encode.c. */
 #ifndef WORKER_IMAGE_JPEG_COMPRESSOR_H
 #define WORKER_IMAGE_JPEG_COMPRESSOR_H
 
@@ -27,12 +28,14 @@ struct image_jpeg_compressor {
 
 typedef void image_jpeg_compressor_step(void *context, const void *argument);
 
-/* Prepares everything but libjpeg itself, which the first step creates: jpeg_create_compress(), then `lib.dest`. */
+/* Prepares everything but libjpeg itself, which the first step creates: jpeg_create_compress(), then
+ * `lib.dest`. */
 void image_jpeg_compressor_init(struct image_jpeg_compressor *compressor, const char *what,
                                 size_t room_bytes);
 void image_jpeg_compressor_done(struct image_jpeg_compressor *compressor); /* also when nothing was created */
 
-/* Calls `step`, which may call libjpeg; what that has made by then is in `out`. RC_NO_MEMORY; RC_UNSUPPORTED: libjpeg refuses. */
+/* Calls `step`, which may call libjpeg; what that has made by then is in `out`. RC_NO_MEMORY; RC_UNSUPPORTED:
+ * libjpeg refuses. */
 RC_MUST_USE enum rc image_jpeg_compressor_run(struct image_jpeg_compressor *compressor,
                                               image_jpeg_compressor_step *step, void *context,
                                               const void *argument, struct err *err);

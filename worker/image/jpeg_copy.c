@@ -1,5 +1,5 @@
-/* Joins tiles by bytes: restart intervals in their new order, their markers numbered anew. Where the window ends within its only
- * column's intervals, each is copied up to its last wanted MCU. */
+/* Joins tiles by bytes: restart intervals in their new order, their markers numbered anew. Where the window
+ * ends within its only column's intervals, each is copied up to its last wanted MCU. */
 #include "worker/image/jpeg_stitching.h"
 
 #include "base/own.h"
@@ -24,7 +24,8 @@ static enum rc copy_start(const struct image_jpeg_stitch *stitch, const struct i
     return RC_OK;
 }
 
-/* The bytes of the next interval, up to the marker that must follow; moves behind it. NULL: it is another one. */
+/* The bytes of the next interval, up to the marker that must follow; moves behind it. NULL: it is another
+ * one. */
 static const uint8_t *next_interval(struct copy_lane *lane, size_t *ret_length)
 {
     const uint8_t *start = lane->at, *p = start;

@@ -105,7 +105,8 @@ static enum rc read_segment(uint8_t marker, const uint8_t *body, size_t length, 
     }
 }
 
-/* Walks segments from 2 on, which is behind SOI: up to and with the first scan's header, or to the end of what is there. */
+/* Walks segments from 2 on, which is behind SOI: up to and with the first scan's header, or to the end of
+ * what is there. */
 static enum rc walk(const uint8_t *stream, size_t length, struct image_jpeg_head *head, size_t *ret_scan_at,
                     struct err *err)
 {

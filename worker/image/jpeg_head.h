@@ -1,7 +1,8 @@
 /* What stands before the first scan of a JPEG stream: its frame, its tables, how often it restarts.
  *
- * For code that handles coded data without decoding it (jpeg_stored, jpeg_stitch). Pure and without allocation: what is found
- * are pointers into the bytes given. These are foreign: every segment is measured before it is looked into. */
+ * For code that handles coded data without decoding it (jpeg_stored, jpeg_stitch). Pure and without
+ * allocation: what is found are pointers into the bytes given. These are foreign: every segment is measured
+ * before it is looked into. */
 #ifndef WORKER_IMAGE_JPEG_HEAD_H
 #define WORKER_IMAGE_JPEG_HEAD_H
 
@@ -21,8 +22,8 @@ enum image_jpeg_marker {
     IMAGE_JPEG_APP14 = 0xee,
 };
 
-/* A table as it stands in its segment behind the byte that names it; absent: data NULL. Quantisers have 64 bytes, or 128 where
- * values take two; Huffman tables 16 counts and then the symbols. */
+/* A table as it stands in its segment behind the byte that names it; absent: data NULL. Quantisers have 64
+ * bytes, or 128 where values take two; Huffman tables 16 counts and then the symbols. */
 struct image_jpeg_table {
     const uint8_t *data;
     uint16_t length_bytes;
@@ -51,8 +52,8 @@ struct image_jpeg_head {
     size_t scan_at; /* where the coded data begin, in the stream */
 };
 
-/* Reads up to the first scan; `tables` (may be empty) is a tables-only stream that belongs before. RC_UNSUPPORTED when `stream`
- * is none that could be shown, or ends before its first scan. */
+/* Reads up to the first scan; `tables` (may be empty) is a tables-only stream that belongs before.
+ * RC_UNSUPPORTED when `stream` is none that could be shown, or ends before its first scan. */
 RC_MUST_USE enum rc image_jpeg_head_read(const struct bytes *tables, const uint8_t *stream, size_t length,
                                          struct image_jpeg_head *ret_head, struct err *err);
 

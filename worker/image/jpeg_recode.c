@@ -1,6 +1,7 @@
-/* Joins tiles by codes: every code of the MCUs in the window is read and written again, next to nothing is changed. A block's first
- * coefficient is stored as the difference to the block before, which may be another one now; the rest moves as it is, unless
- * the tiles have tables of their own: then symbols are written by those of the standard, which know all of them. */
+/* Joins tiles by codes: every code of the MCUs in the window is read and written again, next to nothing is
+ * changed. A block's first coefficient is stored as the difference to the block before, which may be another
+ * one now; the rest moves as it is, unless the tiles have tables of their own: then symbols are written by
+ * those of the standard, which know all of them. */
 #include "worker/image/jpeg_stitching.h"
 
 #include <stdlib.h>
@@ -168,8 +169,8 @@ static inline bool write_difference(struct image_jpeg_writer *w, const struct im
     return encoder->length[count] > 0;
 }
 
-/* One code and its value. `encoder` NULL: they stay as they are. Returns how many coefficients they are, 128 where the rest of the
- * block are zeros, 0 where this cannot be. */
+/* One code and its value. `encoder` NULL: they stay as they are. Returns how many coefficients they are, 128
+ * where the rest of the block are zeros, 0 where this cannot be. */
 static inline uint32_t move_one(struct image_jpeg_reader *r, const struct image_jpeg_decoder *decoder,
                                 struct image_jpeg_writer *w, const struct image_jpeg_encoder *encoder,
                                 bool keeps)

@@ -137,8 +137,8 @@ enum rc image_jpeg_stitch_look(struct image_jpeg_stitch *stitch, const struct im
     return stitch->first.components == 0 ? keep_first(stitch, tile, &head, err) : compare(stitch, &head, err);
 }
 
-/* How many MCUs an interval of the file has that is made by bytes; 0: it cannot be. The intervals of a single column may be cut
- * short, one in each row, since those of a file are all alike. */
+/* How many MCUs an interval of the file has that is made by bytes; 0: it cannot be. The intervals of a single
+ * column may be cut short, one in each row, since those of a file are all alike. */
 static uint32_t copied_interval(const struct image_jpeg_stitch *stitch)
 {
     uint32_t each = stitch->first.restart_mcus, wanted = stitch->across.to - stitch->across.from;

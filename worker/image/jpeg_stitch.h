@@ -1,13 +1,15 @@
 /* Part of a grid of JPEG tiles → one JPEG file, without decoding pixels: no loss, and a fraction of the time.
  *
- * Two ways, the same pixels. By bytes, where all tiles restart alike and often enough: intervals are independent of each other, so
- * they are copied in their new order and only their markers are numbered anew. Else by codes (jpeg_recode.c): the Huffman codes of
- * the MCUs in the window are moved over, with the first coefficients' differences made anew at the seams. libjpeg could do that too
- * (jpeg_read_coefficients), but unpacks every coefficient and holds all of them: several times as slow as moving the codes.
+ * Two ways, the same pixels. By bytes, where all tiles restart alike and often enough: intervals are
+ * independent of each other, so they are copied in their new order and only their markers are numbered anew.
+ * Else by codes (jpeg_recode.c): the Huffman codes of the MCUs in the window are moved over, with the first
+ * coefficients' differences made anew at the seams. libjpeg could do that too (jpeg_read_coefficients), but
+ * unpacks every coefficient and holds all of them: several times as slow as moving the codes.
  *
  * Work goes on in three steps, so that a large window needs no more memory than one row of its tiles:
  *     look at the head of every tile  →  begin (now it is certain that it will do)  →  each row of tiles  →  end
- * Pure, one thread at a time. Tiles are foreign bytes. RC_UNSUPPORTED everywhere: these have to be decoded; the sentence says why. */
+ * Pure, one thread at a time. Tiles are foreign bytes. RC_UNSUPPORTED everywhere: these have to be decoded;
+ * the sentence says why. */
 #ifndef WORKER_IMAGE_JPEG_STITCH_H
 #define WORKER_IMAGE_JPEG_STITCH_H
 
@@ -45,8 +47,8 @@ RC_MUST_USE enum rc image_jpeg_stitch_new(const struct image_jpeg_grid *grid,
                                           struct image_jpeg_stitch **ret_stitch, struct err *err);
 void image_jpeg_stitch_free(struct image_jpeg_stitch **stitch);
 
-/* Once for each tile that the window touches, in any order: `tile` need only reach beyond its head. RC_UNSUPPORTED, also where it
- * does not go with the others, RC_NO_MEMORY. */
+/* Once for each tile that the window touches, in any order: `tile` need only reach beyond its head.
+ * RC_UNSUPPORTED, also where it does not go with the others, RC_NO_MEMORY. */
 RC_MUST_USE enum rc image_jpeg_stitch_look(struct image_jpeg_stitch *stitch,
                                            const struct image_jpeg_tile *tile, struct err *err);
 /* After the last look: whether it goes by bytes, at the speed of copying. */

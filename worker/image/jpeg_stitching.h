@@ -1,5 +1,5 @@
-/* What jpeg_stitch.c shares with the two ways it has to move a row of tiles, jpeg_copy.c and jpeg_recode.c; jpeg_restarts.c moves a tile by
- * the second. For these only. */
+/* What jpeg_stitch.c shares with the two ways it has to move a row of tiles, jpeg_copy.c and jpeg_recode.c;
+ * jpeg_restarts.c moves a tile by the second. For these only. */
 #ifndef WORKER_IMAGE_JPEG_STITCHING_H
 #define WORKER_IMAGE_JPEG_STITCHING_H
 
@@ -61,7 +61,8 @@ static inline struct image_jpeg_range image_jpeg_range_in(struct image_jpeg_rang
     return (struct image_jpeg_range){(uint32_t)from, (uint32_t)to};
 }
 
-/* Moves a row of tiles whose heads are known to fit. RC_UNSUPPORTED when one's data are not what its head says. */
+/* Moves a row of tiles whose heads are known to fit. RC_UNSUPPORTED when one's data are not what its head
+ * says. */
 RC_MUST_USE enum rc image_jpeg_copy_row(struct image_jpeg_stitch *stitch, const struct image_jpeg_tile *tiles,
                                         struct bytes *out, struct err *err);
 RC_MUST_USE enum rc image_jpeg_recode_row(struct image_jpeg_stitch *stitch,
@@ -74,8 +75,8 @@ RC_MUST_USE enum rc image_jpeg_recode_end(struct image_jpeg_stitch *stitch, stru
 
 /* For cutting by bytes: only reads codes. RC_UNSUPPORTED, RC_NO_MEMORY. */
 RC_MUST_USE enum rc image_jpeg_recode_prepare_cuts(struct image_jpeg_stitch *stitch, struct err *err);
-/* How many of an interval's bytes its first `mcus` MCUs take, and in stitch->cut_bits how many bits of the last are not theirs.
- * 0: the interval is broken. */
+/* How many of an interval's bytes its first `mcus` MCUs take, and in stitch->cut_bits how many bits of the
+ * last are not theirs. 0: the interval is broken. */
 size_t image_jpeg_recode_reach(struct image_jpeg_stitch *stitch, const uint8_t *interval, size_t length,
                                uint32_t mcus);
 

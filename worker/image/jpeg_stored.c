@@ -15,7 +15,8 @@ static size_t tables_bytes(const struct bytes *tables)
     return tables->length < 4 ? 0 : tables->length - 4;
 }
 
-/* The head ends where the tile's own SOI does, which it replaces: in the usual case (JFIF added) nothing has to move. */
+/* The head ends where the tile's own SOI does, which it replaces: in the usual case (JFIF added) nothing has
+ * to move. */
 size_t image_jpeg_stored_offset(const struct image_stored_tile *tile)
 {
     return sizeof jfif + tables_bytes(tile->tables);

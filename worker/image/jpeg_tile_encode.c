@@ -111,7 +111,8 @@ static uint8_t mean_of(const uint8_t *from, size_t step, uint32_t count)
     return (uint8_t)(sum / count);
 }
 
-/* One plane's part: `inside` is of the picture, `coded` reaches to the end of its last MCUs, `all` to the tile's. */
+/* One plane's part: `inside` is of the picture, `coded` reaches to the end of its last MCUs, `all` to the
+ * tile's. */
 struct part {
     uint32_t inside[2], coded[2], all[2];
     bool smoothed[2]; /* the first block behind goes on with the picture's mean */

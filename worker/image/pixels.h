@@ -2,9 +2,9 @@
  *
  *     struct image_reader (pull)  →  image_resample_run()  →  struct image_sink → struct image_sink … → encoder (push)
  *
- * A reader yields the rows of one window of one level, top to bottom, a band at a time (as many rows as suit it: a tile
- * row, an MCU row). Sinks take bands in the same order. Memory therefore follows width × band, not area; only turning
- * by a quarter (image/rotate) has to hold a whole picture.
+ * A reader yields the rows of one window of one level, top to bottom, a band at a time (as many rows as suit
+ * it: a tile row, an MCU row). Sinks take bands in the same order. Memory therefore follows width × band, not
+ * area; only turning by a quarter (image/rotate) has to hold a whole picture.
  *
  * Threads: one render thread drives one chain from end to end. Nothing here is shared. */
 #ifndef WORKER_IMAGE_PIXELS_H
@@ -15,7 +15,8 @@
 
 #include <stddef.h>
 
-/* What the colour planes mean. Bilevel and palette pictures are expanded by their reader to GRAY or RGB, 8 bits. */
+/* What the colour planes mean. Bilevel and palette pictures are expanded by their reader to GRAY or RGB, 8
+ * bits. */
 enum image_model {
     IMAGE_GRAY, /* 1 plane, 0 is black whatever the file's polarity */
     IMAGE_RGB,  /* 3 planes */
@@ -64,9 +65,9 @@ static inline uint32_t image_plane_height(const struct image_format *format, uin
     return image_plane_extent(format, plane, height_px, format->sub_y_log2);
 }
 
-/* Some rows. y_px and, except in the last band, height_px are multiples of 2^sub_y_log2. plane[i] points to the first
- * row's first sample; rows of a 16-bit plane are 2-aligned. Lent by who calls write() or answers read(): valid until
- * write() returns, or until the next read() or close(). */
+/* Some rows. y_px and, except in the last band, height_px are multiples of 2^sub_y_log2. plane[i] points to
+ * the first row's first sample; rows of a 16-bit plane are 2-aligned. Lent by who calls write() or answers
+ * read(): valid until write() returns, or until the next read() or close(). */
 struct image_band {
     uint32_t y_px, height_px;
     const uint8_t *plane[IMAGE_MAX_PLANES];
@@ -81,8 +82,8 @@ struct image_reader {
 };
 
 struct image_reader_ops {
-    /* The next band. RC_CORRUPT, RC_IO, RC_NO_MEMORY; after a failure only close() may be called. Not called again
-     * once all rows were delivered. */
+    /* The next band. RC_CORRUPT, RC_IO, RC_NO_MEMORY; after a failure only close() may be called. Not called
+     * again once all rows were delivered. */
     enum rc (*read)(struct image_reader *reader, struct image_band *ret_band, struct err *err);
     void (*close)(struct image_reader *reader); /* frees the reader itself */
 };
@@ -94,8 +95,8 @@ static inline void image_reader_close(struct image_reader **reader)
     *reader = NULL;
 }
 
-/* Push side: one step of the chain, or an encoder at its end. A step owns the step behind it: closing the first closes
- * all. `format` and `size` say what write() expects. */
+/* Push side: one step of the chain, or an encoder at its end. A step owns the step behind it: closing the
+ * first closes all. `format` and `size` say what write() expects. */
 struct image_sink {
     const struct image_sink_ops *ops;
     struct image_format format;
@@ -104,7 +105,8 @@ struct image_sink {
 
 struct image_sink_ops {
     RC_MUST_USE enum rc (*write)(struct image_sink *sink, const struct image_band *band, struct err *err);
-    /* After the last row: flushes, and finishes the steps behind. Once, only after every write() succeeded. */
+    /* After the last row: flushes, and finishes the steps behind. Once, only after every write()
+     * succeeded. */
     RC_MUST_USE enum rc (*finish)(struct image_sink *sink, struct err *err);
     void (*close)(struct image_sink *sink); /* at any time; frees the sink and the steps behind it */
 };

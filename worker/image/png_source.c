@@ -1,5 +1,5 @@
-/* A PNG file: one level, its rows inflated from the top down to the window's last row each time it is read. An interlaced
- * one has to be held as a whole. */
+/* A PNG file: one level, its rows inflated from the top down to the window's last row each time it is read.
+ * An interlaced one has to be held as a whole. */
 #include "worker/image/source_kinds.h"
 
 #include "base/own.h"
@@ -109,7 +109,7 @@ static void png_file_done(struct png_file *file)
     free(file->pixels);
 }
 
-/* Reads the header and asks for whole bytes, full colours and alpha instead of palettes and transparent colours. */
+/* Reads the header; asks for whole bytes, full colours, and alpha in place of transparent colours. */
 static void png_step_info(struct png_file *file)
 {
     /* Text could be large when inflated, and we read what we want of it ourselves. */
@@ -298,7 +298,7 @@ static enum rc png_read(struct image_source *source, uint32_t level, uint32_t sh
 
 /* --- metadata ------------------------------------------------------------------------------------------------- */
 
-/* The text of an iTXt chunk that holds XMP: keyword, compression flag and method, language, translated keyword, text. */
+/* The text of an iTXt chunk with XMP: keyword, compression flag and method, language, keyword again, text. */
 static enum rc png_take_xmp(const struct bytes *chunk, struct bytes *xmp, struct err *err)
 {
     static const char keyword[] = "XML:com.adobe.xmp";
@@ -330,8 +330,8 @@ static enum rc png_take_chunk(const struct image_source_input *input, const uint
     return exif ? RC_OK : png_take_xmp(&chunk, &metadata->xmp, err);
 }
 
-/* Goes through all chunks, since EXIF and XMP may come after the pixels, where libpng would only look after inflating
- * them. What is broken ends the search. */
+/* Goes through all chunks, since EXIF and XMP may come after the pixels, where libpng would only look after
+ * inflating them. What is broken ends the search. */
 static enum rc png_read_metadata(const struct image_source_input *input, struct image_metadata *metadata,
                                  struct err *err)
 {

@@ -1,9 +1,9 @@
 /* Bytes of a record: whole numbers of variable length, written one after another and read back with care.
  *
- * Writing collects; the first failure (memory) stays in `rc`. Reading treats the bytes as foreign: what runs beyond
- * the end or beyond its bounds makes the reader broken, after which all reads are 0 and nothing is out of range.
- * Parts are runs of bytes that many records share: a record holds their number only, see image_record_library. One
- * thread each. */
+ * Writing collects; the first failure (memory) stays in `rc`. Reading treats the bytes as foreign: what runs
+ * beyond the end or beyond its bounds makes the reader broken, after which all reads are 0 and nothing is out
+ * of range. Parts are runs of bytes that many records share: a record holds their number only, see
+ * image_record_library. One thread each. */
 #ifndef WORKER_IMAGE_RECORD_H
 #define WORKER_IMAGE_RECORD_H
 

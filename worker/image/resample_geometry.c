@@ -40,7 +40,8 @@ static bool axis_is_plain(const struct image_resample_axis *axis)
     return axis->step == 1 && axis->start == floor(axis->start);
 }
 
-/* The samples [*first, *end) that the outputs [from, to) of an axis look at, of a plane with `extent` samples. */
+/* The samples [*first, *end) that the outputs [from, to) of an axis look at, of a plane with `extent`
+ * samples. */
 static void reach(const struct image_resample_axis *axis, const struct image_resample_group *group,
                   uint32_t from, uint32_t to, uint32_t extent, uint32_t *first, uint32_t *end)
 {

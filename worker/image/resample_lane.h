@@ -1,8 +1,10 @@
-/* One lane of a resampling: planes of the same geometry, from rows of the source to finished rows of the output.
+/* One lane of a resampling: planes of the same geometry, from rows of the source to finished rows of the
+ * output.
  *
- * A lane is given pieces of the source, top to bottom. An output row whose samples all lie in one piece is summed from it directly,
- * first down the columns, then along the row; one that needs the next piece too leaves its sums behind. For resample.c only; what the
- * lanes of one call share is its bench, at which one works at a time. */
+ * A lane is given pieces of the source, top to bottom. An output row whose samples all lie in one piece is
+ * summed from it directly, first down the columns, then along the row; one that needs the next piece too
+ * leaves its sums behind. For resample.c only; what the lanes of one call share is its bench, at which one
+ * works at a time. */
 #ifndef WORKER_IMAGE_RESAMPLE_LANE_H
 #define WORKER_IMAGE_RESAMPLE_LANE_H
 
@@ -25,7 +27,8 @@ static inline uint8_t *image_resample_row(const struct image_resample_rows *rows
     return rows->data + row * rows->stride_bytes;
 }
 
-/* Rows of `row_bytes`, at least `count` of them; the first `kept` rows stay as they are. RC_NO_MEMORY, RC_TOO_LARGE. */
+/* Rows of `row_bytes`, at least `count` of them; the first `kept` rows stay as they are. RC_NO_MEMORY,
+ * RC_TOO_LARGE. */
 RC_MUST_USE enum rc image_resample_rows_ensure(struct image_resample_rows *rows, size_t row_bytes,
                                                uint64_t count, uint64_t kept, struct err *err);
 

@@ -10,14 +10,15 @@ static inline int16_t part(int16_t a, int16_t share)
     return (int16_t)((int32_t)a * share >> 16);
 }
 
-/* All samples here in 1/128. Y = 0.299 R + 0.587 G + 0.114 B; what part() cuts off is made up for by the 1. */
+/* All samples here in 1/128. Y = 0.299 R + 0.587 G + 0.114 B; what part() cuts off is made up for by the
+ * 1. */
 static inline uint8_t luma_of(int16_t r, int16_t g, int16_t b)
 {
     return (uint8_t)((int16_t)(part(r, 19595) + (g >> 1) + part(g, 5702) + part(b, 7471) + 64 + 1) >> 7);
 }
 
-/* Cb = -0.1687 R - 0.3313 G + 0.5 B, Cr = 0.5 R - 0.4187 G - 0.0813 B: `half` is the colour of the half. 127.5 would round to
- * 128, for which there is no room. */
+/* Cb = -0.1687 R - 0.3313 G + 0.5 B, Cr = 0.5 R - 0.4187 G - 0.0813 B: `half` is the colour of the half.
+ * 127.5 would round to 128, for which there is no room. */
 static inline uint8_t chroma_of(int16_t half, int16_t one, int16_t one_share, int16_t other,
                                 int16_t other_share)
 {
@@ -51,7 +52,8 @@ static void chroma_chunk(const uint8_t *r, const uint8_t *g, const uint8_t *b, u
     }
 }
 
-/* Sums of two by two, in 1/128 of their average. Pairs are loaded as one number whose halves are added: whichever is first. */
+/* Sums of two by two, in 1/128 of their average. Pairs are loaded as one number whose halves are added:
+ * whichever is first. */
 static void sum_chunk(const uint8_t *above, const uint8_t *below, int16_t *restrict to)
 {
     uint16_t a[CHUNK], b[CHUNK];

@@ -43,7 +43,8 @@ enum rc image_source_open(struct image_blob *blob, uint32_t page, const struct i
 
     struct image_source *source = NULL;
     rc = open(&input, &source, err);
-    /* Openers do without some things that they cannot read, and take others for broken; then this is no more than a guess. */
+    /* Openers do without some things that they cannot read, and take others for broken; then this is no more
+     * than a guess. */
     if (rc != RC_AWAY && atomic_load_explicit(&blob->away_reads, memory_order_relaxed) > 0) {
         if (rc == RC_OK) {
             image_metadata_done(&source->metadata);

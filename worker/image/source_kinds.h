@@ -22,9 +22,9 @@ RC_MUST_USE enum rc image_png_source_open(const struct image_source_input *input
 RC_MUST_USE enum rc image_webp_source_open(const struct image_source_input *input,
                                            struct image_source **ret_source, struct err *err);
 
-/* The same from a record (source_record.c has read what is common, and checked the pyramid's shape): each returns a source
- * whose pyramid and metadata are still to be filled in, and reads the record to its end, be it broken or not.
- * input->page is not used. */
+/* The same from a record (source_record.c has read what is common, and checked the pyramid's shape): each
+ * returns a source whose pyramid and metadata are still to be filled in, and reads the record to its end, be
+ * it broken or not. input->page is not used. */
 typedef enum rc image_source_restorer(const struct image_source_input *input,
                                       const struct image_pyramid *pyramid, struct image_record_reader *reader,
                                       struct image_source **ret_source, struct err *err);

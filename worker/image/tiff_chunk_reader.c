@@ -1,5 +1,5 @@
-/* Reads pictures whose tiles (or, for subsampled YCbCr, strips) libtiff decodes as a whole: one row of them within the
- * window is one band. */
+/* Reads pictures whose tiles (or, for subsampled YCbCr, strips) libtiff decodes as a whole: one row of them
+ * within the window is one band. */
 #include "worker/image/tiff_source.h"
 
 #include "base/own.h"

@@ -1,7 +1,8 @@
 /* libtiff, as the decoder of compressed tiles and strips. Not for JPEG (see tiff_jpeg_reader.c).
  *
- * Every decoder has a handle of its own (libtiff's are not for several threads) on the shared descriptor, read with pread().
- * libtiff's messages become the error's sentence and are never printed. One reader, one thread. */
+ * Every decoder has a handle of its own (libtiff's are not for several threads) on the shared descriptor,
+ * read with pread(). libtiff's messages become the error's sentence and are never printed. One reader, one
+ * thread. */
 #ifndef WORKER_IMAGE_TIFF_DECODER_H
 #define WORKER_IMAGE_TIFF_DECODER_H
 
@@ -20,8 +21,9 @@ void image_tiff_decoder_close(struct image_tiff_decoder **decoder);
 RC_MUST_USE enum rc image_tiff_decoder_chunk(struct image_tiff_decoder *decoder, uint64_t number,
                                              uint8_t *data, size_t length, struct err *err);
 
-/* Decodes a row of sample `sample` (0 unless separate) of a picture in strips, into image_tiff_row_bytes() bytes. Rows are
- * asked for in order, beginning with the first of any strip; one decoder serves one sample. */
+/* Decodes a row of sample `sample` (0 unless separate) of a picture in strips, into image_tiff_row_bytes()
+ * bytes. Rows are asked for in order, beginning with the first of any strip; one decoder serves one
+ * sample. */
 RC_MUST_USE enum rc image_tiff_decoder_row(struct image_tiff_decoder *decoder, uint32_t y_px, unsigned sample,
                                            uint8_t *data, struct err *err);
 

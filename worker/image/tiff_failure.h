@@ -1,4 +1,5 @@
-/* Why libtiff failed while it wrote, as enum rc and one sentence. For tiff_encode.c and tiff_tile_encode.c. */
+/* Why libtiff failed while it wrote, as enum rc and one sentence. For tiff_encode.c and
+ * tiff_tile_encode.c. */
 #ifndef WORKER_IMAGE_TIFF_FAILURE_H
 #define WORKER_IMAGE_TIFF_FAILURE_H
 
@@ -12,7 +13,8 @@ struct image_tiff_failure {
     struct err *err;  /* of the call in progress; NULL: it concerns nobody */
 };
 
-/* Options for TIFFClientOpenExt(), to be freed after it, by which libtiff tells `failure` and prints nothing. NULL: no memory. */
+/* Options for TIFFClientOpenExt(), to be freed after it, by which libtiff tells `failure` and prints nothing.
+ * NULL: no memory. */
 TIFFOpenOptions *image_tiff_failure_options(struct image_tiff_failure *failure);
 
 /* What has failed, or `sentence` as RC_NO_MEMORY where nobody said. */

@@ -1,8 +1,10 @@
-/* The skeleton of a TIFF or BigTIFF: its directories and the numbers in them, read through the blob and bounded.
+/* The skeleton of a TIFF or BigTIFF: its directories and the numbers in them, read through the blob and
+ * bounded.
  *
- * Sources learn from here what a file holds and where (structure, tile positions, JPEG tables, metadata); libtiff only
- * decodes pixels. That way opening a file costs a few small reads however many tiles it has, and what is trusted later was
- * checked once. Any thread; structs are owned by who declares them. All bytes are foreign. */
+ * Sources learn from here what a file holds and where (structure, tile positions, JPEG tables, metadata);
+ * libtiff only decodes pixels. That way opening a file costs a few small reads however many tiles it has, and
+ * what is trusted later was checked once. Any thread; structs are owned by who declares them. All bytes are
+ * foreign. */
 #ifndef WORKER_IMAGE_TIFF_IFD_H
 #define WORKER_IMAGE_TIFF_IFD_H
 
@@ -64,8 +66,8 @@ bool image_tiff_recognise(const uint8_t *start);
 RC_MUST_USE enum rc image_tiff_file_init(struct image_tiff_file *file, struct image_blob *blob,
                                          struct err *err);
 
-/* Reads the directory at `at`. RC_CORRUPT when it lies outside the file or is absurd; RC_IO, RC_NO_MEMORY. Entries
- * whose values would lie outside the file are left out, as are those of unknown type. */
+/* Reads the directory at `at`. RC_CORRUPT when it lies outside the file or is absurd; RC_IO, RC_NO_MEMORY.
+ * Entries whose values would lie outside the file are left out, as are those of unknown type. */
 RC_MUST_USE enum rc image_tiff_ifd_read(const struct image_tiff_file *file, uint64_t at,
                                         struct image_tiff_ifd *ret_ifd, struct err *err);
 void image_tiff_ifd_done(struct image_tiff_ifd *ifd); /* fits OWN() */
@@ -76,8 +78,8 @@ const struct image_tiff_field *image_tiff_ifd_find(const struct image_tiff_ifd *
 /* Bytes of one value of `type`; 0 for unknown types. */
 unsigned image_tiff_type_bytes(unsigned type);
 
-/* Reads the unsigned whole numbers first … first + count - 1 of a field. RC_CORRUPT when the field has fewer or is of
- * another type. */
+/* Reads the unsigned whole numbers first … first + count - 1 of a field. RC_CORRUPT when the field has fewer
+ * or is of another type. */
 RC_MUST_USE enum rc image_tiff_numbers(const struct image_tiff_file *file,
                                        const struct image_tiff_field *field, uint64_t first, uint32_t count,
                                        uint64_t *ret_numbers, struct err *err);

@@ -135,8 +135,8 @@ static enum rc exif_add_link(const struct image_tiff_file *file, const struct im
     return RC_OK;
 }
 
-/* Appends a directory and everything it leads to. Entries keep their order, so ascending tags stay ascending. Appends
- * nothing when no entry is worth it. */
+/* Appends a directory and everything it leads to. Entries keep their order, so ascending tags stay ascending.
+ * Appends nothing when no entry is worth it. */
 static enum rc exif_add_ifd(const struct image_tiff_file *file, const struct image_tiff_ifd *ifd,
                             unsigned depth, struct bytes *exif, struct err *err)
 {
@@ -187,8 +187,8 @@ static enum rc tiff_build_exif(const struct image_tiff_file *file, const struct 
     return rc;
 }
 
-/* IPTC records are bytes, but are often said to be LONGs; libtiff then swaps them for a file of the other byte order,
- * other writers do not. The first byte of a record tells. */
+/* IPTC records are bytes, but are often said to be LONGs; libtiff then swaps them for a file of the other
+ * byte order, other writers do not. The first byte of a record tells. */
 static void tiff_repair_iptc(const struct image_tiff_field *field, struct bytes *iptc)
 {
     if (field->type == TIFF_TYPE_LONG && iptc->length >= 4 && iptc->data[0] != 0x1c && iptc->data[3] == 0x1c)

@@ -78,8 +78,8 @@ static enum rc tiff_chain_add(struct tiff_chain *chain, const struct tiff_brief 
     return RC_OK;
 }
 
-/* Where images come before their directories (as libtiff and libvips write) each directory is found only by the one before it, far away.
- * Those of all small levels lie at the end of the file. */
+/* Where images come before their directories (as libtiff and libvips write) each directory is found only by
+ * the one before it, far away. Those of all small levels lie at the end of the file. */
 static void tiff_announce_tail(const struct image_tiff_file *file)
 {
     if (file->file_bytes > TAIL_BYTES)
@@ -99,8 +99,8 @@ static void tiff_announce_values(const struct image_tiff_file *file, const struc
     }
 }
 
-/* Follows the chain. A directory that was there before ends it (Brent: compared with one that is moved ahead at
- * powers of two). */
+/* Follows the chain. A directory that was there before ends it (Brent: compared with one that is moved ahead
+ * at powers of two). */
 static enum rc tiff_chain_read(const struct image_tiff_file *file, struct tiff_chain *chain, struct err *err)
 {
     uint64_t landmark = 0;

@@ -1,7 +1,8 @@
-/* One TIFF directory understood as a picture: its shape, its pixels' meaning and where its tiles or strips lie.
+/* One TIFF directory understood as a picture: its shape, its pixels' meaning and where its tiles or strips
+ * lie.
  *
- * Everything readers rely on is checked here, once, when the source is opened: sizes, counts, combinations of tags that we
- * decode. Immutable afterwards and shared by all readers. */
+ * Everything readers rely on is checked here, once, when the source is opened: sizes, counts, combinations of
+ * tags that we decode. Immutable afterwards and shared by all readers. */
 #ifndef WORKER_IMAGE_TIFF_PICTURE_H
 #define WORKER_IMAGE_TIFF_PICTURE_H
 
@@ -48,7 +49,8 @@ struct image_tiff_picture {
     struct image_tiff_plane plane[IMAGE_MAX_PLANES];
 };
 
-/* Understands `ifd`. RC_UNSUPPORTED with the variant's name, RC_CORRUPT, RC_TOO_LARGE, RC_IO, RC_NO_MEMORY. */
+/* Understands `ifd`. RC_UNSUPPORTED with the variant's name, RC_CORRUPT, RC_TOO_LARGE, RC_IO,
+ * RC_NO_MEMORY. */
 RC_MUST_USE enum rc image_tiff_picture_init(struct image_tiff_picture *picture,
                                             const struct image_tiff_file *file,
                                             const struct image_tiff_ifd *ifd,
@@ -58,8 +60,8 @@ void image_tiff_picture_done(struct image_tiff_picture *picture);
 /* Whether both decode to the same kind of pixels, so that they can be levels of one source. */
 bool image_tiff_picture_alike(const struct image_tiff_picture *one, const struct image_tiff_picture *other);
 
-/* The place of `count` chunks in the file, from number `first` on. RC_CORRUPT when one lies outside the file or is
- * empty. */
+/* The place of `count` chunks in the file, from number `first` on. RC_CORRUPT when one lies outside the file
+ * or is empty. */
 RC_MUST_USE enum rc image_tiff_picture_chunks(const struct image_tiff_picture *picture,
                                               const struct image_tiff_file *file, uint64_t first,
                                               uint32_t count, uint64_t *ret_at, uint64_t *ret_bytes,

@@ -1,5 +1,5 @@
-/* A directory while it is being understood: what tiff_picture.c (shape) and tiff_samples.c (meaning of the samples) share.
- * For these two and tiff_source.c, and for tiff_record.c, which has no directory. */
+/* A directory while it is being understood: what tiff_picture.c (shape) and tiff_samples.c (meaning of the
+ * samples) share. For these two and tiff_source.c, and for tiff_record.c, which has no directory. */
 #ifndef WORKER_IMAGE_TIFF_READING_H
 #define WORKER_IMAGE_TIFF_READING_H
 
@@ -21,7 +21,8 @@ struct image_tiff_reading {
 RC_MUST_USE enum rc image_tiff_reading_per_sample(const struct image_tiff_reading *r, uint16_t tag,
                                                   uint16_t preset, uint16_t *ret_number);
 
-/* Fills in picture->format and picture->plane, but for chroma. Needs compression, photometric, bits and samples. */
+/* Fills in picture->format and picture->plane, but for chroma. Needs compression, photometric, bits and
+ * samples. */
 RC_MUST_USE enum rc image_tiff_samples_read(struct image_tiff_reading *r);
 /* Fills in the chroma subsampling and the JPEG tables. Needs everything else. */
 RC_MUST_USE enum rc image_tiff_samples_read_chroma(const struct image_tiff_reading *r);

@@ -1,6 +1,6 @@
-/* Reads striped pictures row by row, so that a strip as high as the picture needs no more memory than a low one.
- * Uncompressed rows come straight from the file, only the window's columns of them; all others through libtiff, which
- * has to begin at the start of the window's first strip. */
+/* Reads striped pictures row by row, so that a strip as high as the picture needs no more memory than a low
+ * one. Uncompressed rows come straight from the file, only the window's columns of them; all others through
+ * libtiff, which has to begin at the start of the window's first strip. */
 #include "worker/image/tiff_source.h"
 
 #include "base/own.h"

@@ -78,7 +78,8 @@ static enum rc tiff_model(struct image_tiff_reading *r)
     return RC_OK;
 }
 
-/* The first extra sample that is declared to be alpha, where the model has room for it; others are dropped. */
+/* The first extra sample that is declared to be alpha, where the model has room for it; others are
+ * dropped. */
 static enum rc tiff_find_alpha(const struct image_tiff_reading *r)
 {
     struct image_tiff_picture *picture = r->picture;

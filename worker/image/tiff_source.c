@@ -88,8 +88,9 @@ static void tiff_discard(struct image_tiff_source **tiff)
     tiff_close(&(*tiff)->source);
 }
 
-/* Full size over level size along the longer edge, if it is near enough to a whole number and fits both edges; else 0.
- * Levels are rounded at every step of their making, hence up to 2 px; larger ones may be off by 1 %. */
+/* Full size over level size along the longer edge, if it is near enough to a whole number and fits both
+ * edges; else 0. Levels are rounded at every step of their making, hence up to 2 px; larger ones may be off
+ * by 1 %. */
 static uint32_t tiff_scale_factor(struct image_size full, struct image_size level)
 {
     uint32_t whole = full.width_px > full.height_px ? full.width_px : full.height_px;
@@ -215,8 +216,8 @@ static enum rc tiff_open(const struct image_source_input *input, bool trusts_tag
     return RC_OK;
 }
 
-/* The smallest level's first tile stands for all others, whose places lie far apart: in files made for networks it is next to the
- * directories. Where it proves the tags wrong, each level's own data is asked. */
+/* The smallest level's first tile stands for all others, whose places lie far apart: in files made for
+ * networks it is next to the directories. Where it proves the tags wrong, each level's own data is asked. */
 enum rc image_tiff_source_open(const struct image_source_input *input, struct image_source **ret_source,
                                struct err *err)
 {

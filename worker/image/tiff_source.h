@@ -1,5 +1,6 @@
-/* The TIFF source as its own files see it: tiff_source.c, its readers (tiff_jpeg_reader.c, tiff_chunk_reader.c, tiff_row_reader.c), stored tiles
- * (tiff_tiles.c) and what is wanted in advance (tiff_want.c). For them only. */
+/* The TIFF source as its own files see it: tiff_source.c, its readers (tiff_jpeg_reader.c,
+ * tiff_chunk_reader.c, tiff_row_reader.c), stored tiles (tiff_tiles.c) and what is wanted in advance
+ * (tiff_want.c). For them only. */
 #ifndef WORKER_IMAGE_TIFF_SOURCE_H
 #define WORKER_IMAGE_TIFF_SOURCE_H
 
@@ -19,8 +20,8 @@ struct image_tiff_source {
     _Atomic(struct image_tiff_tiles *) tiles[IMAGE_MAX_LEVELS]; /* NULL: not looked up yet */
 };
 
-/* Each starts a reader as image_source_read() promises, for pictures of one kind: JPEG-coded; in tiles or subsampled; and
- * all other strips. */
+/* Each starts a reader as image_source_read() promises, for pictures of one kind: JPEG-coded; in tiles or
+ * subsampled; and all other strips. */
 RC_MUST_USE enum rc image_tiff_jpeg_read(struct image_tiff_source *tiff, uint32_t level, uint32_t shrink_log2,
                                          const struct image_region *window, struct image_reader **ret_reader,
                                          struct err *err);
@@ -44,9 +45,9 @@ RC_MUST_USE enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint3
                                            uint32_t row, bool may_block, struct image_stored_tile *ret_tile,
                                            struct err *err);
 
-/* Whether the tiles of all levels have the size and the restart intervals that let neighbours be joined by copying: told by the
- * first tile of the smallest level, which lies near the file's head in well-ordered files. A hint: what is joined is checked
- * then, and a broken tile means no. RC_AWAY, RC_IO, RC_NO_MEMORY. */
+/* Whether the tiles of all levels have the size and the restart intervals that let neighbours be joined by
+ * copying: told by the first tile of the smallest level, which lies near the file's head in well-ordered
+ * files. A hint: what is joined is checked then, and a broken tile means no. RC_AWAY, RC_IO, RC_NO_MEMORY. */
 RC_MUST_USE enum rc image_tiff_tiles_join(const struct image_tiff_source *tiff, bool *ret_join,
                                           struct err *err);
 

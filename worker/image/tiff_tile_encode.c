@@ -1,5 +1,6 @@
-/* libtiff as a compressor: a TIFF of one row of tiles is written to nowhere, and what libtiff would put into the file for each
- * tile is what we want. It knows all of TIFF's codings, and their differencing, in every library's own words. */
+/* libtiff as a compressor: a TIFF of one row of tiles is written to nowhere, and what libtiff would put into
+ * the file for each tile is what we want. It knows all of TIFF's codings, and their differencing, in every
+ * library's own words. */
 #include "worker/image/tile_encode.h"
 
 #include "base/own.h"

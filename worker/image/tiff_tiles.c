@@ -30,7 +30,8 @@ static bool is_storable(const struct image_tiff_picture *picture)
     return plain;
 }
 
-/* A tile that is missing or lies outside the file gets length 0: the decoding way says what is wrong with it. */
+/* A tile that is missing or lies outside the file gets length 0: the decoding way says what is wrong with
+ * it. */
 static enum rc read_places(const struct image_tiff_source *tiff, const struct image_tiff_picture *picture,
                            struct image_tiff_tiles *tiles, struct err *err)
 {
@@ -170,7 +171,8 @@ enum rc image_tiff_stored_tile(struct image_tiff_source *tiff, uint32_t level, u
     return RC_OK;
 }
 
-/* One interval per row of MCUs, as we write them; some write one per MCU in tiles that overhang the right edge. */
+/* One interval per row of MCUs, as we write them; some write one per MCU in tiles that overhang the right
+ * edge. */
 static bool restarts_at_rows(const struct image_tiff_picture *picture, const struct image_jpeg_head *head)
 {
     uint32_t row_mcus = picture->chunk.width_px / image_jpeg_head_mcu(head).width_px;

@@ -1,9 +1,10 @@
 /* Encoders of a pyramid's tiles: planes of one tile in, the bytes that a TIFF keeps of it out.
  *
- * JPEG by libjpeg from the planes as they are (jpeg_tile_encode.c); WebP, ZSTD, Deflate and LZW by libtiff, which knows all
- * of them (tiff_tile_encode.c). An encoder is made once per thread and used for tile after tile; the same tile gives the same
- * bytes whatever came before it. Only what lies inside the picture is read; what of a tile lies outside is filled with what
- * takes few bytes. Owns nothing but its own memory; a crash leaves nothing. */
+ * JPEG by libjpeg from the planes as they are (jpeg_tile_encode.c); WebP, ZSTD, Deflate and LZW by libtiff,
+ * which knows all of them (tiff_tile_encode.c). An encoder is made once per thread and used for tile after
+ * tile; the same tile gives the same bytes whatever came before it. Only what lies inside the picture is
+ * read; what of a tile lies outside is filled with what takes few bytes. Owns nothing but its own memory; a
+ * crash leaves nothing. */
 #ifndef WORKER_IMAGE_TILE_ENCODE_H
 #define WORKER_IMAGE_TILE_ENCODE_H
 
@@ -50,7 +51,8 @@ RC_MUST_USE enum rc image_tile_jpeg_open(const struct image_tile_options *option
 RC_MUST_USE enum rc image_tile_tiff_open(const struct image_tile_options *options,
                                          struct image_tile_encoder **ret_encoder, struct err *err);
 
-/* Appends what all JPEG tiles of these options share, as TIFF's JPEGTables: a stream of quantisation and Huffman tables. */
+/* Appends what all JPEG tiles of these options share, as TIFF's JPEGTables: a stream of quantisation and
+ * Huffman tables. */
 RC_MUST_USE enum rc image_tile_jpeg_tables(const struct image_tile_options *options, struct bytes *out,
                                            struct err *err);
 

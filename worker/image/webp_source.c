@@ -1,4 +1,5 @@
-/* A WebP file: one level. The file and the window (a lossless picture altogether) are held while it is read. */
+/* A WebP file: one level. The file and the window (a lossless picture altogether) are held while it is
+ * read. */
 #include "worker/image/source_kinds.h"
 
 #include "base/own.h"
@@ -12,7 +13,8 @@
 
 #define BAND_ROWS  64u
 #define MAX_CHUNKS 1024u
-/* libwebp interpolates chroma within the window it decodes: pixels this near to its edge would depend on the window. */
+/* libwebp interpolates chroma within the window it decodes: pixels this near to its edge would depend on the
+ * window. */
 #define MARGIN_PX 2u
 
 enum {

@@ -3,7 +3,8 @@
 #include <string.h>
 #include <webp/decode.h>
 
-/* Chunks that a still picture is made of. Profiles, EXIF and XMP are for whole pictures to carry, not for tiles. */
+/* Chunks that a still picture is made of. Profiles, EXIF and XMP are for whole pictures to carry, not for
+ * tiles. */
 static bool is_pixels(const uint8_t *name)
 {
     static const char names[][5] = {"VP8 ", "VP8L", "VP8X", "ALPH"};

@@ -223,7 +223,8 @@ static enum rc name_local(const struct ingest_batch *batch, struct ingest_task *
                : err_set(err, RC_NO_MEMORY, "no memory for the name of a file");
 }
 
-/* Whether the pyramid is there; what lies in a bucket is looked at by a carrier, or, where there is none, here. */
+/* Whether the pyramid is there; what lies in a bucket is looked at by a carrier, or, where there is none,
+ * here. */
 static bool is_unchanged(const struct ingest_batch *batch, const struct ingest_task *task)
 {
     if (batch->request->is_forced || (batch->destination.is_remote && !batch->request->is_dry_run))

@@ -49,8 +49,8 @@ RC_MUST_USE enum rc ingest_batch_open(const struct ingest_request *request, stru
                                       struct err *err);
 void ingest_batch_close(struct ingest_batch **batch);
 
-/* The next master to convert, or, where the request wants that, whose pyramid is there already (is_unchanged); NULL:
- * there is none, or the batch has stopped. */
+/* The next master to convert, or, where the request wants that, whose pyramid is there already
+ * (is_unchanged); NULL: there is none, or the batch has stopped. */
 struct ingest_task *ingest_batch_next(struct ingest_batch *batch);
 /* How the conversion of a task is to be done. `record` of the options is the task's. RC_BAD_REQUEST never
  * with settings that were checked. */

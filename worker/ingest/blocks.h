@@ -1,7 +1,8 @@
-/* Memory for the pixels of tiles, a block for each, taken when a row of tiles begins and put back when the tile is encoded.
+/* Memory for the pixels of tiles, a block for each, taken when a row of tiles begins and put back when the
+ * tile is encoded.
  *
- * Blocks of all levels are the same, and what was put back last is taken first: a conversion has as many of them as it once
- * needed at the same time. One thread, the pyramid's. */
+ * Blocks of all levels are the same, and what was put back last is taken first: a conversion has as many of
+ * them as it once needed at the same time. One thread, the pyramid's. */
 #ifndef WORKER_INGEST_BLOCKS_H
 #define WORKER_INGEST_BLOCKS_H
 

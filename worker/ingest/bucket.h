@@ -31,9 +31,9 @@ RC_MUST_USE enum rc ingest_bucket_get(struct ingest_bucket *bucket, const char *
 /* Its first bytes, at most `most_bytes`. RC_NOT_FOUND: there is no such object. */
 RC_MUST_USE enum rc ingest_bucket_peek(struct ingest_bucket *bucket, size_t most_bytes, struct bytes *out,
                                        struct err *err);
-/* The whole file becomes the object, a large one in parts that are tried again one by one and taken back when it comes to nothing;
- * a process that is killed meanwhile leaves parts that nobody sees, for the bucket's own rules to remove. RC_TOO_LARGE above the
- * 5 TiB that an object can have. */
+/* The whole file becomes the object, a large one in parts that are tried again one by one and taken back when
+ * it comes to nothing; a process that is killed meanwhile leaves parts that nobody sees, for the bucket's own
+ * rules to remove. RC_TOO_LARGE above the 5 TiB that an object can have. */
 RC_MUST_USE enum rc ingest_bucket_put(struct ingest_bucket *bucket, int fd, struct err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* One request to a bucket: signed, tried again where that may help, its answer judged. For bucket.c and bucket_put.c. */
+/* One request to a bucket: signed, tried again where that may help, its answer judged. For bucket.c and
+ * bucket_put.c. */
 #ifndef WORKER_INGEST_BUCKET_REQUEST_H
 #define WORKER_INGEST_BUCKET_REQUEST_H
 
@@ -31,7 +32,8 @@ struct ingest_bucket_request {
         expect; /* what the answer in `out` must contain: some say 200 and then report a failure. NULL: nothing */
 };
 
-/* RC_NOT_FOUND, RC_FORBIDDEN, RC_BUSY (`if_match` does not, or the store is), RC_ORIGIN, RC_LATE, RC_UNSUPPORTED, RC_TOO_LARGE, RC_IO. */
+/* RC_NOT_FOUND, RC_FORBIDDEN, RC_BUSY (`if_match` does not, or the store is), RC_ORIGIN, RC_LATE,
+ * RC_UNSUPPORTED, RC_TOO_LARGE, RC_IO. */
 RC_MUST_USE enum rc ingest_bucket_ask(struct ingest_bucket *bucket,
                                       const struct ingest_bucket_request *request, struct err *err);
 

@@ -104,14 +104,16 @@ static enum rc decide_tiles(struct ingest_plan *plan, const struct ingest_option
     return RC_OK;
 }
 
-/* Whether the master's chroma comes as it is, to become 4:2:0 by plain averages: nothing turns it on the way. */
+/* Whether the master's chroma comes as it is, to become 4:2:0 by plain averages: nothing turns it on the
+ * way. */
 static bool averages_chroma(const struct ingest_plan *plan, const struct image_source *source)
 {
     return plan->upright.quarter_turns == 0 && !plan->upright.mirror && plan->tiles.format.sub_y_log2 == 1 &&
            source->format.sub_y_log2 == 0 && source->format.sub_x_log2 <= 1;
 }
 
-/* With the end known, what the steps before it are best given: the source's own planes as long as they will do. */
+/* With the end known, what the steps before it are best given: the source's own planes as long as they will
+ * do. */
 static void decide_steps(struct ingest_plan *plan, const struct image_source *source)
 {
     const struct image_format *end = &plan->tiles.format;

@@ -2,8 +2,8 @@
  *
  *     reader → resample (chroma, depth) → RGB, where it must be → colour → flatten → upright → gray to RGB → YCbCr → pyramid
  *
- * ingest_plan_init() decides, purely, from the source and the options; ingest_chain_run() drives every row of the master through.
- * One thread drives; nothing is left behind but the spools' contents. */
+ * ingest_plan_init() decides, purely, from the source and the options; ingest_chain_run() drives every row of
+ * the master through. One thread drives; nothing is left behind but the spools' contents. */
 #ifndef WORKER_INGEST_CHAIN_H
 #define WORKER_INGEST_CHAIN_H
 
@@ -26,8 +26,8 @@ struct ingest_plan {
     struct image_metadata metadata;
 };
 
-/* Fills in `plan`, and the result's sizes, profiles, model and warnings. `source` must outlive it. RC_UNSUPPORTED,
- * RC_BAD_REQUEST, RC_NO_MEMORY. */
+/* Fills in `plan`, and the result's sizes, profiles, model and warnings. `source` must outlive it.
+ * RC_UNSUPPORTED, RC_BAD_REQUEST, RC_NO_MEMORY. */
 RC_MUST_USE enum rc ingest_plan_init(struct ingest_plan *plan, const struct image_source *source,
                                      const struct ingest_options *options, struct ingest_result *result,
                                      struct err *err);

@@ -1,5 +1,5 @@
-/* XXH64: what reports call a checksum, and what a file is compared with that was just written. Against damage, not against an
- * adversary. */
+/* XXH64: what reports call a checksum, and what a file is compared with that was just written. Against
+ * damage, not against an adversary. */
 #ifndef WORKER_INGEST_CHECKSUM_H
 #define WORKER_INGEST_CHECKSUM_H
 

@@ -116,8 +116,8 @@ static void target_done(struct target *target)
     free(target->temporary);
 }
 
-/* The temporary name follows from the final one, so that what a killed conversion left is taken over by the next; and is short,
- * whatever the final one's length. */
+/* The temporary name follows from the final one, so that what a killed conversion left is taken over by the
+ * next; and is short, whatever the final one's length. */
 static enum rc name_target(const char *path, struct target *target, struct err *err)
 {
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
@@ -148,7 +148,8 @@ void ingest_convert_discard(const char *destination_path)
                      flock(target.fd, LOCK_EX | LOCK_NB) == 0; /* then it goes with the target */
 }
 
-/* Opens and locks the temporary file; whoever holds the lock of the file that has the name is the one who writes. */
+/* Opens and locks the temporary file; whoever holds the lock of the file that has the name is the one who
+ * writes. */
 static enum rc open_target(const char *path, const struct stat *master, struct target *target,
                            struct err *err)
 {
@@ -186,7 +187,8 @@ static enum rc open_target(const char *path, const struct stat *master, struct t
 
 static enum rc publish(const char *path, struct target *target, struct err *err)
 {
-    /* A full disk of another machine may say so only now; and after a power cut the name shall not stand for less. */
+    /* A full disk of another machine may say so only now; and after a power cut the name shall not stand for
+     * less. */
     if (fdatasync(target->fd) < 0)
         return open_failed(err, "the pyramid cannot be written");
     if (rename(target->temporary, path) < 0)

@@ -1,14 +1,16 @@
-/* One master becomes one pyramid: a tiled TIFF or BigTIFF that this server, and every other reader, serves fast.
+/* One master becomes one pyramid: a tiled TIFF or BigTIFF that this server, and every other reader, serves
+ * fast.
  *
  *     reader → size of chroma and depth → colour → alpha → upright → pyramid ─┬─ tile encoders (threads) → spools
  *                                                                             └─ every level, as its rows complete
  *     spools → file in COG order → read back → renamed
  *
- * The master is read once, top to bottom; memory follows its width, not its area. The same master and options give the same
- * bytes with any number of threads. Called by the controllers of batches, in a converter process or, by tests, directly; a call
- * starts its threads and ends them. Options and result are plain values that may be sent between processes. What a crash
- * leaves behind: a file whose name begins with ".ingest-" beside the destination, which the next conversion to the same
- * destination takes over; never half a pyramid under its final name. */
+ * The master is read once, top to bottom; memory follows its width, not its area. The same master and options
+ * give the same bytes with any number of threads. Called by the controllers of batches, in a converter
+ * process or, by tests, directly; a call starts its threads and ends them. Options and result are plain
+ * values that may be sent between processes. What a crash leaves behind: a file whose name begins with
+ * ".ingest-" beside the destination, which the next conversion to the same destination takes over; never half
+ * a pyramid under its final name. */
 #ifndef WORKER_INGEST_CONVERT_H
 #define WORKER_INGEST_CONVERT_H
 
@@ -52,9 +54,9 @@ struct ingest_options {
     bool restart_intervals; /* JPEG: restart markers, so that tiles are cropped and joined by copying bytes */
     bool always_big_tiff;   /* else only above 2 GiB */
     unsigned threads;       /* at least 1 */
-    /* What the pyramid is made from and how, in the caller's words, for the caller to find again: these bytes stand in
-     * the file right behind its header (offset 8, BigTIFF 16), where no reader looks, the NUL included. At most
-     * INGEST_MAX_RECORD_BYTES with the NUL; NULL: none. */
+    /* What the pyramid is made from and how, in the caller's words, for the caller to find again: these bytes
+     * stand in the file right behind its header (offset 8, BigTIFF 16), where no reader looks, the NUL
+     * included. At most INGEST_MAX_RECORD_BYTES with the NUL; NULL: none. */
     const char *record;
 };
 
@@ -76,23 +78,26 @@ struct ingest_result {
     char warning[INGEST_MAX_WARNINGS][160]; /* sentences, as in struct err */
 };
 
-/* Called on the calling thread after each band: the master's size as it is stored, and how many of its rows have been read.
- * False ends the conversion with RC_CANCELLED. */
+/* Called on the calling thread after each band: the master's size as it is stored, and how many of its rows
+ * have been read. False ends the conversion with RC_CANCELLED. */
 typedef bool ingest_progress(void *context, struct image_size size, uint32_t rows_done);
 
-/* sRGB, alpha kept, 8 bits, JPEG 4:2:0 of quality 90 in tiles of 256 pixels, restart intervals, one thread. */
+/* sRGB, alpha kept, 8 bits, JPEG 4:2:0 of quality 90 in tiles of 256 pixels, restart intervals, one
+ * thread. */
 void ingest_options_init(struct ingest_options *options);
 
-/* How the names of temporary files begin; 16 hexadecimal digits follow, which come from the destination's name. */
+/* How the names of temporary files begin; 16 hexadecimal digits follow, which come from the destination's
+ * name. */
 #define INGEST_TEMPORARY_PREFIX ".ingest-"
 /* Removes what a conversion to this destination has left that was killed; nothing where one is under way. */
 void ingest_convert_discard(const char *destination_path);
 
-/* Converts `source_path` and puts the result at `destination_path`, replacing a file there only once the new one is whole and
- * was read back. The folder must exist; a destination that is the source itself is refused. `progress` may be NULL. The
- * message does not repeat the paths. RC_BAD_REQUEST: options that contradict each other. RC_NOT_FOUND, RC_FORBIDDEN: the
- * source, or the destination's folder. RC_UNSUPPORTED, RC_CORRUPT, RC_TOO_LARGE: the master. RC_BUSY: another conversion is
- * writing the same destination, or the master changed while it was read. RC_IO, RC_NO_MEMORY, RC_CANCELLED. */
+/* Converts `source_path` and puts the result at `destination_path`, replacing a file there only once the new
+ * one is whole and was read back. The folder must exist; a destination that is the source itself is refused.
+ * `progress` may be NULL. The message does not repeat the paths. RC_BAD_REQUEST: options that contradict each
+ * other. RC_NOT_FOUND, RC_FORBIDDEN: the source, or the destination's folder. RC_UNSUPPORTED, RC_CORRUPT,
+ * RC_TOO_LARGE: the master. RC_BUSY: another conversion is writing the same destination, or the master
+ * changed while it was read. RC_IO, RC_NO_MEMORY, RC_CANCELLED. */
 RC_MUST_USE enum rc ingest_convert(const char *source_path, const char *destination_path,
                                    const struct ingest_options *options, ingest_progress *progress,
                                    void *context, struct ingest_result *ret, struct err *err);

@@ -1,8 +1,10 @@
-/* Threads that work off tasks of one conversion, in any order, and hand the results back in the order of the tasks.
+/* Threads that work off tasks of one conversion, in any order, and hand the results back in the order of the
+ * tasks.
  *
- * One thread, the owner, calls everything here. It adds tasks, and is a worker itself whenever it has to wait: with N threads
- * N - 1 are started. What must happen in order (writing to files) happens on the owner's thread. The first failure, in the
- * order of tasks, is the one that counts; whatever the number of threads, outcome and order are the same. */
+ * One thread, the owner, calls everything here. It adds tasks, and is a worker itself whenever it has to
+ * wait: with N threads N - 1 are started. What must happen in order (writing to files) happens on the owner's
+ * thread. The first failure, in the order of tasks, is the one that counts; whatever the number of threads,
+ * outcome and order are the same. */
 #ifndef WORKER_INGEST_CREW_H
 #define WORKER_INGEST_CREW_H
 
@@ -11,10 +13,11 @@
 struct ingest_crew;
 
 struct ingest_crew_ops {
-    /* Does task `task` (0 to capacity - 1, the slot's number) on thread `lane` (0 to threads - 1; 0 is the owner). */
+    /* Does task `task` (0 to capacity - 1, the slot's number) on thread `lane` (0 to threads - 1; 0 is the
+     * owner). */
     enum rc (*work)(void *context, unsigned task, unsigned lane, struct err *err);
-    /* Takes over a finished task's result; on the owner's thread, in order. Not called for tasks that failed, nor behind
-     * one that failed. */
+    /* Takes over a finished task's result; on the owner's thread, in order. Not called for tasks that failed,
+     * nor behind one that failed. */
     enum rc (*settle)(void *context, unsigned task, struct err *err);
     /* Instead of settle() behind a failure, after work() or without. */
     void (*discard)(void *context, unsigned task);
@@ -30,8 +33,8 @@ void ingest_crew_close(struct ingest_crew **crew);
 RC_MUST_USE enum rc ingest_crew_slot(struct ingest_crew *crew, unsigned *ret_task, struct err *err);
 void ingest_crew_add(struct ingest_crew *crew);
 
-/* Settles what is finished at the head, or does a task, or waits for one: for an owner that cannot go on before something was
- * settled. Must not be called when everything is. */
+/* Settles what is finished at the head, or does a task, or waits for one: for an owner that cannot go on
+ * before something was settled. Must not be called when everything is. */
 RC_MUST_USE enum rc ingest_crew_step(struct ingest_crew *crew, struct err *err);
 /* Until everything is settled. */
 RC_MUST_USE enum rc ingest_crew_drain(struct ingest_crew *crew, struct err *err);

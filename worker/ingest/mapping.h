@@ -1,4 +1,5 @@
-/* Which pyramid becomes of which master: the rules of the configuration, names made from names, and how it is converted.
+/* Which pyramid becomes of which master: the rules of the configuration, names made from names, and how it is
+ * converted.
  *
  * A rule holds for all sources whose name fits its pattern; where several fit, the later ones go over the
  * earlier ones. What the command line sets goes over the rules, which go over what the file sets for all.
@@ -60,8 +61,8 @@ void ingest_mapping_done(struct ingest_mapping *mapping);
 RC_MUST_USE enum rc ingest_mapping_name(const struct ingest_variant *variant, const char *relative,
                                         struct bytes *out, struct err *err);
 
-/* How the variant's masters are to be converted; threads and record are left to the caller. RC_BAD_REQUEST never with
- * settings that were checked. */
+/* How the variant's masters are to be converted; threads and record are left to the caller. RC_BAD_REQUEST
+ * never with settings that were checked. */
 RC_MUST_USE enum rc ingest_mapping_options(const struct ingest_variant *variant,
                                            struct ingest_options *ret_options, struct err *err);
 

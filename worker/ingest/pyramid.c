@@ -53,7 +53,8 @@ static bool is_full(const struct ingest_pyramid *p, const struct level *level)
 
 /* ---- from level to level ---- */
 
-/* The last two rows of a plane, wide, where something is to be made of them: of level 0 they still lie in its blocks. */
+/* The last two rows of a plane, wide, where something is to be made of them: of level 0 they still lie in its
+ * blocks. */
 static void wide_pair(const struct ingest_pyramid *p, struct level *level, uint32_t plane)
 {
     uint32_t last = level->rows_done[plane] - 1, first = last - last % 2;
@@ -117,8 +118,8 @@ static enum rc take_line(struct ingest_pyramid *p, struct level *level, uint32_t
     return row_done(p, level, plane, err);
 }
 
-/* A row has come to lie in the level's blocks: makes one of the next level, if its pair is complete, and gives the row of
- * tiles to the crew, if that is. */
+/* A row has come to lie in the level's blocks: makes one of the next level, if its pair is complete, and
+ * gives the row of tiles to the crew, if that is. */
 static enum rc row_done(struct ingest_pyramid *p, struct level *level, uint32_t plane, struct err *err)
 {
     bool covered = p->sink.format.alpha == IMAGE_ALPHA_STRAIGHT;

@@ -1,9 +1,11 @@
-/* The end of the chain: rows of the full size come in, encoded tiles of every level pile up in spools (worker/ingest/tiles.h).
+/* The end of the chain: rows of the full size come in, encoded tiles of every level pile up in spools
+ * (worker/ingest/tiles.h).
  *
- * Each row is halved with its neighbour into a row of the next level as soon as both are there, and so on down; a row of
- * tiles that is complete is encoded by the crew's threads while the next one fills up. The memory it takes is a row of tiles of each level, and half a
- * row of the full size (or four tiles per thread, if that is more) that is still being encoded when the next one begins. Driven
- * by one thread, which does the settling, and encodes itself when it is ahead. */
+ * Each row is halved with its neighbour into a row of the next level as soon as both are there, and so on
+ * down; a row of tiles that is complete is encoded by the crew's threads while the next one fills up. The
+ * memory it takes is a row of tiles of each level, and half a row of the full size (or four tiles per thread,
+ * if that is more) that is still being encoded when the next one begins. Driven by one thread, which does the
+ * settling, and encodes itself when it is ahead. */
 #ifndef WORKER_INGEST_PYRAMID_H
 #define WORKER_INGEST_PYRAMID_H
 
@@ -12,8 +14,8 @@
 
 struct ingest_pyramid;
 
-/* `levels` and `folder` (of the spools) are borrowed. *ret_sink takes the rows: pixels of tiles->format in the first level's
- * size; its close() does nothing, closing the pyramid does. RC_NO_MEMORY, RC_TOO_LARGE. */
+/* `levels` and `folder` (of the spools) are borrowed. *ret_sink takes the rows: pixels of tiles->format in
+ * the first level's size; its close() does nothing, closing the pyramid does. RC_NO_MEMORY, RC_TOO_LARGE. */
 RC_MUST_USE enum rc ingest_pyramid_open(const struct ingest_levels *levels,
                                         const struct image_tile_options *tiles, unsigned threads,
                                         const char *folder, struct ingest_pyramid **ret_pyramid,

@@ -10,8 +10,8 @@
 #define CHUNK   16u
 #define ROOM_PX 32u /* ycc_rgb writes in whole vectors */
 
-/* A group is a row of chroma and its one or two rows of luma. Chroma leans on the groups above and below, so that a group goes
- * out when the next one has come. Group n lies in slot n % 3. */
+/* A group is a row of chroma and its one or two rows of luma. Chroma leans on the groups above and below, so
+ * that a group goes out when the next one has come. Group n lies in slot n % 3. */
 struct smooth {
     struct image_sink sink;
     struct image_sink *next;
@@ -27,15 +27,16 @@ struct smooth {
 
 /* ---- one row of chroma at the full width ---- */
 
-/* In quarters: `near` three times and `far` once; or four times the row itself where rows are not interpolated. */
+/* In quarters: `near` three times and `far` once; or four times the row itself where rows are not
+ * interpolated. */
 static void lean(const uint8_t *near, const uint8_t *far, uint32_t count, uint16_t *to)
 {
     for (uint32_t x = 0; x < count; x++)
         to[x] = (uint16_t)(near[x] * 3 + far[x]);
 }
 
-/* Each sample becomes two, which lean to its left and right; sums are in quarters if `quarters`. The uneven rounding keeps the
- * mean. */
+/* Each sample becomes two, which lean to its left and right; sums are in quarters if `quarters`. The uneven
+ * rounding keeps the mean. */
 static void widen_sample(const uint16_t *sum, uint32_t x, uint32_t count, bool quarters, uint8_t *to)
 {
     unsigned left = x > 0 ? sum[x - 1] : sum[x], right = x + 1 < count ? sum[x + 1] : sum[x];

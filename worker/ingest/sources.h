@@ -45,10 +45,10 @@ struct ingest_sources {
 RC_MUST_USE enum rc ingest_sources_init(struct ingest_sources *sources, struct err *err);
 void ingest_sources_done(struct ingest_sources *sources);
 
-/* One argument: a file, a folder, a pattern with * ? [ ] where no file has that very name, or s3://BUCKET/PREFIX: an
- * object, or all pictures (by name) below it. In folders,
- * hidden names and files that are no pictures (by name or by their first bytes) are passed over. What cannot
- * be found is complained about; RC_NO_MEMORY is the only failure. */
+/* One argument: a file, a folder, a pattern with * ? [ ] where no file has that very name, or
+ * s3://BUCKET/PREFIX: an object, or all pictures (by name) below it. In folders, hidden names and files that
+ * are no pictures (by name or by their first bytes) are passed over. What cannot be found is complained
+ * about; RC_NO_MEMORY is the only failure. */
 RC_MUST_USE enum rc ingest_sources_add(struct ingest_sources *sources, const char *argument, struct err *err);
 
 /* The names in the file at `path` ("-": standard input), each a file or folder as it stands there, no

@@ -1,8 +1,8 @@
-/* Encoded tiles on their way into a file whose beginning is not known yet: each level of a pyramid collects its tiles in a
- * spool, and all are copied behind the directories once their sizes are known.
+/* Encoded tiles on their way into a file whose beginning is not known yet: each level of a pyramid collects
+ * its tiles in a spool, and all are copied behind the directories once their sizes are known.
  *
- * A little stays in memory, more lies in a file without a name in the destination's folder, so that a full disk is noticed
- * where it matters and a crash leaves nothing. One thread. */
+ * A little stays in memory, more lies in a file without a name in the destination's folder, so that a full
+ * disk is noticed where it matters and a crash leaves nothing. One thread. */
 #ifndef WORKER_INGEST_SPOOL_H
 #define WORKER_INGEST_SPOOL_H
 

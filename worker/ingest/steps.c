@@ -136,8 +136,8 @@ enum rc ingest_step_flatten(const struct image_format *from, const uint8_t backg
 
 /* ---- chroma ---- */
 
-/* A row of chroma made of two, `halve` as wide as before or half. What lies midway is rounded up and down in turns, so that the mean
- * stays. */
+/* A row of chroma made of two, `halve` as wide as before or half. What lies midway is rounded up and down in
+ * turns, so that the mean stays. */
 static void halve_row(const uint8_t *above, const uint8_t *below, bool halve, uint8_t *to, uint32_t width)
 {
     if (!halve) {

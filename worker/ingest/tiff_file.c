@@ -115,7 +115,8 @@ static void add_tiles(struct ingest_tiff_directory *d, const struct ingest_tiff_
 
 /* ---- metadata ---- */
 
-/* Fields of EXIF's first directory that speak of how the master was stored, or that TIFF has a place of its own for. */
+/* Fields of EXIF's first directory that speak of how the master was stored, or that TIFF has a place of its
+ * own for. */
 static bool is_structure(uint16_t tag)
 {
     if (tag >= TAG_NEW_SUBFILE_TYPE && tag <= TAG_PHOTOMETRIC)
@@ -260,7 +261,8 @@ static enum rc write_level(const struct ingest_tiff_file *file, uint32_t level,
     OWN(bytes_done) struct bytes linked = {0};
     uint64_t at = out->length;
 
-    /* Where the linked directories go is known only once the main one is filled in: first as if they went here. */
+    /* Where the linked directories go is known only once the main one is filled in: first as if they went
+     * here. */
     enum rc rc = fill_level(file, level, jpeg_tables, tiles_at, at, &trial, &linked, err);
     uint64_t linked_at = at + ingest_tiff_directory_bytes(&trial);
     if (rc == RC_OK)

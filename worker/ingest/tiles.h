@@ -1,8 +1,10 @@
-/* The tiles of a pyramid: from rows of blocks full of pixels, by the crew's threads, to encoded tiles in a spool for each level.
+/* The tiles of a pyramid: from rows of blocks full of pixels, by the crew's threads, to encoded tiles in a
+ * spool for each level.
  *
- * Of each level one row of tiles fills up at a time, in blocks that are lent here. A row that is full is cut into tasks of a few tiles;
- * the outcome of the tasks is put into the spools in their order, and there is decided which tiles keep their restart intervals, so
- * that the bytes do not depend on the number of threads. Driven by the one thread that drives the pyramid. */
+ * Of each level one row of tiles fills up at a time, in blocks that are lent here. A row that is full is cut
+ * into tasks of a few tiles; the outcome of the tasks is put into the spools in their order, and there is
+ * decided which tiles keep their restart intervals, so that the bytes do not depend on the number of threads.
+ * Driven by the one thread that drives the pyramid. */
 #ifndef WORKER_INGEST_TILES_H
 #define WORKER_INGEST_TILES_H
 
@@ -38,9 +40,9 @@ struct ingest_tiles_level *ingest_tiles_level(struct ingest_tiles *tiles, uint32
 /* Format and size of all blocks. */
 const struct ingest_blocks *ingest_tiles_blocks(const struct ingest_tiles *tiles);
 
-/* Before the first row of pixels of a row of tiles: lends its blocks. The full size waits until part of what came before is encoded:
- * what is left keeps the other threads busy meanwhile, and makes no difference to smaller levels, which begin behind it.
- * RC_NO_MEMORY, and how tasks failed. */
+/* Before the first row of pixels of a row of tiles: lends its blocks. The full size waits until part of what
+ * came before is encoded: what is left keeps the other threads busy meanwhile, and makes no difference to
+ * smaller levels, which begin behind it. RC_NO_MEMORY, and how tasks failed. */
 RC_MUST_USE enum rc ingest_tiles_begin_row(struct ingest_tiles *tiles, struct ingest_tiles_level *level,
                                            struct err *err);
 /* The blocks are full: takes them back to encode them. As above. */

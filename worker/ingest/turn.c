@@ -10,8 +10,8 @@
 
 #define BLOCK_PX 64u /* rows that are written, and rows or columns that are read, at a time */
 
-/* In the file one block of rows follows the other, in each its planes; where rows become columns a block is turned over:
- * column after column. Blocks are of one size, the last one too. */
+/* In the file one block of rows follows the other, in each its planes; where rows become columns a block is
+ * turned over: column after column. Blocks are of one size, the last one too. */
 struct turn {
     struct image_sink sink;
     struct image_sink *next;

@@ -1,9 +1,10 @@
-/* The scanner: a thread that looks through the sources every now and then and writes down what has changed (activity_scan.h,
- * activity_log.h).
+/* The scanner: a thread that looks through the sources every now and then and writes down what has changed
+ * (activity_scan.h, activity_log.h).
  *
- * Each worker has one. One at a time works: the one that holds a lock on a file beside the log, which the kernel takes from the dead. So
- * there is one scanner as well when one program takes over from another. It takes at most a fiftieth of the time: after a look that took
- * long it rests fifty times as long. A crash leaves a look unfinished: the next begins one. */
+ * Each worker has one. One at a time works: the one that holds a lock on a file beside the log, which the
+ * kernel takes from the dead. So there is one scanner as well when one program takes over from another. It
+ * takes at most a fiftieth of the time: after a look that took long it rests fifty times as long. A crash
+ * leaves a look unfinished: the next begins one. */
 #ifndef WORKER_MANIFEST_ACTIVITY_H
 #define WORKER_MANIFEST_ACTIVITY_H
 

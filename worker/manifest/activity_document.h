@@ -1,7 +1,9 @@
-/* The log of changes as IIIF Change Discovery 1.0, level 2: an ordered collection and its pages. Pure but for the log; any thread.
+/* The log of changes as IIIF Change Discovery 1.0, level 2: an ordered collection and its pages. Pure but for
+ * the log; any thread.
  *
- * Every record is two activities, since a manifest and a collection are there in two versions of the Presentation API, each at its own
- * address. Pages are named by their place from the beginning of time, so that a full one never changes but for losing its `prev`. */
+ * Every record is two activities, since a manifest and a collection are there in two versions of the
+ * Presentation API, each at its own address. Pages are named by their place from the beginning of time, so
+ * that a full one never changes but for losing its `prev`. */
 #ifndef WORKER_MANIFEST_ACTIVITY_DOCUMENT_H
 #define WORKER_MANIFEST_ACTIVITY_DOCUMENT_H
 

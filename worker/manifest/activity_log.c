@@ -148,8 +148,8 @@ static bool is_no_log(int fault)
            fault == MDB_PAGE_NOTFOUND || fault == MDB_INCOMPATIBLE;
 }
 
-/* All workers find the damage at once, and the first removes the file: under a lock, so that no other removes what the first has begun, which
- * the scanner would write and nobody read. */
+/* All workers find the damage at once, and the first removes the file: under a lock, so that no other removes
+ * what the first has begun, which the scanner would write and nobody read. */
 static int begin_anew(struct activity_log *log, const char *path)
 {
     OWN_FREE char *lock_path = NULL;

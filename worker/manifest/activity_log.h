@@ -1,20 +1,23 @@
-/* The log of changes: which manifests and collections came, changed and went, in order; for IIIF Change Discovery 1.0 at /activity.
+/* The log of changes: which manifests and collections came, changed and went, in order; for IIIF Change
+ * Discovery 1.0 at /activity.
  *
  * One LMDB file in the cache directory for each image root, with two tables:
  *
  *     log     number, from 1            → when, what happened, to which path
  *     known   path, manifest or not     → its state, and the number of the latest record about it
  *
- * A change is appended and becomes known in one transaction, synced to the disc: after a crash or a restart the next look at the sources
- * (activity_scan.h) finds it in neither table or in both, so nothing is told twice and nothing is lost. Records never change and pages
- * are ACTIVITY_PAGE numbers each, so a full page stays as it is.
+ * A change is appended and becomes known in one transaction, synced to the disc: after a crash or a restart
+ * the next look at the sources (activity_scan.h) finds it in neither table or in both, so nothing is told
+ * twice and nothing is lost. Records never change and pages are ACTIVITY_PAGE numbers each, so a full page
+ * stays as it is.
  *
- * It is bounded: above `most_records` (but never below twice what is known) the oldest page goes; what it said about things that are still there
- * is said again, as an update, at the end. So whoever reads all of the log always learns of everything that is there.
+ * It is bounded: above `most_records` (but never below twice what is known) the oldest page goes; what it
+ * said about things that are still there is said again, as an update, at the end. So whoever reads all of the
+ * log always learns of everything that is there.
  *
- * One process writes, the one whose scanner is at work; each worker reads, any thread, without a lock that another process could hold for
- * long. Not the index (shm/pyramid_index.h), which may be thrown away on doubt: a file that cannot be read is begun anew, and
- * tells everything that is there as created. */
+ * One process writes, the one whose scanner is at work; each worker reads, any thread, without a lock that
+ * another process could hold for long. Not the index (shm/pyramid_index.h), which may be thrown away on
+ * doubt: a file that cannot be read is begun anew, and tells everything that is there as created. */
 #ifndef WORKER_MANIFEST_ACTIVITY_LOG_H
 #define WORKER_MANIFEST_ACTIVITY_LOG_H
 
@@ -27,7 +30,8 @@
 
 enum activity_type { ACTIVITY_CREATE, ACTIVITY_UPDATE, ACTIVITY_DELETE };
 
-/* What has a document: the folder or picture at `path` ("" the root). A folder that becomes a collection is another subject. */
+/* What has a document: the folder or picture at `path` ("" the root). A folder that becomes a collection is
+ * another subject. */
 struct activity_subject {
     const char *path;
     bool is_collection;
@@ -54,8 +58,8 @@ RC_MUST_USE enum rc activity_log_open(const char *path, uint64_t most_records, s
                                       struct err *err);
 void activity_log_close(struct activity_log **log);
 
-/* Appends changes and makes them known, in transactions of many. Dates that are earlier than the last record's become that. RC_IO, RC_TOO_LARGE:
- * the first changes may have been written. */
+/* Appends changes and makes them known, in transactions of many. Dates that are earlier than the last
+ * record's become that. RC_IO, RC_TOO_LARGE: the first changes may have been written. */
 RC_MUST_USE enum rc activity_log_append(struct activity_log *log, const struct activity_change *change,
                                         size_t count, struct err *err);
 /* Drops the oldest pages while there is too much. RC_IO. */

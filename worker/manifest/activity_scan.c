@@ -79,8 +79,9 @@ static void mark_seen(struct scanning *scanning, uint64_t number)
     scanning->seen[bit / 8] = (uint8_t)(scanning->seen[bit / 8] | 1u << bit % 8);
 }
 
-/* Whether what was written last at that time may be written still. Looking may take minutes, and all that is written meanwhile counts:
- * what is in a folder has to be judged as the folder is. What lies in the future was dated by somebody else's clock. */
+/* Whether what was written last at that time may be written still. Looking may take minutes, and all that is
+ * written meanwhile counts: what is in a folder has to be judged as the folder is. What lies in the future
+ * was dated by somebody else's clock. */
 static bool is_unsettled(const struct scanning *scanning, int64_t newest_s)
 {
     return newest_s >= scanning->now_s - SETTLED_S && newest_s <= time(NULL);

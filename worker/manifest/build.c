@@ -211,8 +211,8 @@ static enum rc add_page(struct building *b, const struct origin_entry *entry, co
     return fill_page(b, picture, encoded(b, path, 1), label != NULL ? label : json_incref(said.label));
 }
 
-/* Of what is away the next step is fetched, and what comes after it is looked at nevertheless, so that all that a folder far away has
- * goes on together; then the document is made anew. */
+/* Of what is away the next step is fetched, and what comes after it is looked at nevertheless, so that all
+ * that a folder far away has goes on together; then the document is made anew. */
 static enum rc go_on_fetching(struct building *b, struct fetching *fetching, enum rc rc)
 {
     if (rc != RC_AWAY)

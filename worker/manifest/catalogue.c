@@ -19,7 +19,8 @@ struct looking {
     bool is_found;
 };
 
-/* A value (the length of the path, the path, the sidecar's text) that comes from a file: nothing is believed. */
+/* A value (the length of the path, the path, the sidecar's text) that comes from a file: nothing is
+ * believed. */
 static void look(void *context, const uint8_t *value, size_t length)
 {
     struct looking *looking = context;

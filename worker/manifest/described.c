@@ -286,8 +286,8 @@ enum rc manifest_described_sidecar(const void *text, size_t length, struct manif
     return manifest_described_read(written, ret_described, err);
 }
 
-/* One property by its name: "label", "summary", "rights", "viewingDirection", "navDate", "requiredStatement", or anything else: the label of
- * a metadata entry. Empty values say nothing. RC_BAD_REQUEST. */
+/* One property by its name: "label", "summary", "rights", "viewingDirection", "navDate", "requiredStatement",
+ * or anything else: the label of a metadata entry. Empty values say nothing. RC_BAD_REQUEST. */
 static enum rc set_property(struct manifest_described *described, const char *name, const char *value,
                             struct err *err)
 {

@@ -1,5 +1,6 @@
-/* What is said about one image or folder, whoever says it: its sidecar, a row of the catalogue (CSV), the picture itself, or its file's name.
- * Each source fills a struct of its own; manifest_described_add() lets the first that says something stand.
+/* What is said about one image or folder, whoever says it: its sidecar, a row of the catalogue (CSV), the
+ * picture itself, or its file's name. Each source fills a struct of its own; manifest_described_add() lets
+ * the first that says something stand.
  *
  * Pure but for memory; one thread at a time. Texts are language maps (worker/manifest/language.h). */
 #ifndef WORKER_MANIFEST_DESCRIBED_H
@@ -26,9 +27,9 @@ void manifest_described_done(struct manifest_described *described);
 /* Takes over from `further` what `described` does not say; metadata is appended. Empties `further`. */
 void manifest_described_add(struct manifest_described *described, struct manifest_described *further);
 
-/* A sidecar: a JSON object with properties of Presentation 3.0, where a string may stand for a language map, and an object
- * {"Label": "value"} for metadata; and `pages`. Unknown properties are errors, so that a misspelt one is noticed.
- * RC_BAD_REQUEST with line or property. */
+/* A sidecar: a JSON object with properties of Presentation 3.0, where a string may stand for a language map,
+ * and an object {"Label": "value"} for metadata; and `pages`. Unknown properties are errors, so that a
+ * misspelt one is noticed. RC_BAD_REQUEST with line or property. */
 RC_MUST_USE enum rc manifest_described_sidecar(const void *text, size_t length,
                                                struct manifest_described *ret_described, struct err *err);
 /* The same, parsed already. */

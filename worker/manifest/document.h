@@ -1,7 +1,7 @@
 /* A manifest or a collection as JSON: IIIF Presentation 3.0 and 2.1. Pure; any thread.
  *
- * What it is made of is read elsewhere (worker/manifest/described.h, the pictures); here it only gets its form. The same input
- * makes the same bytes. */
+ * What it is made of is read elsewhere (worker/manifest/described.h, the pictures); here it only gets its
+ * form. The same input makes the same bytes. */
 #ifndef WORKER_MANIFEST_DOCUMENT_H
 #define WORKER_MANIFEST_DOCUMENT_H
 
@@ -40,8 +40,8 @@ struct manifest_document {
     size_t member_count;
 };
 
-/* "{base}/presentation/{version}/{identifier}/manifest" or ".../collection"; of the root "{base}/presentation/{version}/collection". A
- * malloc'd text, NULL when memory is out. */
+/* "{base}/presentation/{version}/{identifier}/manifest" or ".../collection"; of the root
+ * "{base}/presentation/{version}/collection". A malloc'd text, NULL when memory is out. */
 char *manifest_document_url(const char *base_url, int version, const char *identifier, bool is_collection);
 
 /* Appends the document of version 2 or 3. RC_NO_MEMORY. */

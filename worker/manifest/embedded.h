@@ -1,8 +1,9 @@
 /* What a picture says about itself: the few fields of EXIF, IPTC and XMP that a manifest shows.
  *
- * Where several speak, XMP counts before IPTC before EXIF: the newer is what people edit. Text is made UTF-8 (what is none
- * is taken for Latin-1), without control characters, blanks at its ends cut. All bytes are foreign; libexif, libiptcdata
- * and exempi read them. On a render thread; what is returned lives in the arena. Owns nothing, keeps nothing. */
+ * Where several speak, XMP counts before IPTC before EXIF: the newer is what people edit. Text is made UTF-8
+ * (what is none is taken for Latin-1), without control characters, blanks at its ends cut. All bytes are
+ * foreign; libexif, libiptcdata and exempi read them. On a render thread; what is returned lives in the
+ * arena. Owns nothing, keeps nothing. */
 #ifndef WORKER_MANIFEST_EMBEDDED_H
 #define WORKER_MANIFEST_EMBEDDED_H
 

@@ -1,5 +1,6 @@
-/* What is said of a picture or a folder, by whom: its sidecar, its row of the catalogue, the picture itself, the file's name. Each adds to
- * `said` what is not said there yet, so they are asked in this order. Who has nothing to say, or says it wrongly, adds nothing.
+/* What is said of a picture or a folder, by whom: its sidecar, its row of the catalogue, the picture itself,
+ * the file's name. Each adds to `said` what is not said there yet, so they are asked in this order. Who has
+ * nothing to say, or says it wrongly, adds nothing.
  *
  * RC_AWAY: it has to be fetched first. RC_NO_MEMORY. On a render thread: blocks on the file system. */
 #ifndef WORKER_MANIFEST_SAID_H
@@ -8,7 +9,8 @@
 #include "worker/manifest/described.h"
 #include "worker/manifest/site.h"
 
-/* Of `path`. The site is warned of one that is wrong. With RC_AWAY *ret_away is the sidecar's path, in the arena. */
+/* Of `path`. The site is warned of one that is wrong. With RC_AWAY *ret_away is the sidecar's path, in the
+ * arena. */
 RC_MUST_USE enum rc manifest_said_sidecar(const struct manifest_site *site, const char *path, bool is_folder,
                                           struct arena *arena, struct manifest_described *said,
                                           const char **ret_away, struct err *err);

@@ -126,7 +126,8 @@ static void add_row(struct looking *looking, const char *path)
     looking->hash = bytes_hash(looking->hash, &row, sizeof row);
 }
 
-/* As origin_stat_file(), which far away would have to be waited for again and again where there is nothing. */
+/* As origin_stat_file(), which far away would have to be waited for again and again where there is
+ * nothing. */
 static enum rc stat_file(struct looking *looking, const char *path, struct origin_version *ret_version)
 {
     enum rc rc = origin_last_word(looking->origin, path, looking->err);

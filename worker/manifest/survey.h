@@ -1,5 +1,5 @@
-/* What lies where a document is wanted, found by listing and looking at dates alone: no picture is opened. Enough to say of which kind the
- * document is, and whether one that was made before is still right.
+/* What lies where a document is wanted, found by listing and looking at dates alone: no picture is opened.
+ * Enough to say of which kind the document is, and whether one that was made before is still right.
  *
  * On a render thread, or one of its own: blocks on the file system. What is returned lives in the arena. */
 #ifndef WORKER_MANIFEST_SURVEY_H
@@ -13,15 +13,16 @@ struct manifest_survey {
     struct origin_entry *entry; /* of a folder: its folders, pictures and sidecars, in natural order */
     size_t entry_count;
     bool has_sidecar; /* the picture's or folder's own */
-    /* Changes when the document may: with names, dates and sizes of all that it is made of, but for the pictures that stand for folders in a
-     * collection. 0: something is so young that a further change might not show. */
+    /* Changes when the document may: with names, dates and sizes of all that it is made of, but for the
+     * pictures that stand for folders in a collection. 0: something is so young that a further change might
+     * not show. */
     uint64_t fingerprint;
 };
 
 struct list_map;
 
-/* `path` below the image root, "" for it. RC_NOT_FOUND: neither picture nor folder. RC_AWAY: *ret_away is what to wait for. Other codes of
- * origin_list() and origin_stat_file(). `catalogue` may be NULL. */
+/* `path` below the image root, "" for it. RC_NOT_FOUND: neither picture nor folder. RC_AWAY: *ret_away is
+ * what to wait for. Other codes of origin_list() and origin_stat_file(). `catalogue` may be NULL. */
 RC_MUST_USE enum rc manifest_survey(struct origin *origin, const struct list_map *catalogue, const char *path,
                                     struct arena *arena, struct manifest_survey *ret_survey,
                                     const char **ret_away, struct err *err);

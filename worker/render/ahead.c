@@ -59,7 +59,8 @@ static struct image_region region_of(const struct ahead *ahead, uint32_t number)
     return region;
 }
 
-/* Reads the first rows of the part, which are all of them but for tiles of unusual height. Without the lock. */
+/* Reads the first rows of the part, which are all of them but for tiles of unusual height. Without the
+ * lock. */
 static void read_part(struct ahead *ahead, uint32_t number, struct part *part)
 {
     struct image_region region = region_of(ahead, number);

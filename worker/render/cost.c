@@ -2,7 +2,8 @@
 
 #include "worker/render/passthrough.h"
 
-/* Steps of shm/effort.h. One kind of reading for sources that the decoder can shrink (JPEG), one for all others. */
+/* Steps of shm/effort.h. One kind of reading for sources that the decoder can shrink (JPEG), one for all
+ * others. */
 enum step {
     STEP_OPEN, /* per source */
     STEP_DECODE_JPEG,

@@ -1,8 +1,8 @@
 /* How long a plan will take, in milliseconds of one CPU: what the pool orders its jobs by.
  *
- * Counted from the plan alone (pixels to decode, to bring through resampling and colour, to encode), times what each of
- * these steps has cost per pixel lately on this machine (shm/effort.h, learned from every render of all workers). Any
- * thread; owns nothing. */
+ * Counted from the plan alone (pixels to decode, to bring through resampling and colour, to encode), times
+ * what each of these steps has cost per pixel lately on this machine (shm/effort.h, learned from every render
+ * of all workers). Any thread; owns nothing. */
 #ifndef WORKER_RENDER_COST_H
 #define WORKER_RENDER_COST_H
 

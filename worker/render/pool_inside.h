@@ -1,5 +1,5 @@
-/* What the parts of the pool share: pool.c (coming and stopping), pool_places.c (who runs), pool_threads.c, pool_memory.c. For
- * these only. Everything here is guarded by the pool's mutex unless it says otherwise. */
+/* What the parts of the pool share: pool.c (coming and stopping), pool_places.c (who runs), pool_threads.c,
+ * pool_memory.c. For these only. Everything here is guarded by the pool's mutex unless it says otherwise. */
 #ifndef WORKER_RENDER_POOL_INSIDE_H
 #define WORKER_RENDER_POOL_INSIDE_H
 

@@ -55,8 +55,8 @@ static bool next_of(struct render_pool *pool, enum render_lane_kind kind, int64_
     return true;
 }
 
-/* A large job that has waited beyond its patience takes any place, on a thread of usual priority, when its turn comes before
- * that of `small`, if there is one. */
+/* A large job that has waited beyond its patience takes any place, on a thread of usual priority, when its
+ * turn comes before that of `small`, if there is one. */
 static bool is_overdue(struct render_pool *pool, const struct choice *small, int64_t now_ms,
                        struct choice *ret)
 {
@@ -71,8 +71,8 @@ static bool is_overdue(struct render_pool *pool, const struct choice *small, int
     return true;
 }
 
-/* One place is always a large job's when there is one: it has to go on, too, and the kernel knows that small ones go before
- * it. */
+/* One place is always a large job's when there is one: it has to go on, too, and the kernel knows that small
+ * ones go before it. */
 static struct choice choose(struct render_pool *pool)
 {
     int64_t now_ms = clock_monotonic_ms();

@@ -1,12 +1,13 @@
 /* Jobs that wait, and whose turn it is.
  *
- * Each job has a patience that grows with the square root of what it costs. As long as all that wait are within theirs, the
- * cheapest goes first. Whoever is beyond it goes before all who are not, and among those the one that has waited for the
- * largest multiple of its patience: under load the waits of cheap and dear jobs then stay in proportion (a hundred times
- * dearer, ten times longer), however many come, and nothing starves.
+ * Each job has a patience that grows with the square root of what it costs. As long as all that wait are
+ * within theirs, the cheapest goes first. Whoever is beyond it goes before all who are not, and among those
+ * the one that has waited for the largest multiple of its patience: under load the waits of cheap and dear
+ * jobs then stay in proportion (a hundred times dearer, ten times longer), however many come, and nothing
+ * starves.
  *
- * Jobs of about the same cost (up to twice) are one class and go in the order of their arrival, and so do all below two
- * milliseconds. So only the first of each class is ever looked at.
+ * Jobs of about the same cost (up to twice) are one class and go in the order of their arrival, and so do all
+ * below two milliseconds. So only the first of each class is ever looked at.
  *
  * Owns nothing: the jobs are chained. No thread of its own: the pool locks. */
 #ifndef WORKER_RENDER_QUEUE_H
@@ -41,7 +42,8 @@ void render_queue_add(struct render_queue *queue, struct render_job *job);
 /* NULL when empty. */
 struct render_job *render_queue_first(const struct render_queue *queue, int64_t now_ms);
 void render_queue_take(struct render_queue *queue, struct render_job *job);
-/* What those jobs cost together that would go before this turn at that time. Looks at each job that is dearer. */
+/* What those jobs cost together that would go before this turn at that time. Looks at each job that is
+ * dearer. */
 double render_queue_ahead_ms(const struct render_queue *queue, const struct render_turn *turn,
                              int64_t then_ms);
 /* Brings those to the front whose clients have left; they no longer count as work. Returns how many. */

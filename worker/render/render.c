@@ -105,7 +105,8 @@ static void chain_close(struct chain *chain)
     image_sink_close(&chain->sink);
 }
 
-/* The pixels an encoder can be offered: what colour makes of the source, without colour where the quality has none. */
+/* The pixels an encoder can be offered: what colour makes of the source, without colour where the quality has
+ * none. */
 static struct image_format offered_format(const struct picture *picture, const struct iiif_plan *plan)
 {
     struct image_format format = image_colour_output(picture->colour);

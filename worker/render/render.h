@@ -1,5 +1,5 @@
-/* A plan → the bytes of the answer. Where stored tiles can be joined as they are, stitch.h does it; else this chooses how to read
- * the level, puts the chain of image steps together and runs it.
+/* A plan → the bytes of the answer. Where stored tiles can be joined as they are, stitch.h does it; else this
+ * chooses how to read the level, puts the chain of image steps together and runs it.
  *
  *     reader of the level's window → resample → colour → layout → bitonal → symmetry → free angle → encoder
  *
@@ -19,8 +19,8 @@ struct render_options {
     bool passthrough; /* stored tiles may leave as they are */
 };
 
-/* Announces to the source what the plan will read. RC_AWAY: some of it has to be fetched first; RC_CORRUPT and the like: it cannot
- * even be found. */
+/* Announces to the source what the plan will read. RC_AWAY: some of it has to be fetched first; RC_CORRUPT
+ * and the like: it cannot even be found. */
 RC_MUST_USE enum rc render_want(const struct picture *picture, const struct iiif_plan *plan, struct err *err);
 
 /* Roughly how much pixel memory the plan holds at its peak; what the pool's budget is claimed with. Pure. */
@@ -28,7 +28,8 @@ uint64_t render_memory_bytes(const struct picture *picture, const struct iiif_pl
 
 struct render_pool;
 
-/* Other threads may take a share of the work (worker/render/ahead.h): each calls begin() before and end() after every piece. */
+/* Other threads may take a share of the work (worker/render/ahead.h): each calls begin() before and end()
+ * after every piece. */
 struct render_help {
     struct render_pool *pool;
     void (*begin)(void *context);
@@ -40,10 +41,12 @@ struct render_help {
 struct render_output {
     struct bytes
         *bytes; /* empty at first; the encoder appends. Garbage after a failure; the caller owns it */
-    /* Asked before each band is read, so also the place to let others have the thread. NULL: never cancelled. */
+    /* Asked before each band is read, so also the place to let others have the thread. NULL: never
+     * cancelled. */
     bool (*cancelled)(void *context);
-    /* The encoder has made more bytes, and this format never changes what is made: they may be taken, and `bytes` left
-     * empty. Called after each band, not after the last bytes. A failure ends the render. NULL: all at the end. */
+    /* The encoder has made more bytes, and this format never changes what is made: they may be taken, and
+     * `bytes` left empty. Called after each band, not after the last bytes. A failure ends the render. NULL:
+     * all at the end. */
     enum rc (*made)(void *context, struct err *err);
     void *context;
     const struct render_help *help; /* NULL: it is made by the calling thread alone */
@@ -56,8 +59,8 @@ struct render_spent {
     bool joined;                            /* nothing was decoded, stored tiles were joined */
 };
 
-/* The largest edge the format can hold is kept, with RC_BAD_REQUEST; otherwise the codes of reader, encoder and
- * output->made. RC_CANCELLED when output->cancelled said so. *ret_spent is set in every case. */
+/* The largest edge the format can hold is kept, with RC_BAD_REQUEST; otherwise the codes of reader, encoder
+ * and output->made. RC_CANCELLED when output->cancelled said so. *ret_spent is set in every case. */
 RC_MUST_USE enum rc render_picture(const struct picture *picture, const struct iiif_plan *plan,
                                    const struct render_options *options, const struct render_output *output,
                                    struct render_spent *ret_spent, struct err *err);

@@ -163,7 +163,8 @@ static enum rc join_held(struct joining *j, const struct bytes *segments, struct
     return rc == RC_OK ? image_jpeg_stitch_end(j->stitch, out, err) : rc;
 }
 
-/* Row by row, each on its way before the next is read. What turns out broken after the first row has to break the answer. */
+/* Row by row, each on its way before the next is read. What turns out broken after the first row has to break
+ * the answer. */
 static enum rc join_rows(struct joining *j, const struct bytes *segments, const struct render_output *output,
                          struct err *err)
 {

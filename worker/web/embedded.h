@@ -1,5 +1,5 @@
-/* The files of the pages, as they lie in worker/web/pages/ and in OpenSeadragon's package, inside the program. Read-only; any thread.
- * The Makefile says what embedded.c is made from. */
+/* The files of the pages, as they lie in worker/web/pages/ and in OpenSeadragon's package, inside the
+ * program. Read-only; any thread. The Makefile says what embedded.c is made from. */
 #ifndef WORKER_WEB_EMBEDDED_H
 #define WORKER_WEB_EMBEDDED_H
 

@@ -1,9 +1,9 @@
 /* What a folder shows: its folders, then its pictures, each in natural order.
  *
- * Kept for a while, since a folder may be large: as long as a replaced source may go unnoticed, and at least twenty times as long as it took
- * to be read, so that reading folders takes a twentieth of one processor at most. Names that no identifier can say (hidden ones,
- * control bytes, what looks like a page of a file) are left out. On render threads: blocks on the file system. Private to a
- * process; nothing survives a crash. */
+ * Kept for a while, since a folder may be large: as long as a replaced source may go unnoticed, and at least
+ * twenty times as long as it took to be read, so that reading folders takes a twentieth of one processor at
+ * most. Names that no identifier can say (hidden ones, control bytes, what looks like a page of a file) are
+ * left out. On render threads: blocks on the file system. Private to a process; nothing survives a crash. */
 #ifndef WORKER_WEB_FOLDER_H
 #define WORKER_WEB_FOLDER_H
 
@@ -30,7 +30,8 @@ RC_MUST_USE enum rc web_folders_get(struct web_folders *folders, const char *pat
                                     const struct web_folder **ret_folder, struct err *err);
 void web_folders_release(struct web_folders *folders, const struct web_folder **folder);
 
-/* Reads one and keeps it nowhere; `is_over` (or NULL) ends it early with RC_CANCELLED. Free it by web_folder_free(). */
+/* Reads one and keeps it nowhere; `is_over` (or NULL) ends it early with RC_CANCELLED. Free it by
+ * web_folder_free(). */
 RC_MUST_USE enum rc web_folder_read(struct origin *origin, const char *path, const atomic_bool *is_over,
                                     const struct web_folder **ret_folder, struct err *err);
 void web_folder_free(const struct web_folder **folder);

@@ -6,9 +6,11 @@
  *      "entries": [{"kind": "folder", "id", "name", "pictures", "folders", "cover"},
  *                  {"kind": "picture", "id", "name", "where", "width", "height", "pages", "sizes": [[w, h]...]}]}
  *
- * An `id` is percent-encoded as it stands in addresses; a `name` is for people, and is UTF-8 whatever the file's name is. Sizes are
- * those the picture has that suit a gallery, the smallest first, if any; where the picture is not known yet, neither they nor its width
- * and height are there. One that cannot be read says why in "problem". A folder within, of which nothing is known quickly, has neither numbers nor a cover. On a render thread: reads folders, and the headers of pictures that nobody knows, within a bounded time. */
+ * An `id` is percent-encoded as it stands in addresses; a `name` is for people, and is UTF-8 whatever the
+ * file's name is. Sizes are those the picture has that suit a gallery, the smallest first, if any; where the
+ * picture is not known yet, neither they nor its width and height are there. One that cannot be read says why
+ * in "problem". A folder within, of which nothing is known quickly, has neither numbers nor a cover. On a
+ * render thread: reads folders, and the headers of pictures that nobody knows, within a bounded time. */
 #ifndef WORKER_WEB_LISTING_H
 #define WORKER_WEB_LISTING_H
 
@@ -34,7 +36,8 @@ struct web_wanted {
     size_t from, count;
 };
 
-/* Appends the document. RC_NOT_FOUND: there is no such folder. RC_AWAY: the folder has to be awaited. Codes of origin_visit(). */
+/* Appends the document. RC_NOT_FOUND: there is no such folder. RC_AWAY: the folder has to be awaited. Codes
+ * of origin_visit(). */
 RC_MUST_USE enum rc web_listing_write(const struct web_gallery *gallery, const struct web_wanted *wanted,
                                       struct arena *arena, struct bytes *out, struct err *err);
 

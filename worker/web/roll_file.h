@@ -1,6 +1,7 @@
-/* A roll of names as a file of the cache directory, or as memory: header, lines, folded lines (worker/web/roll_search.h). The folder's other
- * processes map the same file. A reference count keeps one mapped while somebody searches it; the file is replaced by renaming, never
- * written into. One that does not pass its own check is none. */
+/* A roll of names as a file of the cache directory, or as memory: header, lines, folded lines
+ * (worker/web/roll_search.h). The folder's other processes map the same file. A reference count keeps one
+ * mapped while somebody searches it; the file is replaced by renaming, never written into. One that does not
+ * pass its own check is none. */
 #ifndef WORKER_WEB_ROLL_FILE_H
 #define WORKER_WEB_ROLL_FILE_H
 
@@ -28,8 +29,8 @@ struct web_roll_walked {
     bool is_cut;
 };
 
-/* Makes a roll of the lines, which are taken over, and where `folder_fd` is one, writes it there; where that fails it lives in memory, and
- * err says why. RC_NO_MEMORY. */
+/* Makes a roll of the lines, which are taken over, and where `folder_fd` is one, writes it there; where that
+ * fails it lives in memory, and err says why. RC_NO_MEMORY. */
 RC_MUST_USE enum rc web_roll_file_make(int folder_fd, const struct web_roll_walked *walked,
                                        struct bytes *lines, struct web_roll_file **ret_file, struct err *err);
 /* The one that lies in the folder. RC_NOT_FOUND: none that is whole and of this root. */

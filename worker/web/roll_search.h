@@ -1,8 +1,8 @@
 /* Searching a roll of names: text in, places out. Pure; any thread.
  *
- * A roll is two texts of the same length: lines of paths, and the same lines folded, so that case does not count while every character
- * stays where it was. A path matches when each word is somewhere in it. The longest word leads from line to line (memmem), so
- * that a name is looked at only where that is found. */
+ * A roll is two texts of the same length: lines of paths, and the same lines folded, so that case does not
+ * count while every character stays where it was. A path matches when each word is somewhere in it. The
+ * longest word leads from line to line (memmem), so that a name is looked at only where that is found. */
 #ifndef WORKER_WEB_ROLL_SEARCH_H
 #define WORKER_WEB_ROLL_SEARCH_H
 
@@ -13,8 +13,8 @@
 #define WEB_MOST_WORDS   8u
 #define WEB_MOST_MATCHES 10000u /* beyond these nobody counts */
 
-/* Small letters for capitals: ASCII, and those of Latin-1, Latin Extended-A, Greek and Cyrillic in UTF-8. Every character keeps its
- * length; what is no UTF-8 stays. */
+/* Small letters for capitals: ASCII, and those of Latin-1, Latin Extended-A, Greek and Cyrillic in UTF-8.
+ * Every character keeps its length; what is no UTF-8 stays. */
 void web_roll_fold(uint8_t *text, size_t length);
 
 struct web_roll_text {

@@ -5,7 +5,8 @@
  * process makes every call that is needed to begin with a folder and hands over what came of them, and whoever asks waits for it as
  * long as it cares to and makes none itself. A child that hangs is left behind: it holds nothing, and ends when the file system answers,
  * or with its parent as soon as the kernel lets it. One that is told that the folder is away (a stale handle, a file server that
- * does not answer a soft mount) may go on asking once a second until it is there. The master reaps it as any child of which it does not know; a worker has no zombies.
+ * does not answer a soft mount) may go on asking once a second until it is there. The master reaps it as any child of which it does not
+ * know; a worker has no zombies.
  *
  * For processes with one thread (it forks): the master, and a worker before it enters its box. */
 #ifndef BASE_PROBE_H

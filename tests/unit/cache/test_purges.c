@@ -1,5 +1,6 @@
 /* What has been purged does not come back: not by a file that gets its name a moment later, not from the lower tier, not because a list was torn
  * or others' purges were joined. On real folders. */
+#include "cache/janitor.h"
 #include "cache/purges.h"
 #include "cache/tier_place.h"
 #include "cache/tier_purges.h"
@@ -12,6 +13,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -271,6 +274,66 @@ static void test_what_all_have_heard_of(void **state)
     assert_int_equal(purges_settled(&settling, ahead + 2, 1000 + 4 * PURGES_SETTLE_MS), ahead + 2);
 }
 
+static void test_what_another_server_has_purged_in_the_same_folder(void **state)
+{
+    (void)state;
+    struct side same = {.cache.folder = here.cache.folder};
+    start_anew(&same);
+    uint64_t before = epoch_of(&same);
+    purge(&here, SHM_PURGE_PREFIX, "a");
+    assert_int_equal(store(&same, "a.tif", before), RC_UNSUPPORTED); /* of which it hears only now */
+    assert_int_equal(store(&same, "a.tif", epoch_of(&same)), RC_OK);
+    assert_true(has(&same, "a.tif"));
+    assert_true(has(&here, "a.tif"));
+    derivatives_done(&same.cache);
+    shm_derivatives_free(&same.shared);
+}
+
+static void no_note(const char *sentence)
+{
+    print_message("%s\n", sentence);
+}
+
+static int make_file(const char *name)
+{
+    const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    int fd = openat(here.cache.folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && futimens(fd, long_ago) == 0);
+    return fd;
+}
+
+static bool is_there(const char *name)
+{
+    return faccessat(here.cache.folder, name, F_OK, 0) == 0;
+}
+
+static void test_the_janitor_clears_what_a_crash_has_left(void **state)
+{
+    (void)state;
+    struct janitor *janitor = NULL;
+    const char *unsound = "ab/0123456789abcdef0123456789abcd";
+    const struct derivative_key key = key_of("a.tif");
+    assert_int_equal(store(&here, "a.tif", epoch_of(&here)), RC_OK);
+    start_anew(&here);
+    assert_int_equal(mkdirat(here.cache.folder, "ab", 0700), 0);
+    close(make_file("ab/.0123-left"));
+    close(make_file(unsound));
+    close(make_file("ab/notes"));
+    OWN_FD int locked = make_file("ab/.0123-being-written");
+    assert_int_equal(flock(locked, LOCK_EX), 0);
+    assert_int_equal(janitor_start(&here.cache, no_note, &janitor, &err), RC_OK);
+    for (int i = 0; i < 1000 && atomic_load(&here.shared->catalogue->incomplete) != 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    janitor_stop(&janitor);
+    assert_false(is_there("ab/.0123-left"));
+    assert_false(is_there(unsound));
+    assert_true(is_there("ab/.0123-being-written"));
+    assert_true(is_there("ab/notes"));
+    struct shm_catalogue_item item;
+    assert_true(shm_catalogue_find(here.shared->catalogue, key.hash, &item));
+    assert_int_equal(shm_catalogue_files(here.shared->catalogue), 1);
+}
+
 /* ---- the lower tier ---- */
 
 static uint64_t purge_in_tier(struct side *side, enum shm_purge what, const char *text)
@@ -374,6 +437,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_kind_of_purge, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_it_outlives_a_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_list_that_was_torn_and_gets_shorter, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_another_server_has_purged_in_the_same_folder, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_the_janitor_clears_what_a_crash_has_left, set_up, tear_down),
         cmocka_unit_test(test_what_all_have_heard_of),
         cmocka_unit_test_setup_teardown(test_what_was_taken_from_the_tier_before_the_news, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_joined_purges_are_nobodys_loss, set_up, tear_down),

@@ -9,7 +9,7 @@ import time
 import pytest
 from PIL import Image
 
-from server import Vitrine, binary, until
+from server import Vitrine, binary, sanitized, until
 
 SETTINGS = {"activity_scan": 1, "revalidate": 1}
 
@@ -210,6 +210,22 @@ def test_only_what_is_to_be_had(images, tmp_path):
             return {path for _, _, path in changes(server)} - gone
         until(lambda: "book%2F1.png/manifest" in there() and
               not there() & {"old.png/manifest", "book%2F2.png/manifest"}, 20, "these two are closed")
+
+
+@pytest.mark.skipif(sanitized() or not shutil.which("strace"), reason="needs strace and no sanitizer")
+def test_a_look_that_had_to_wait_is_followed_by_the_next_all_the_same(images, tmp_path):
+    """As on a busy machine: seconds in which it neither worked nor read. Fifty times as long as it took nothing would be noticed."""
+    calls = tmp_path / "calls"
+    with Vitrine(images, workers=1, settings=SETTINGS) as server:
+        until(lambda: collection(server)["totalItems"] > 0, 20, "the first look")
+        told = len(changes(server))
+        strace = subprocess.Popen(["strace", "-f", "-o", calls, "-e", "inject=getdents64:delay_enter=2s:when=1", "-p",
+                                   str(server.worker_pids()[0])], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: calls.exists() and "DELAYED" in calls.read_text(), 20, "a look had to wait")
+        strace.terminate()
+        strace.wait()
+        save(f"{images}/new.png")
+        until(lambda: len(changes(server)) > told, 20, "the new picture is noticed")
 
 
 def test_a_damaged_log_is_begun_anew(images, tmp_path):

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define LOOK_EVERY_MS 250 /* whether it is time, or somebody else has gone */
@@ -62,6 +63,29 @@ static void complain(struct activity *activity, const struct err *err)
     activity->has_complained = true;
 }
 
+struct moment {
+    int64_t at_ms, processor_ms;
+    long blocks_read;
+};
+
+/* Of this thread. */
+static struct moment now(void)
+{
+    struct rusage used = {0};
+    getrusage(RUSAGE_THREAD, &used);
+    return (struct moment){clock_monotonic_ms(), clock_thread_cpu_ns() / 1000000, used.ru_inblock};
+}
+
+/* What a look has cost others. This thread gives way to all, so on a busy machine it waits for a processor most of the time:
+ * were that to count, a look of milliseconds would be the last one for half a minute. */
+static int64_t cost_ms(const struct moment *begun, int64_t waited_ms)
+{
+    struct moment ended = now();
+    int64_t passed_ms = ended.at_ms - begun->at_ms,
+            worked_ms = ended.processor_ms - begun->processor_ms + waited_ms;
+    return ended.blocks_read > begun->blocks_read || worked_ms > passed_ms ? passed_ms : worked_ms;
+}
+
 static void look(struct activity *activity)
 {
     const struct activity_scan_source source = {.origin = activity->options.origin,
@@ -72,10 +96,10 @@ static void look(struct activity *activity)
                                                 .context = activity};
     struct activity_scan_result result;
     struct err err;
-    int64_t begun_ms = clock_monotonic_ms();
+    struct moment begun = now();
     enum rc rc = activity_scan(&source, activity->log, &result, &err);
-    int64_t ended_ms = clock_monotonic_ms(), rest_ms = (ended_ms - begun_ms) * REST_TIMES,
-            every_ms = activity->options.every_s * 1000;
+    int64_t ended_ms = clock_monotonic_ms(), every_ms = activity->options.every_s * 1000,
+            rest_ms = (rc == RC_OK ? cost_ms(&begun, result.waited_ms) : ended_ms - begun.at_ms) * REST_TIMES;
     activity->due_ms = ended_ms + (rest_ms > every_ms ? rest_ms : every_ms);
     if (rc != RC_OK && rc != RC_CANCELLED) {
         complain(activity, &err);

@@ -3,8 +3,9 @@
  *
  * Each worker has one. One at a time works: the one that holds a lock on a file beside the log, which the
  * kernel takes from the dead. So there is one scanner as well when one program takes over from another. It
- * takes at most a fiftieth of the time: after a look that took long it rests fifty times as long. A crash
- * leaves a look unfinished: the next begins one. */
+ * takes at most a fiftieth of the time of a processor, of the disc, of an origin elsewhere: after a look that
+ * took long it rests fifty times as long. That it waited for a processor does not count. A crash leaves a look
+ * unfinished: the next begins one. */
 #ifndef WORKER_MANIFEST_ACTIVITY_H
 #define WORKER_MANIFEST_ACTIVITY_H
 

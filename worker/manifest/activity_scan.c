@@ -1,5 +1,6 @@
 #include "worker/manifest/activity_scan.h"
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "worker/manifest/survey.h"
 
@@ -13,8 +14,9 @@
 struct scanning {
     const struct activity_scan_source *source;
     struct activity_view *view;
-    bool is_first;        /* the log is empty: dates are those of the files */
-    bool is_whole;        /* nothing was overlooked */
+    bool is_first; /* the log is empty: dates are those of the files */
+    bool is_whole; /* nothing was overlooked */
+    int64_t waited_ms;
     int64_t now_s;        /* when it began */
     uint64_t first, last; /* records */
     uint8_t *seen;        /* a bit for each of them: what it speaks of is there */
@@ -138,7 +140,9 @@ static enum rc list(struct scanning *scanning, const char *path, struct arena *a
     enum rc rc;
     while ((rc = manifest_survey_list(scanning->source->origin, path, arena, &survey->entry,
                                       &survey->entry_count, &away, scanning->err)) == RC_AWAY) {
+        int64_t begun_ms = clock_monotonic_ms();
         rc = origin_wait(scanning->source->origin, away, scanning->err);
+        scanning->waited_ms += clock_monotonic_ms() - begun_ms;
         if (rc != RC_OK)
             return rc;
     }
@@ -297,6 +301,7 @@ enum rc activity_scan(const struct activity_scan_source *source, struct activity
     if (rc == RC_OK)
         rc = activity_log_trim(log, scanning.now_s, err);
     if (rc == RC_OK)
-        *ret_result = (struct activity_scan_result){scanning.change_count, scanning.is_whole};
+        *ret_result = (struct activity_scan_result){scanning.change_count, scanning.is_whole,
+                                                    scanning.waited_ms};
     return rc;
 }

@@ -29,7 +29,8 @@ struct activity_scan_source {
 
 struct activity_scan_result {
     size_t change_count;
-    bool is_whole; /* everything could be seen */
+    bool is_whole;     /* everything could be seen */
+    int64_t waited_ms; /* for an origin that is elsewhere, or may hang */
 };
 
 /* Looks, and appends what has changed. RC_CANCELLED: it was stopped. Codes of activity_log_append(); a root

@@ -13,7 +13,8 @@
 #include <sys/socket.h>
 
 struct http_call {
-    struct http_call *next; /* the loop's */
+    struct http_call *next; /* the loop's, as */
+    int64_t queued_ms;      /* since when it could be under way */
     /* http_call.c's */
     void *easy, *lines;  /* libcurl's, while it is under way */
     int64_t progress_ms; /* when something last moved, */

@@ -24,8 +24,9 @@ struct http_loop {
     bool running;
     pthread_mutex_t mutex;
     bool cancelled, stopping;
-    struct http_call *submitted;        /* under the mutex */
-    struct http_call *waiting, *active; /* the thread's */
+    struct http_call *submitted;        /* under the mutex, the last first */
+    struct http_call *waiting, *active; /* the thread's; the first who waits first */
+    uint32_t active_count, most_active;
 };
 
 /* ---- calls ---- */
@@ -56,20 +57,39 @@ static bool take_submitted(struct http_loop *loop)
     struct http_call *submitted = TAKE_PTR(loop->submitted);
     bool cancelled = loop->cancelled, stopping = loop->stopping;
     pthread_mutex_unlock(&loop->mutex);
-    while (submitted != NULL) {
+    struct http_call **end = &loop->waiting;
+    while (*end != NULL)
+        end = &(*end)->next;
+    while (submitted != NULL) { /* the last of them comes last */
         struct http_call *call = submitted;
         submitted = call->next;
-        call->next = loop->waiting;
-        loop->waiting = call;
+        call->next = *end;
+        *end = call;
     }
     if (cancelled) {
         cancel_list(&loop->waiting, loop->multi);
         cancel_list(&loop->active, loop->multi);
+        loop->active_count = 0;
     }
     return !stopping;
 }
 
-/* Starts what is due; how long until the next is. */
+/* It has not been asked for, and is not the origin's fault: whoever waits for one of its connections waits twice as long as for an answer. */
+static bool has_waited_in_vain(const struct http_call *call, int64_t now_ms)
+{
+    return call->stall_ms > 0 && now_ms - call->queued_ms > 2 * call->stall_ms;
+}
+
+static void refuse(struct http_call *call)
+{
+    struct err err;
+    err_set(&err, RC_BUSY, "too much is asked of %.100s at once, please try again",
+            call->whom != NULL ? call->whom : "the origin");
+    err.retry_s = 1;
+    end_call(call, RC_BUSY, &err);
+}
+
+/* Starts what is due, as much as may be under way at once; how long until the next is. */
 static int start_due(struct http_loop *loop)
 {
     int64_t now_ms = clock_monotonic_ms(), patience_ms = LOOK_MS;
@@ -80,7 +100,16 @@ static int start_due(struct http_loop *loop)
             link = &call->next;
             continue;
         }
+        bool is_full = loop->active_count >= loop->most_active;
+        if (is_full && !has_waited_in_vain(call, now_ms)) {
+            link = &call->next;
+            continue;
+        }
         *link = call->next;
+        if (is_full) {
+            refuse(call);
+            continue;
+        }
         struct err err;
         enum rc rc = http_call_begin(call, &err);
         if (rc == RC_OK && curl_multi_add_handle(loop->multi, call->easy) != CURLM_OK)
@@ -91,6 +120,7 @@ static int start_due(struct http_loop *loop)
         }
         call->next = loop->active;
         loop->active = call;
+        loop->active_count++;
         turns_offer();
     }
     return (int)patience_ms;
@@ -103,6 +133,7 @@ static void land(struct http_loop *loop, struct http_call *call, CURLcode code)
     while (*link != call)
         link = &(*link)->next;
     *link = call->next;
+    loop->active_count--;
     enum rc rc = http_call_outcome(call, (int)code, &err);
     curl_multi_remove_handle(loop->multi, call->easy);
     end_call(call, rc, &err);
@@ -206,6 +237,7 @@ enum rc http_loop_new(uint32_t most_connections, struct http_loop **ret_loop, st
     if (loop == NULL)
         return err_set(err, RC_NO_MEMORY, "no memory for requests to the origin");
     loop->timer_ms = -1;
+    loop->most_active = most_connections;
     loop->multi = curl_multi_init();
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -237,6 +269,8 @@ enum rc http_loop_start(struct http_loop *loop, struct err *err)
 
 void http_loop_submit(struct http_loop *loop, struct http_call *call)
 {
+    int64_t now_ms = clock_monotonic_ms();
+    call->queued_ms = call->start_ms > now_ms ? call->start_ms : now_ms;
     pthread_mutex_lock(&loop->mutex);
     call->next = loop->submitted;
     loop->submitted = call;

@@ -10,6 +10,7 @@
 
 struct http_loop;
 
+/* What is submitted beyond that many waits for its turn, in order, twice its `stall_ms`: then it ends with RC_BUSY and has not been asked for. */
 RC_MUST_USE enum rc http_loop_new(uint32_t most_connections, struct http_loop **ret_loop, struct err *err);
 RC_MUST_USE enum rc http_loop_start(struct http_loop *loop, struct err *err);
 void http_loop_submit(struct http_loop *loop, struct http_call *call);

@@ -291,7 +291,12 @@ static void on_end(struct http_call *call, enum rc rc, const struct err *call_er
         err = *call_err;
     if (rc == RC_AWAY) /* replaced, which is a fact and no failure */
         verdict.may_pass = false;
-    note_outcome(web, !ours && rc != RC_CANCELLED && verdict.may_pass && rc != RC_BUSY, try->is_probe);
+    bool was_asked =
+        answered ||
+        rc != RC_BUSY; /* else there was no connection to be had: that says nothing of the origin */
+    if (was_asked || try->is_probe)
+        note_outcome(web, !was_asked || (!ours && rc != RC_CANCELLED && verdict.may_pass && rc != RC_BUSY),
+                     try->is_probe);
     try->is_probe = false;
     bool expired = verdict.expired && !try->keys_refreshed;
     if (expired) {

@@ -178,6 +178,22 @@ def test_what_is_gone_does_not_come_back_when_the_origin_is_away(origin, picture
     assert server.get(THUMBNAIL.format("a.tif")).status in (status, 502)
 
 
+def test_more_is_asked_at_once_than_there_are_connections(origin, images):
+    """Who waits for a connection is not let down by the origin, which answers each in time."""
+    small = file_of(images, "pyramid-jpeg-420.tif")
+
+    def answer(asked):
+        time.sleep(0.25)
+        return part(small, asked, TAG)
+    _, server = origin(answer, fetch_connections=2, fetch_tries=1)
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        replies = list(pool.map(lambda at: server.get(f"/iiif/3/{at}.tif/info.json"), range(12)))
+    served = [reply for reply in replies if reply.status == 200]
+    assert len(served) >= 4 and all(reply.status == 503 and b"at once" in reply.body for reply in replies if reply not in served)
+    assert "left alone" not in server.log()
+    assert server.get("/iiif/3/again.tif/info.json").status == 200
+
+
 def test_when_to_come_again_is_what_the_origin_says(origin, picture):
     """To all who wait, whichever worker has asked; and the origin is not asked again for each of them."""
     mood = ["well"]

@@ -86,6 +86,21 @@ async function tabs(page, most) {
     return reached;
 }
 
+/* A folder of more pictures than are shown at first, scrolled down as long as more come. */
+async function toTheEnd(page) {
+    const seen = {};
+    await page.goto(`${site}/?folder=many`);
+    await page.waitForSelector("#pictures li");
+    seen.first = await page.locator("#pictures li").count();
+    for (let tries = 0; tries < 400; tries++) {
+        await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+        if (await page.locator("#more").isHidden()) break;
+        await page.waitForTimeout(50);
+    }
+    seen.all = await page.locator("#pictures .name").allTextContents();
+    return seen;
+}
+
 /* What has no name for those who cannot see it. */
 const nameless = (page) => page.evaluate(() => [...document.querySelectorAll("a, button, input, select")]
     .filter((one) => one.checkVisibility() && !(one.getAttribute("aria-label") ?? one.textContent.trim()) && !one.labels?.length)
@@ -137,17 +152,25 @@ const scenarios = {
     },
 
     async many() {
-        const page = await open(), seen = {};
-        await page.goto(`${site}/?folder=many`);
-        await page.waitForSelector("#pictures li");
-        seen.first = await page.locator("#pictures li").count();
-        for (let tries = 0; tries < 1000; tries++) {
-            await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-            if (await page.locator("#more").isHidden()) break;
-            await page.waitForTimeout(50);
-        }
-        seen.all = await page.locator("#pictures .name").allTextContents();
-        return seen;
+        const page = await open();
+        return toTheEnd(page);
+    },
+
+    /* What comes into sight and goes out of it is told late, and several at a time. */
+    async busy() {
+        const page = await open();
+        await page.addInitScript(() => {
+            window.IntersectionObserver = class extends window.IntersectionObserver {
+                constructor(tell, options) {
+                    let untold = [];
+                    super((entries) => {
+                        untold.push(...entries);
+                        setTimeout(() => { if (untold.length > 0) tell(untold.splice(0), this); }, 300);
+                    }, options);
+                }
+            };
+        });
+        return toTheEnd(page);
     },
 
     async narrow() {

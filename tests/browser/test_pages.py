@@ -71,7 +71,8 @@ def clean(report, missing=()):
     """Nothing was said on the console, nothing failed, nothing came from elsewhere; `missing` may be answered by errors."""
     assert report["seen"] is not None, "\n".join(report["errors"])
     wrong = [one for one in report["responses"] if one["status"] >= 400 and not any(part in one["url"] for part in missing)]
-    errors = [one for one in report["errors"] if not (missing and "Failed to load resource" in one)]
+    # The viewer's library says by a warning that a tile came when its page had been turned already.
+    errors = [one for one in report["errors"] if not (missing and "Failed to load resource" in one) and "loaded before reset" not in one]
     assert not wrong and not report["failed"] and not errors, (wrong, report["failed"], errors)
     assert all(urllib.parse.urlsplit(one["url"]).hostname == "127.0.0.1" for one in report["responses"]
                if one["url"].startswith("http"))
@@ -93,8 +94,9 @@ def test_the_gallery(driven):
     assert seen["missing"] == "There is no such folder"
 
 
-def test_a_folder_of_many(driven):
-    seen = clean(driven["many"])
+@pytest.mark.parametrize("how", ["many", "busy"])
+def test_a_folder_of_many(driven, how):
+    seen = clean(driven[how])
     assert seen["first"] == 60 and seen["all"] == [str(number) for number in range(1, 131)]
 
 

@@ -79,8 +79,8 @@ function contents(entry) {
 
 /* A folder that is far away says nothing of itself until it is listed, which is done when it comes into sight. */
 function lookInto(entry, card, cover, what) {
-    const sight = new IntersectionObserver(async ([seen]) => {
-        if (!seen.isIntersecting) return;
+    const sight = new IntersectionObserver(async (seen) => {
+        if (!seen.at(-1).isIntersecting) return;
         sight.disconnect();
         try {
             const listing = await fetchJson(`${base}/gallery.json?folder=${entry.id}&count=1`);
@@ -247,8 +247,9 @@ addEventListener("popstate", () => {
     load(where);
 });
 ui.more.addEventListener("click", () => further(true));
-const sight = new IntersectionObserver(([entry]) => {
-    if (entry.isIntersecting && shown && shown.from > 0 && shown.loads < LOADS_BY_ITSELF && !ui.more.disabled) further(false);
+/* A browser that is busy tells at once that it went out of sight and came back: what is true now comes last. */
+const sight = new IntersectionObserver((entries) => {
+    if (entries.at(-1).isIntersecting && shown && shown.from > 0 && shown.loads < LOADS_BY_ITSELF && !ui.more.disabled) further(false);
 }, { rootMargin: "600px" });
 sight.observe(ui.more);
 const top = document.querySelector(".top");

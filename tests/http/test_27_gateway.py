@@ -102,8 +102,8 @@ def test_another_list_is_taken_up_without_a_stop(images, tmp_path):
         write(tmp_path / "retired", "".join(f"n{i} m{i}\n" for i in range(50000)) + "a c\n")
         server.signal(signal.SIGHUP)
         until(lambda: leads("a") == "c/info.json", 20, "the second list is loaded")
-        assert leads("n49999") == "m49999/info.json"
         until(lambda: is_over(1), 10, "the first HUP is over")
+        until(lambda: leads("n49999") == "m49999/info.json", 20, "each worker has it")
         write(tmp_path / "retired", "a d\nx y\ny x\nz\n")
         server.signal(signal.SIGHUP)
         until(lambda: "none was taken over" in server.log(), 10, "the third list is refused")

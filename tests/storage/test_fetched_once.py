@@ -72,19 +72,54 @@ def test_500_cold_requests_fetch_each_block_once(start, s3, ceph, between, pictu
     assert len(asked) > 20
 
 
+def open_files(pid):
+    """What a process has open; nothing of one that has ended."""
+    try:
+        fds = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for fd in fds:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+
+
 def owner_of(port, pids):
     """The process that has the socket with this local port."""
     with open("/proc/net/tcp") as table:
         inodes = {fields[9] for fields in map(str.split, table) if fields[1].endswith(f":{port:04X}")}
     for pid in pids:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                link = os.readlink(f"/proc/{pid}/fd/{fd}")
-            except OSError:
-                continue
-            if link.startswith("socket:[") and link[8:-1] in inodes:
-                return pid
+        if any(link.startswith("socket:[") and link[8:-1] in inodes for link in open_files(pid)):
+            return pid
     return None
+
+
+def blocks_of(seen):
+    first, _, last = seen.headers["range"].removeprefix("bytes=").partition("-")
+    return range(int(first) >> 15, (int(last) >> 15) + 1)
+
+
+class Held:
+    """Requests to the store, of which the first is held back; who made that one, and what the others ask for."""
+
+    def __init__(self):
+        self.first = self.fetcher = None
+        self.others, self.lock = [], threading.Lock()
+
+    def take(self, seen, pids, end):
+        owner = owner_of(seen.port, pids)
+        with self.lock:
+            if self.first is None:
+                self.fetcher, self.first = owner, seen
+                return ("hold", end)
+            if owner not in (self.fetcher, None):  # it has asked for several ranges at once, and may be dead by now
+                self.others.append(seen)
+            return None
+
+    def check_that_one_took_over(self):
+        blocks = collections.Counter(block for seen in self.others for block in blocks_of(seen))
+        assert blocks and max(blocks.values()) == 1, self.others
 
 
 @pytest.mark.parametrize("when", ["at the first look", "at a tile"])
@@ -97,34 +132,28 @@ def test_the_fetcher_is_killed(start, s3, ceph, between, picture, when):
     clear = start(folder, workers=1, settings={"derivative_cache": "false"})
     if when == "at a tile":
         assert server.get("/iiif/3/a.tif/info.json").status == 200
-    end, held = threading.Event(), []
-
-    def hold_the_first(seen):
-        held.append(seen)
-        return ("hold", end) if len(held) == 1 else None
-    between.fault = hold_the_first
+    end, held = threading.Event(), Held()
+    between.fault = lambda seen: held.take(seen, server.worker_pids(), end)
     paths = [TILE.format("a.tif", 512, 256, 150 + n) for n in range(8)] * 12
     replies, threads = all_at_once(server, paths, 24)
-    until(lambda: held, 10, "a request has reached the store")
-    fetcher = owner_of(held[0].port, server.worker_pids())
+    until(lambda: held.first, 10, "a request has reached the store")
+    fetcher = held.fetcher
     assert fetcher, "one of the workers has the connection"
     os.kill(fetcher, signal.SIGKILL)
     for thread in threads:
         thread.join()
-    assert held[0].status == 0, "nobody waited for what the killed one had asked"
+    assert held.first.status == 0, "nobody waited for what the killed one had asked"
     end.set()
     for path, answers in replies.items():
         assert {(reply.status, reply.body) for reply in answers} == {(200, clear.get(path).body)}, path
-    blocks = collections.Counter(block for seen in held[1:] for block in blocks_of(seen))
-    assert blocks and max(blocks.values()) == 1, held
+    held.check_that_one_took_over()
 
 
 def connections_of(pid, port):
     """How many of a process's sockets are connections to that port of ours."""
     with open("/proc/net/tcp") as table:
         inodes = {fields[9] for fields in map(str.split, table) if fields[1].endswith(f":{port:04X}") and fields[3] == "01"}
-    links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    return sum(link.startswith("socket:[") and link[8:-1] in inodes for link in links)
+    return sum(link.startswith("socket:[") and link[8:-1] in inodes for link in open_files(pid))
 
 
 @pytest.mark.parametrize("when", ["at the first look", "at a tile"])
@@ -138,26 +167,21 @@ def test_the_fetcher_stands_still(start, s3, ceph, between, picture, when):
     clear = start(folder, workers=1, settings={"derivative_cache": "false"})
     if when == "at a tile":
         assert server.get("/iiif/3/a.tif/info.json").status == 200
-    pids, end, held = server.worker_pids(), threading.Event(), []
+    pids, end, held = server.worker_pids(), threading.Event(), Held()
     before = {pid: connections_of(pid, server.port) for pid in pids}
-
-    def hold_the_first(seen):
-        held.append(seen)
-        return ("hold", end) if len(held) == 1 else None
-    between.fault = hold_the_first
+    between.fault = lambda seen: held.take(seen, pids, end)
     paths = [TILE.format("a.tif", 512, 256, 150 + n) for n in range(24)]
     replies, threads = all_at_once(server, paths, len(paths))
-    until(lambda: held, 10, "a request has reached the store")
-    fetcher = owner_of(held[0].port, pids)
+    until(lambda: held.first, 10, "a request has reached the store")
+    fetcher = held.fetcher
     os.kill(fetcher, signal.SIGSTOP)
     try:
         until(lambda: sum(connections_of(pid, server.port) - before[pid] for pid in pids) + len(replies) >= len(paths), 10, "all are connected")
         stuck = connections_of(fetcher, server.port) - before[fetcher]
         assert stuck < len(paths), "others have connections, too"
         until(lambda: len(replies) == len(paths) - stuck, 20, "the others' clients have their answers")
-        assert held[0].status == 0 and server.worker_pids() == pids, "and the fetcher is as it was"
-        blocks = collections.Counter(block for seen in held[1:] for block in blocks_of(seen))
-        assert blocks and max(blocks.values()) == 1, held  # one of them has taken over, not each
+        assert held.first.status == 0 and server.worker_pids() == pids, "and the fetcher is as it was"
+        held.check_that_one_took_over()
     finally:
         os.kill(fetcher, signal.SIGCONT)
         end.set()
@@ -168,11 +192,6 @@ def test_the_fetcher_stands_still(start, s3, ceph, between, picture, when):
     for path, [reply] in replies.items():
         assert path in late or (reply.status, reply.body) == (200, clear.get(path).body), path
     assert all(server.get(path).body == clear.get(path).body for path in late)
-
-
-def blocks_of(seen):
-    first, _, last = seen.headers["range"].removeprefix("bytes=").partition("-")
-    return range(int(first) >> 15, (int(last) >> 15) + 1)
 
 
 def test_one_failure_is_everybodys(s3, between):

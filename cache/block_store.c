@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 
 #define ABANDONED_S 3600
-#define LOOK_S \
-    5 /* how often files that others have deleted are let go; also between two looks at a full disk */
+/* How often files that others have deleted are let go; also between two looks at a full disk. */
+#define LOOK_S    5
 #define LOCK_NAME ".lock"
 
 struct block_store {

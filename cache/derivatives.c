@@ -12,8 +12,8 @@
 #include <sys/uio.h>
 
 #define COMPARE_ONE_IN 64u /* large files, of those that are found */
-#define PROMOTE_ONE_IN \
-    32u /* small files; who is asked for often comes soon, and the others cost a look for somebody worth less */
+/* Small files; who is asked for often comes soon, and the others cost a look for somebody worth less. */
+#define PROMOTE_ONE_IN    32u
 #define COUNT_KEPT_ONE_IN 64u
 #define COMPARE_AT_ONCE   (256u << 10)
 #define MOST_EVICTED      4096u /* at a time */

@@ -11,8 +11,8 @@
 
 #define CONNECT_MS      10000L
 #define HEAD_MOST_BYTES 65536u
-#define MOVES_BYTES \
-    16384u /* less than that is no movement: or a byte now and then would hold whoever waits for ever */
+/* Less than that is no movement: or a byte now and then would hold whoever waits for ever. */
+#define MOVES_BYTES 16384u
 
 enum rc http_prepare(struct err *err)
 {

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #define FIRST_BYTES 65536u /* of an unknown file: header and directories, in most */
-#define MOST_REPLACED \
-    8u /* times in a row that not one part of a version came: it is not waited for any longer */
+/* Times in a row that not one part of a version came: it is not waited for any longer. */
+#define MOST_REPLACED 8u
 
 static struct remote_flight *flight_of(struct transport_fetch *fetch)
 {

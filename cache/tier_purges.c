@@ -11,8 +11,8 @@
 #define FOLDER     "purges/"
 #define MOST_BYTES (sizeof(struct purges_record) + SHM_FENCES_PREFIX_BYTES)
 
-#define HEARD_MS \
-    60000 /* who has not read the list for so long may not have heard of all that was joined since */
+/* Who has not read the list for so long may not have heard of all that was joined since. */
+#define HEARD_MS      60000
 #define JOIN_AFTER_MS UINT64_C(120000) /* only what is so old is joined: all who are there have heard of it */
 #define NEWS_MS       UINT64_C(600000) /* after a start, what is younger may not have been heard of before */
 

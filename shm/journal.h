@@ -28,8 +28,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHM_JOURNAL_VERSION \
-    3u /* another layout or meaning is another version: no upgrade without a restart */
+/* Another layout or meaning is another version: no upgrade without a restart. */
+#define SHM_JOURNAL_VERSION       3u
 #define SHM_JOURNAL_SLOT_BYTES    16384u
 #define SHM_JOURNAL_REQUEST_BYTES (SHM_JOURNAL_SLOT_BYTES - 256u)
 

@@ -24,8 +24,8 @@
 #define NEWS_MS        2    /* how long news wait for company */
 #define DRAIN_LOOK_MS  20
 #define RETIRE_LOOK_MS 10
-#define TIER_AGAIN_MS \
-    5000 /* so that a tier which always answers too late does not have one worker chase the other */
+/* So that a tier which always answers too late does not have one worker chase the other. */
+#define TIER_AGAIN_MS 5000
 
 struct worker_news {
     enum worker_message_kind kind; /* CLOSED or RELEASED */

@@ -10,8 +10,8 @@
 #define BEHIND_BYTES   40960u /* a directory and, in most files, the tables behind it */
 #define MOST_ANNOUNCED 65536u /* of one value */
 #define ENTRY_BYTES    8u     /* of a table: that of the first tile */
-#define MOST_AHEAD \
-    16u /* directories whose values are fetched before anybody asks: the levels of a first page */
+/* Directories whose values are fetched before anybody asks: the levels of a first page. */
+#define MOST_AHEAD 16u
 
 enum {
     SUBFILE_REDUCED = 1,

@@ -2,8 +2,8 @@
 
 #include "worker/image/jpeg_restarts.h"
 
-#define ALLOWED_PER_MILLE \
-    9u /* of the bytes without intervals; costs of some tiles are taken for those of others */
+/* Of the bytes without intervals; costs of some tiles are taken for those of others. */
+#define ALLOWED_PER_MILLE 9u
 #define HIGHEST_PER_MILLE 30u /* of one tile, however much was saved: others have more of it */
 
 enum rc ingest_restarts_init(struct ingest_restarts *account, const struct image_tile_options *tiles,

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stddef.h>
 
-#define LEAST_COST_MS \
-    1.0 /* the second class begins at twice this: whatever takes next to no time is served as it comes */
+/* The second class begins at twice this: whatever takes next to no time is served as it comes. */
+#define LEAST_COST_MS 1.0
 
 /* ---- the order ---- */
 

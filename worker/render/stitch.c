@@ -6,8 +6,8 @@
 #include "worker/render/passthrough.h"
 
 #define EVENT_BYTES (192u << 10) /* of tiles that are copied on the event thread; at 256 px some sixteen */
-#define EVENT_CODES_BYTES \
-    (24u << 10) /* of tiles whose codes are moved there: 0.1 ms, less than handing them to a thread */
+/* Of tiles whose codes are moved there: 0.1 ms, less than handing them to a thread. */
+#define EVENT_CODES_BYTES    (24u << 10)
 #define EVENT_METADATA_BYTES (32u << 10)
 #define EVENT_TILES          16u
 #define HELD_BYTES           (2u << 20) /* of tiles that are all held at once; beyond, one row of them at a time */

@@ -31,9 +31,8 @@ struct probe {
     pid_t child;      /* the probe's own */
 };
 
-/* Looks at all of them at once. Those that have not answered in `patience_ms` have an `answer_fd` and no os_errno; the others answered, be
- * it that they are not there. Where there is no child to do it nothing is known of the
- * folder: probe_has_failed(). */
+/* Looks at all of them at once. Those that have not answered in `patience_ms` have an `answer_fd` and no os_errno; the others
+ * answered, be it that they are not there. Where there is no child to do it nothing is known of the folder: probe_has_failed(). */
 void probe_folders(struct probe *probe, size_t count, int64_t patience_ms);
 /* Closes what there is of the descriptors. */
 void probe_done(struct probe *probe, size_t count);

@@ -74,7 +74,8 @@ static bool take_submitted(struct http_loop *loop)
     return !stopping;
 }
 
-/* It has not been asked for, and is not the origin's fault: whoever waits for one of its connections waits twice as long as for an answer. */
+/* It has not been asked for, and is not the origin's fault: whoever waits for one of our connections waits
+ * twice as long as for an answer. */
 static bool has_waited_in_vain(const struct http_call *call, int64_t now_ms)
 {
     return call->stall_ms > 0 && now_ms - call->queued_ms > 2 * call->stall_ms;

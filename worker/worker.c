@@ -216,7 +216,8 @@ static int worker_patience_ms(const struct worker *worker, int64_t now_ms)
                               : BEAT_MS;
 }
 
-/* The image directory or the lower tier answers now, or has been mounted anew. What is said in vain, into a channel that is full, is said again in the next round. */
+/* The image directory or the lower tier answers now, or has been mounted anew. What is said in vain, into a
+ * channel that is full, is said again in the next round. */
 static void worker_ask_for_successor(struct worker *worker)
 {
     const struct worker_message message = {.kind = WORKER_REPLACE};
